@@ -1,0 +1,1 @@
+"""Configurations: ml_collections ConfigDicts of plain values, one file per data set."""

@@ -1,0 +1,16 @@
+"""One wording for the errors that every room raises."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
+    """The error for a name that is not known: names it, the nearest known ones, and all of them.
+
+    >>> unknown("model", "resnet4", ["resnet44", "mlp"])
+    ValueError("unknown model 'resnet4'; did you mean 'resnet44'? Known: mlp, resnet44")
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return ValueError(f"unknown {what} {name!r}{hint} Known: {', '.join(known)}")

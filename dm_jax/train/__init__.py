@@ -1,0 +1,1 @@
+"""Training: state, step, parallelism, loop, checkpoints, writers."""

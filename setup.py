@@ -1,0 +1,59 @@
+"""Packaging of dm_jax: dependencies as ranges, extras by what a user wants to do."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "dm_jax/__init__.py").read_text())[1]
+
+REQUIRED = [
+    "absl-py>=2.1",
+    "array_record>=0.7",
+    "flax>=0.12,<0.14",
+    "grain>=0.2.12,<0.4",
+    "jax>=0.10,<0.12",
+    "matplotlib>=3.8",
+    "ml-collections>=1.0",
+    "numpy>=1.26",
+    "optax>=0.2.5,<0.4",
+    "orbax-checkpoint>=0.11.30,<0.14",
+    "pillow>=10.3",
+    "scikit-learn>=1.4",
+    "scipy>=1.11",
+    "tensorboardX>=2.6.2",
+    "tensorflow-datasets>=4.9.7",
+    "tqdm>=4.66",
+]
+EXTRAS = {
+    # What TFDS needs to prepare (not to read) a data set.
+    "datasets": ["tensorflow>=2.18", "pandas>=2.1"],
+    # Paragraph vectors of the IMDB reviews.
+    "text": ["gensim>=4.3.3"],
+    # Sending the cells of a table to a SLURM cluster.
+    "slurm": ["submitit>=1.5"],
+    "test": [
+        "hypothesis>=6.100",
+        "mypy>=1.13",
+        "pytest>=8.2",
+        "pytest-xdist>=3.6",
+        "ruff>=0.8",
+        "safetensors>=0.4.3",
+    ],
+}
+EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+
+setup(
+    name="dm_jax",
+    version=VERSION,
+    description="Derivative Manipulation: robust training by example weighting, in JAX",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["dm_jax*", "experiments*", "configs*"]),
+    package_data={"dm_jax": ["py.typed"], "experiments": ["**/*.csv"]},
+    python_requires=">=3.11",
+    install_requires=REQUIRED,
+    extras_require=EXTRAS,
+)
