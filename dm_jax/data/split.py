@@ -1,0 +1,39 @@
+"""Holding out a validation part of the training data."""
+
+import numpy as np
+
+from dm_jax import draws
+
+
+def stratified_split(
+    labels: np.ndarray, *, fraction: float = 0.2, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of a training and a validation part with the same shares of every class.
+
+    Of a class of n examples round(fraction * n) are held out (a half rounds up): those with the
+    smallest of one uniform per example, drawn in the order of the examples (`dm_jax.draws`,
+    stream "split"). So a smaller part held out with the same seed lies inside a larger one.
+
+    Args:
+      labels: int [n] classes to stratify by.
+      fraction: share to hold out, in [0, 1].
+      seed: of the draw.
+
+    Returns:
+      (training indices, validation indices), each sorted, int64; together 0 .. n - 1.
+
+    Raises:
+      ValueError: fraction outside [0, 1], or labels without exactly one axis.
+    """
+    if not 0.0 <= fraction <= 1.0:
+        raise ValueError(f"fraction must be in [0, 1], got {fraction}")
+    labels = np.asarray(labels)
+    if labels.ndim != 1:
+        raise ValueError(f"labels must have shape [n], got {list(labels.shape)}")
+    uniforms = draws.generator(seed, "split").random(labels.size)
+    held_out = np.zeros(labels.size, bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = int(np.floor(fraction * members.size + 0.5))
+        held_out[draws.sample(members, uniforms[members], count)] = True
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)

@@ -1,0 +1,149 @@
+"""Drawing a corruption, and the two things that are done with one."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from dm_jax import draws, errors
+from dm_jax.data.split import stratified_split
+from dm_jax.labels import as_labels
+from dm_jax.noise import imbalance as imbalances
+from dm_jax.noise import kinds as by_class
+from dm_jax.noise.corruption import Corruption
+from dm_jax.noise.kinds import Task
+
+_TARGETS: dict[str, Callable[[Task], np.ndarray]] = {
+    kind.__name__: kind
+    for kind in (
+        by_class.symmetric,
+        by_class.symmetric_any,
+        by_class.pair,
+        by_class.asymmetric_cifar10,
+        by_class.superclass_swap,
+        by_class.superclass_next,
+        by_class.block_swap,
+        by_class.block_next,
+    )
+}
+
+
+def kinds() -> tuple[str, ...]:
+    """The names that `corrupt` takes as `kind`."""
+    return tuple(_TARGETS)
+
+
+def corrupt(
+    labels: np.ndarray,
+    *,
+    num_classes: int,
+    kind: str = "symmetric",
+    rate: float = 0.0,
+    seed: int = 0,
+    superclasses: np.ndarray | None = None,
+    inputs: np.ndarray | None = None,
+    human_labels: Mapping[str, np.ndarray] | None = None,
+    imbalance: str = "none",
+    ratio: float = 1.0,
+) -> Corruption:
+    """Corrupts the labels of a training set.
+
+    All examples are corrupted, then the imbalance keeps some of them by their true class: so
+    neither an imbalance nor its ratio changes the given label of an example that is kept.
+
+    Args:
+      labels: true labels, int [n] (or whole floats) in 0 .. num_classes - 1.
+      num_classes: C.
+      kind: a name in `kinds()`.
+      rate: probability r in [0, 1]; what it means and yields, each kind's docstring says.
+      seed: integer of at least 0; the same arguments always give the same `Corruption`.
+      superclasses: int [C], class to superclass; for the kinds that use them.
+      inputs: [n, ...] uint8 images or float features; for kind "instance".
+      human_labels: name to int [n]; for kind "human:NAME".
+      imbalance: "none", "ratio", "long_tail" or "step".
+      ratio: of the imbalance, at least 1; what it divides, each imbalance's docstring says.
+
+    Raises:
+      TypeError: labels are not numbers.
+      ValueError: an argument outside what is accepted; names it, what came and what is accepted.
+    """
+    true = as_labels(labels, num_classes)
+    if kind not in _TARGETS:
+        raise errors.unknown("noise kind", kind, kinds())
+    if not 0.0 <= rate <= 1.0:
+        raise ValueError(f"rate must be in [0, 1], got {rate}")
+    flip, choice = draws.generator(seed, "noise").random((true.size, 2)).T
+    task = Task(true, num_classes, rate, seed, choice, superclasses, inputs, human_labels)
+    given = np.where(flip < rate, _TARGETS[kind](task), true)
+    kept = imbalances.keep(true, num_classes, imbalance=imbalance, ratio=ratio, seed=seed)
+    return Corruption(
+        labels=given[kept],
+        kept=kept,
+        changed=given[kept] != true[kept],
+        kind=kind,
+        rate=float(rate),
+        seed=int(seed),
+        imbalance=imbalance,
+        ratio=float(ratio),
+    )
+
+
+def hold_out(
+    corruption: Corruption,
+    true_labels: np.ndarray,
+    *,
+    fraction: float = 0.2,
+    seed: int,
+    validation_labels: str = "clean",
+) -> tuple[Corruption, Corruption]:
+    """A training and a validation part of a corruption, stratified by the true class.
+
+    The protocol of the paper: train on 80% of the corrupted training data, choose by the other
+    20% with clean labels, then train on all of it. The parts come from the corruption of the whole
+    set, so an example has the same given label in the search and in the final training.
+
+    Args:
+      corruption: of the training set.
+      true_labels: int [n], of the whole training set, before the corruption.
+      fraction: share of the kept examples held out, in [0, 1].
+      seed: of the split.
+      validation_labels: "clean" (the true ones) or "noisy" (the given ones).
+
+    Returns:
+      (training part, validation part); `part` of each records the fraction, seed and labels, and
+      `kept` still indexes the original training set.
+
+    Raises:
+      ValueError: fraction outside [0, 1], or unknown validation_labels.
+    """
+    if validation_labels not in ("clean", "noisy"):
+        raise errors.unknown("validation_labels", validation_labels, ("clean", "noisy"))
+    true = np.asarray(true_labels)[corruption.kept]
+    train, held = stratified_split(true, fraction=fraction, seed=seed)
+    how = f"fraction={fraction}, seed={seed}"
+    training = corruption.take(train, part=f"training({how})")
+    validation = corruption.take(held, part=f"validation({how}, labels={validation_labels})")
+    if validation_labels == "clean":
+        validation = validation.cleaned(true[held])
+    return training, validation
+
+
+def transition_matrix(true: np.ndarray, given: np.ndarray, num_classes: int) -> np.ndarray:
+    """The share of the examples of each true class (row) that got each label (column).
+
+    Args:
+      true: int [n] true labels.
+      given: int [n] labels after the corruption.
+      num_classes: C.
+
+    Returns:
+      float64 [C, C]; every row sums to one, or is zero where a class has no examples.
+
+    Raises:
+      ValueError: a label out of range, or different numbers of labels.
+    """
+    true, given = as_labels(true, num_classes), as_labels(given, num_classes)
+    if true.shape != given.shape:
+        raise ValueError(f"{true.size} true labels, but {given.size} given ones")
+    cells = true.astype(np.int64) * num_classes + given
+    counts = np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

@@ -1,0 +1,160 @@
+"""Label noise whose flips depend on the class alone (or on nothing).
+
+A kind is a function of the task that returns, for every example, the label it takes **if** it is
+flipped. Whether it is flipped is decided in one place, `dm_jax.noise.corrupt`: where the first
+uniform of the example is below the rate. The second uniform chooses among several targets. So the
+draws of an example depend on its position and the seed only, and with one seed the examples
+flipped at a lower rate are a part of those flipped at a higher one.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from dm_jax import draws
+
+BLOCK = 5
+"""Classes in a block of consecutive ids: the size of CIFAR-100's superclasses."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a kind may look at: the arguments of `corrupt` and the choosing uniforms [n]."""
+
+    labels: np.ndarray
+    num_classes: int
+    rate: float
+    seed: int
+    choice: np.ndarray
+    superclasses: np.ndarray | None = None
+    inputs: np.ndarray | None = None
+    human_labels: Mapping[str, np.ndarray] | None = None
+
+
+def symmetric(task: Task) -> np.ndarray:
+    """With probability r one of the **other** classes, uniformly. True noise rate: r.
+
+    Source: section 4 of the paper; Ghosh et al. 2017; Zhang and Sabuncu 2018. With C classes the
+    rate r (C - 1) / C of this kind has the distribution of `symmetric_any` at r.
+    """
+    _at_least(2, task, "symmetric")
+    return draws.others(task.choice, task.labels, task.num_classes)
+
+
+def symmetric_any(task: Task) -> np.ndarray:
+    """With probability r any class, uniformly, the true one included.
+
+    True noise rate: r (C - 1) / C, so 36% for r = .4 and ten classes. Source: DivideMix
+    (Li et al. 2020), ELR (Liu et al. 2020).
+    """
+    return draws.integers(task.choice, task.num_classes)
+
+
+def pair(task: Task) -> np.ndarray:
+    """With probability r the next class, C - 1 to 0. True noise rate: r.
+
+    Source: Co-teaching (Han et al. 2018), "pair flipping".
+    """
+    _at_least(2, task, "pair")
+    return (task.labels + 1) % task.num_classes
+
+
+def asymmetric_cifar10(task: Task) -> np.ndarray:
+    """Truck to automobile, bird to airplane, deer to horse, cat to dog and back, each with r.
+
+    True noise rate: r on five of the ten classes, so r / 2 on CIFAR-10. Source: Patrini et al.
+    2017. The class ids are CIFAR-10's; on other data of ten classes the same ids are mapped.
+    """
+    if task.num_classes != 10:
+        raise ValueError(f"kind 'asymmetric_cifar10' needs 10 classes, got {task.num_classes}")
+    target = np.arange(10)
+    target[[9, 2, 4, 3, 5]] = [1, 0, 7, 5, 3]
+    return target[task.labels]
+
+
+def superclass_swap(task: Task) -> np.ndarray:
+    """In each superclass two classes are drawn; with probability r their labels are swapped.
+
+    True noise rate: r on two classes of each superclass, so 2r / 5 on CIFAR-100. Source: the
+    asymmetric noise of the paper (section 4). Superclasses are the data set's own.
+    """
+    return _swap(task, _superclasses(task, "superclass_swap"))
+
+
+def superclass_next(task: Task) -> np.ndarray:
+    """With probability r the next class (by id, in a circle) of the same superclass.
+
+    True noise rate: r. Source: Patrini et al. 2017 on CIFAR-100. Superclasses are the data set's
+    own.
+    """
+    return _next(task, _superclasses(task, "superclass_next"))
+
+
+def block_swap(task: Task) -> np.ndarray:
+    """`superclass_swap` with blocks of five consecutive ids in the place of superclasses.
+
+    True noise rate: 2r / 5. Fine ids of CIFAR-100 are alphabetical, so its blocks are not its
+    superclasses. Many public codes take them for superclasses.
+    """
+    return _swap(task, _blocks(task, "block_swap"))
+
+
+def block_next(task: Task) -> np.ndarray:
+    """`superclass_next` with blocks of five consecutive ids in the place of superclasses.
+
+    True noise rate: r. Source: the public code of SCE (Wang et al. 2019) and those that follow it.
+    On CIFAR-100 only 6 of the 100 classes get a target inside their true superclass.
+    """
+    return _next(task, _blocks(task, "block_next"))
+
+
+def _at_least(count: int, task: Task, kind: str) -> None:
+    if task.num_classes < count:
+        raise ValueError(f"kind {kind!r} needs {count} classes or more, got {task.num_classes}")
+
+
+def _swap(task: Task, groups: np.ndarray) -> np.ndarray:
+    """Targets where two classes of each group are swapped, two uniforms a group choosing them."""
+    target = np.arange(task.num_classes)
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    uniforms = draws.generator(task.seed, "structure").random((len(members), 2))
+    for own, (first, second) in zip(members, uniforms, strict=True):
+        one = draws.integers(first, own.size)
+        other = draws.others(second, one, own.size)
+        target[own[[one, other]]] = own[[other, one]]
+    return target[task.labels]
+
+
+def _next(task: Task, groups: np.ndarray) -> np.ndarray:
+    """Targets one further in the circle of the classes of a group, by id."""
+    target = np.arange(task.num_classes)
+    for group in np.unique(groups):
+        own = np.flatnonzero(groups == group)
+        target[own] = np.roll(own, -1)
+    return target[task.labels]
+
+
+def _superclasses(task: Task, kind: str) -> np.ndarray:
+    """The superclass of each class [num_classes], every superclass with two classes or more."""
+    if task.superclasses is None:
+        raise ValueError(f"kind {kind!r} needs superclasses, and this data set has none")
+    groups = np.asarray(task.superclasses)
+    if groups.shape != (task.num_classes,):
+        raise ValueError(
+            f"superclasses must have shape [{task.num_classes}] (class to superclass), "
+            f"got {list(groups.shape)}"
+        )
+    ids, sizes = np.unique(groups, return_counts=True)
+    if sizes.min() < 2:
+        alone = ids[sizes.argmin()]
+        raise ValueError(f"kind {kind!r} needs two classes a superclass, {alone} has one")
+    return groups
+
+
+def _blocks(task: Task, kind: str) -> np.ndarray:
+    if task.num_classes % BLOCK:
+        raise ValueError(
+            f"kind {kind!r} needs a multiple of {BLOCK} classes, got {task.num_classes}"
+        )
+    return np.arange(task.num_classes) // BLOCK
