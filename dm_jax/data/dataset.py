@@ -1,0 +1,131 @@
+"""What a data set in memory is: two checked splits, its classes, and how to normalise it."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Examples in a fixed order.
+
+    Attributes:
+      inputs: uint8 images [n, height, width, channels] or float32 features [n, d].
+      labels: int32 [n].
+
+    Raises:
+      TypeError: if an array has another dtype.
+      ValueError: if an array has another rank, the lengths differ, or a feature is not finite.
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self):
+        _check_inputs(self.inputs)
+        if self.labels.dtype != np.int32:
+            raise TypeError(f"labels must be int32, got {self.labels.dtype}")
+        if self.labels.shape != self.inputs.shape[:1]:
+            raise ValueError(
+                f"labels must have shape {self.inputs.shape[:1]}, one for each of the inputs, "
+                f"got {self.labels.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set in memory.
+
+    Attributes:
+      name: the name it was loaded by.
+      train, test: the two splits.
+      num_classes: labels lie in 0 .. num_classes - 1.
+      class_names: [num_classes] strings.
+      mean, std: float32 [channels], of the training inputs scaled to [0, 1]. Zeros and ones for
+        features, which are used as they are.
+      superclasses: int32 [num_classes], the superclass of each class, or None.
+      human_labels: kind -> int32 [len(train)], labels that people gave (CIFAR-N).
+
+    Raises:
+      ValueError: if a label, a name, a superclass or a human label does not fit `num_classes`.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    num_classes: int
+    class_names: tuple[str, ...]
+    mean: np.ndarray
+    std: np.ndarray
+    superclasses: np.ndarray | None = None
+    human_labels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        check_labels("train labels", self.train.labels, self.num_classes)
+        check_labels("test labels", self.test.labels, self.num_classes)
+        for kind, labels in self.human_labels.items():
+            check_labels(f"human labels {kind!r}", labels, self.num_classes)
+            if labels.shape != self.train.labels.shape:
+                raise ValueError(
+                    f"human labels {kind!r} must have shape {self.train.labels.shape}, "
+                    f"got {labels.shape}"
+                )
+        if len(self.class_names) != self.num_classes:
+            raise ValueError(f"{self.num_classes} classes, but {len(self.class_names)} class names")
+        if self.superclasses is not None and self.superclasses.shape != (self.num_classes,):
+            raise ValueError(
+                f"superclasses must have shape ({self.num_classes},), got {self.superclasses.shape}"
+            )
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the inputs are uint8 images (else float32 features)."""
+        return self.train.inputs.dtype == np.uint8
+
+
+def check_labels(what: str, labels: np.ndarray, num_classes: int) -> None:
+    """Raises a ValueError naming the first label outside 0 .. num_classes - 1.
+
+    >>> check_labels("train labels", np.array([0, 3, 1]), 3)
+    Traceback (most recent call last):
+    ValueError: train labels must lie in 0 .. 2, but example 1 has label 3
+    """
+    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if wrong.size:
+        raise ValueError(
+            f"{what} must lie in 0 .. {num_classes - 1}, "
+            f"but example {wrong[0]} has label {labels[wrong[0]]}"
+        )
+
+
+def image_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation per channel, float32 [channels], of uint8 images over 255.
+
+    From a histogram of the 256 values, so that it is exact and needs no float copy of the images.
+    """
+    values = np.arange(256) / 255.0
+    channels = images.shape[-1]
+    counts = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(channels)]
+    shares = np.stack(counts) / (images.size // channels)
+    mean = shares @ values
+    variance = np.sum(shares * (values - mean[:, None]) ** 2, axis=1)
+    # A constant channel stays constant instead of turning into NaN.
+    std = np.where(variance > 0, np.sqrt(variance), 1.0)
+    return mean.astype(np.float32), std.astype(np.float32)
+
+
+def _check_inputs(inputs: np.ndarray) -> None:
+    ranks = {np.dtype(np.uint8): 4, np.dtype(np.float32): 2}
+    if inputs.dtype not in ranks:
+        raise TypeError(f"inputs must be uint8 images or float32 features, got {inputs.dtype}")
+    if inputs.ndim != ranks[inputs.dtype]:
+        raise ValueError(
+            "inputs must be images [n, height, width, channels] (uint8) or features [n, d] "
+            f"(float32), got {inputs.dtype} of shape {inputs.shape}"
+        )
+    if inputs.dtype == np.float32 and not np.isfinite(inputs).all():
+        raise ValueError("inputs must be finite")
