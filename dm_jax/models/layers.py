@@ -1,0 +1,153 @@
+"""What the networks are made of: convolution units, pools, dropout and the classifier."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import DTypeLike
+
+from dm_jax.models.norm import BatchNorm
+
+# He et al. (2015), Eq. 14: normal, variance 2 / (kernel area * output channels).
+he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+def wide(dtype: DTypeLike) -> jnp.dtype:
+    """The dtype of parameters, statistics and logits: float32, or float64 if ``dtype`` is."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, batch normalisation and, unless it is the last of a block, ReLU.
+
+    Attributes:
+      features: output channels.
+      kernel: side of the square kernel, odd. The padding is kernel // 2 on every side, as in the
+        papers' frameworks; XLA's "SAME" pads strided convolutions on one side only.
+      stride: of both spatial axes.
+      relu: whether ReLU follows.
+      axis_name: for the statistics, see `BatchNorm`.
+      dtype: of the convolution and the output.
+    """
+
+    features: int
+    kernel: int
+    stride: int = 1
+    relu: bool = True
+    axis_name: str | None = None
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
+        x = convolution(self.features, self.kernel, self.stride, use_bias=False, dtype=self.dtype)(
+            x
+        )
+        x = BatchNorm(self.axis_name, self.dtype, name="norm")(x, train, where)
+        return nn.relu(x) if self.relu else x
+
+
+def convolution(
+    features: int, kernel: int, stride: int, *, use_bias: bool, dtype: DTypeLike
+) -> nn.Conv:
+    """A square convolution called "conv", padded by kernel // 2, He-normal initialised."""
+    return nn.Conv(
+        features,
+        (kernel, kernel),
+        stride,
+        padding=kernel // 2,
+        use_bias=use_bias,
+        dtype=dtype,
+        param_dtype=wide(dtype),
+        kernel_init=he_normal,
+        name="conv",
+    )
+
+
+class Dropout(nn.Module):
+    """Dropout that draws one mask per example, from its place in the global batch.
+
+    The key of an example is ``fold_in(key, global index)``, so the masks do not depend on how many
+    devices share the batch. The key itself must be the same on all of them.
+
+    Attributes:
+      rate: probability of a zero, in [0, 1).
+      axis_name: mapped axis over which the batch is split, or None.
+    """
+
+    rate: float
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Drops features of x [B, ...] while training and scales the others by 1 / (1 - rate)."""
+        if not train or self.rate == 0.0 or self.is_initializing():
+            return x
+        index = jnp.arange(x.shape[0])
+        if self.axis_name is not None:
+            index = index + lax.axis_index(self.axis_name) * x.shape[0]
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(self.make_rng("dropout"), index)
+        kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - self.rate, x.shape[1:]))(keys)
+        return jnp.where(kept, x / (1 - self.rate), jnp.zeros_like(x))
+
+
+class Classifier(nn.Module):
+    """Dropout and a linear layer from pooled features to logits, in float32 (or float64).
+
+    Logits of bfloat16 would be multiples of 1/8 at 20, too coarse for a margin.
+    """
+
+    num_classes: int
+    dropout: float = 0.0
+    axis_name: str | None = None
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, features: jax.Array, train: bool) -> jax.Array:
+        """Features [B, F] to logits [B, num_classes]; float32 and float64 stay what they are."""
+        features = Dropout(self.dropout, self.axis_name)(features, train)
+        return nn.Dense(
+            self.num_classes,
+            dtype=features.dtype,
+            param_dtype=features.dtype,
+            kernel_init=self.kernel_init,
+            name="dense",
+        )(features)
+
+
+def global_mean(x: jax.Array) -> jax.Array:
+    """Mean over the spatial axes: [B, H, W, C] to [B, C], float32 or float64."""
+    return jnp.mean(x, axis=(1, 2), dtype=wide(x.dtype))
+
+
+def max_pool(x: jax.Array, stride: int) -> jax.Array:
+    """3x3 max pool as Caffe does it: stride 1 keeps the size, stride 2 rounds it up.
+
+    With stride 2 windows start at the first pixel and the last may overhang ("ceil mode").
+    """
+    if stride == 1:
+        return nn.max_pool(x, (3, 3), (1, 1), ((1, 1), (1, 1)))
+    overhang = [(0, (side - 3) % stride) for side in x.shape[1:3]]
+    return nn.max_pool(x, (3, 3), (stride, stride), overhang)
+
+
+def check_images(network: str, x: jax.Array, least: int) -> None:
+    """Raises unless ``x`` is a float batch of images at least ``least`` pixels high and wide.
+
+    Raises:
+      TypeError: ``x`` is not floating.
+      ValueError: it is not [B, H, W, C], or its images are too small for the network.
+    """
+    check_floating(network, x)
+    if x.ndim != 4:
+        raise ValueError(f"{network} takes images [B, H, W, C], got shape {x.shape}")
+    if min(x.shape[1:3]) < least:
+        height, width = x.shape[1:3]
+        raise ValueError(
+            f"{network} takes images of at least {least}x{least}, got {height}x{width}"
+        )
+
+
+def check_floating(network: str, x: jax.Array) -> None:
+    """Raises TypeError unless ``x`` is floating: bytes must be scaled and normalised first."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"{network} takes floating inputs (scaled images), got {x.dtype}")

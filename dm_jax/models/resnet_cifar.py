@@ -1,0 +1,83 @@
+"""ResNets for 32x32 images (He et al., 2016, section 4.2): 6n + 2 layers, 16-32-64 channels."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from dm_jax.models.layers import Classifier, ConvNorm, check_images, global_mean
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and an identity shortcut without parameters ("option A").
+
+    Where the block halves the image, the shortcut takes every other pixel and the new channels are
+    zeros, half of them before and half after the old ones.
+    """
+
+    features: int
+    stride: int
+    axis_name: str | None
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
+        unit = functools.partial(
+            ConvNorm, self.features, 3, axis_name=self.axis_name, dtype=self.dtype
+        )
+        y = unit(stride=self.stride)(x, train, where)
+        y = unit(relu=False)(y, train, where)
+        grow = (self.features - x.shape[-1]) // 2
+        shortcut = x[:, :: self.stride, :: self.stride]
+        if grow:
+            shortcut = jnp.pad(shortcut, ((0, 0), (0, 0), (0, 0), (grow, grow)))
+        return nn.relu(y + shortcut)
+
+
+class CifarResNet(nn.Module):
+    """6n + 2 weighted layers: a convolution, three stages of n blocks, and the classifier.
+
+    Attributes:
+      num_classes: number of logits.
+      depth: 6n + 2: 20, 32, 44, 56, 110.
+      dropout: rate before the classifier.
+      axis_name: mapped axis of the batch; see `norm.BatchNorm`.
+      dtype: of convolutions and activations.
+    """
+
+    num_classes: int
+    depth: int
+    dropout: float = 0.0
+    axis_name: str | None = None
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        train: bool = False,
+        where: jax.Array | None = None,
+        features: bool = False,
+    ) -> jax.Array | tuple[jax.Array, jax.Array]:
+        """Logits [B, num_classes]; with ``features`` also the pooled features [B, 64].
+
+        Args:
+          x: float images [B, H, W, C], 32x32 in the paper, at least 8x8.
+          train: whether to use batch statistics and dropout.
+          where: bool [B]; the other examples stay out of the batch statistics.
+          features: whether to return the features too.
+        """
+        check_images(f"resnet{self.depth}", x, least=8)
+        stem = ConvNorm(16, 3, axis_name=self.axis_name, dtype=self.dtype)
+        x = stem(x.astype(self.dtype), train, where)
+        for stage, width in enumerate((16, 32, 64)):
+            for block in range((self.depth - 2) // 6):
+                stride = 2 if stage > 0 and block == 0 else 1
+                x = Block(width, stride, self.axis_name, self.dtype)(x, train, where)
+        pooled = global_mean(x)
+        logits = Classifier(self.num_classes, self.dropout, self.axis_name, name="classifier")(
+            pooled, train
+        )
+        return (logits, pooled) if features else logits
