@@ -1,0 +1,258 @@
+"""The published numbers: Tables 1-9 of arXiv 1905.11233, read from the CSV files in `published/`.
+
+Everything is in percent. What the paper prints as a fraction (all of Table 2, and the "0.5" of
+Table 5, a classifier at chance) is multiplied by 100; `raw` keeps the printed text.
+
+Names are those of the CSV files. A **column** is a number the paper prints, a **run** what has to
+be trained for it. They are the same thing but for three tables:
+
+- Table 4: one run, "MARS", gives the columns "mAP" (its `final`) and "CMC-1" (a metric).
+- Table 6: one run, "accuracy_mean"; the column accuracy_std is its deviation over trials.
+- Table 9: one run a noise rate, "noise_0.2", gives the columns "noise_0.2/test_best",
+  "noise_0.2/test_final", "noise_0.2/train_corrupted" and "noise_0.2/train_intact". Its rows are
+  "CCE", "DM(beta=0)" and "DM(lambda=0.5,beta=12)"; the paper gives other parameters at other
+  rates, so most of its cells are empty.
+"""
+
+import csv
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping
+
+from dm_jax import errors
+
+OWN = "DM paper"  # the source of the rows that the authors ran themselves
+FOLDER = pathlib.Path(__file__).parent / "published"
+TITLES = {
+    1: "CIFAR-100, ResNet-44: symmetric and asymmetric label noise",
+    2: "CIFAR-10, GoogLeNet V1: symmetric label noise",
+    3: "Clothing1M, ResNet-50: real-world label noise",
+    4: "MARS, GoogLeNet V2: video person re-identification",
+    5: "IMDB reviews, MLP on paragraph vectors: label noise and class imbalance",
+    6: "CIFAR-100, ResNet-44, 40% symmetric noise: DM beside L2 and dropout",
+    7: "CIFAR-10, ResNet-56, 40% symmetric noise: optimisers",
+    8: "Vehicles-10, ResNet-44: DM beside L2 and dropout",
+    9: "CIFAR-10, ResNet-56, symmetric noise: test and training accuracy",
+}
+FRACTIONS = (2, 5)  # tables in which a printed value of at most 1 is a fraction
+TABLE_9_MEASURES = {
+    "test_best": "best",
+    "test_final": "final",
+    "train_corrupted": "train_corrupted",
+    "train_intact": "train_intact",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column of a published table.
+
+    Attributes:
+      name: as in the CSV file.
+      run: the condition to train under: the `column` that a result of it carries.
+      measure: what of a result it shows: "final", "best" or the name of a metric.
+    """
+
+    name: str
+    run: str
+    measure: str = "final"
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedTable:
+    """One table of the paper; accuracies in percent, None where it reports none.
+
+    Attributes:
+      number: 1 to 9.
+      title: what it shows.
+      rows: row names, in the paper's order.
+      columns: column names, in the paper's order.
+      sources: where each row's numbers are from; `OWN` if not quoted from another paper.
+      raw: the printed text by (row, column).
+    """
+
+    number: int
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    sources: Mapping[str, str]
+    raw: Mapping[tuple[str, str], str]
+    _columns: Mapping[str, Column]
+    _deviations: Mapping[tuple[str, str], float]
+
+    @property
+    def name(self) -> str:
+        """The name of the table in results: its number as text."""
+        return str(self.number)
+
+    @property
+    def values(self) -> dict[tuple[str, str], float | None]:
+        """Every cell by (row, column), in percent."""
+        return {(row, name): self.value(row, name) for row in self.rows for name in self.columns}
+
+    @property
+    def quoted(self) -> tuple[str, ...]:
+        """The rows that the paper quotes from other papers; they are not for running."""
+        return tuple(row for row in self.rows if self.sources[row] != OWN)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The conditions to train under; a result's `column` is one of them."""
+        return tuple(dict.fromkeys(self.column(name).run for name in self.columns))
+
+    @property
+    def cells(self) -> tuple[tuple[str, str], ...]:
+        """The (row, run) pairs that the authors ran and report at least one number of."""
+        return tuple(
+            (row, run)
+            for row in self.rows
+            for run in self.runs
+            if row not in self.quoted and any(self.published(row, run).values())
+        )
+
+    def column(self, name: str) -> Column:
+        """The column of that name.
+
+        Raises:
+          ValueError: there is none; the message gives the nearest.
+        """
+        if name not in self._columns:
+            raise errors.unknown(f"column of table {self.number}", name, self.columns)
+        return self._columns[name]
+
+    def value(self, row: str, column: str) -> float | None:
+        """A cell in percent, None if the paper leaves it empty.
+
+        Raises:
+          ValueError: an unknown row or column; the message gives the nearest.
+        """
+        text = self.raw.get((self._known_row(row), self.column(column).name), "")
+        return _percent(self.number, text) if text else None
+
+    def deviation(self, row: str, column: str) -> float | None:
+        """The published deviation over trials, in percentage points (Table 6 alone has them).
+
+        Raises:
+          ValueError: an unknown row or column; the message gives the nearest.
+        """
+        return self._deviations.get((self._known_row(row), self.column(column).name))
+
+    def published(self, row: str, run: str) -> dict[str, float]:
+        """What the paper says of one run, in percent, by measure; empty where it says nothing.
+
+        Raises:
+          ValueError: an unknown row or run; the message gives the nearest.
+        """
+        if run not in self.runs:
+            raise errors.unknown(f"run of table {self.number}", run, self.runs)
+        columns = [self.column(name) for name in self.columns]
+        found = {c.measure: self.value(row, c.name) for c in columns if c.run == run}
+        return {measure: value for measure, value in found.items() if value is not None}
+
+    def _known_row(self, row: str) -> str:
+        if row not in self.rows:
+            raise errors.unknown(f"row of table {self.number}", row, self.rows)
+        return row
+
+
+def names() -> tuple[str, ...]:
+    """The names of the published tables, "1" to "9"."""
+    return tuple(map(str, TITLES))
+
+
+@functools.cache
+def table(name: int | str) -> PublishedTable:
+    """A published table, by number or by name.
+
+    >>> table(5).value("DM", "noise_0.4")
+    86.4
+    >>> table("5").value("MAE-DN", "imbalance_50")  # printed as 0.5
+    50.0
+
+    Raises:
+      ValueError: there is no such table.
+    """
+    if str(name) not in names():
+        raise errors.unknown("table", str(name), names())
+    number = int(name)
+    with (FOLDER / f"table{number}.csv").open(encoding="utf-8", newline="") as file:
+        records = list(csv.DictReader(file))
+    return _table_9(records) if number == 9 else _plain_table(number, records)
+
+
+def _plain_table(number: int, records: list[dict[str, str]]) -> PublishedTable:
+    """A table whose first column but the source names its rows."""
+    head, *columns = (name for name in records[0] if name != "source")
+    raw = {(record[head], name): record[name] for record in records for name in columns}
+    deviations = {}
+    if number == 6:
+        columns.remove("accuracy_std")
+        deviations = {
+            (record[head], "accuracy_mean"): float(record["accuracy_std"]) for record in records
+        }
+    found = {name: Column(name, run=name) for name in columns}
+    if number == 4:
+        found = {"mAP": Column("mAP", "MARS"), "CMC-1": Column("CMC-1", "MARS", measure="CMC-1")}
+    sources = {record[head]: record["source"] for record in records}
+    return _build(number, sources, found, raw, deviations)
+
+
+def _table_9(records: list[dict[str, str]]) -> PublishedTable:
+    """Table 9 lists its rows by noise rate: here the rate and the measure make the column."""
+    records = sorted(records, key=_order_of_table_9)
+    runs = dict.fromkeys(f"noise_{record['noise']}" for record in sorted(records, key=_noise))
+    columns = {
+        f"{run}/{printed}": Column(f"{run}/{printed}", run, measure)
+        for run in runs
+        for printed, measure in TABLE_9_MEASURES.items()
+    }
+    raw = {
+        (_row_of_table_9(record), f"noise_{record['noise']}/{printed}"): record[printed]
+        for record in records
+        for printed in TABLE_9_MEASURES
+    }
+    sources = {_row_of_table_9(record): record["source"] for record in records}
+    return _build(9, sources, columns, raw, {})
+
+
+def _noise(record: dict[str, str]) -> float:
+    return float(record["noise"])
+
+
+def _order_of_table_9(record: dict[str, str]) -> tuple[bool, float, float]:
+    """CCE first, then by lambda (none before 0) and beta."""
+    return (
+        record["method"] != "CCE",
+        float(record["lambda"] or -1),
+        float(record["beta"] or 0),
+    )
+
+
+def _row_of_table_9(record: dict[str, str]) -> str:
+    given = [f"{name}={record[name]}" for name in ("lambda", "beta") if record[name]]
+    return f"{record['method']}({','.join(given)})" if given else record["method"]
+
+
+def _build(
+    number: int,
+    sources: Mapping[str, str],
+    columns: Mapping[str, Column],
+    raw: Mapping[tuple[str, str], str],
+    deviations: Mapping[tuple[str, str], float],
+) -> PublishedTable:
+    return PublishedTable(
+        number=number,
+        title=TITLES[number],
+        rows=tuple(sources),
+        columns=tuple(columns),
+        sources=sources,
+        raw={key: text for key, text in raw.items() if key[1] in columns},
+        _columns=columns,
+        _deviations=deviations,
+    )
+
+
+def _percent(number: int, text: str) -> float:
+    value = float(text)
+    return round(100 * value, 6) if number in FRACTIONS and value <= 1 else value

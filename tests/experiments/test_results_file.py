@@ -1,0 +1,185 @@
+"""results.jsonl: what is written is read back; what goes wrong is found, and loses nothing."""
+
+import dataclasses
+import json
+import math
+import multiprocessing
+
+import numpy as np
+import pytest
+
+from experiments import results_file
+from experiments.results_file import Result
+
+
+def a_result(**changed):
+    fields = {
+        "table": "5",
+        "row": "DM",
+        "column": "noise_0.4",
+        "seed": 1,
+        "final": 86.25,
+        "best": 86.5,
+        "metrics": {"train_intact": 90.5},
+        "curves": {"steps": [1, 2], "test_accuracy": [50.0, 86.25]},
+        "config": {"loss": {"beta": -0.33}, "train": {"steps": 10000}},
+        "config_hash": "0a1b2c",
+    }
+    return Result(**(fields | changed))
+
+
+def test_results_are_read_back_in_order(tmp_path):
+    path = tmp_path / "new" / "results.jsonl"
+    written = [a_result(seed=seed) for seed in range(3)]
+    for result in written:
+        results_file.append(path, result)
+    assert results_file.read(path) == written
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_numpy_values_are_written_as_plain_ones(tmp_path):
+    result = a_result(
+        seed=np.int64(3),
+        final=np.float32(12.5),
+        metrics={"train_intact": np.float32(0.5)},
+        curves={"steps": np.arange(2).tolist(), "p_clean": [np.float32(0.25), 0.5]},
+    )
+    results_file.append(tmp_path / "r.jsonl", result)
+    (read,) = results_file.read(tmp_path / "r.jsonl")
+    assert (read.seed, read.final, read.metrics) == (3, 12.5, {"train_intact": 0.5})
+    assert read.curves["p_clean"] == [0.25, 0.5]
+
+
+def test_nan_goes_through_strict_json(tmp_path):
+    path = tmp_path / "r.jsonl"
+    failed = a_result(status="failed", error="loss is nan at step 7", final=math.nan, best=math.nan)
+    results_file.append(path, failed)
+    results_file.append(path, a_result(curves={"steps": [1], "p_noisy": [math.nan]}))
+    json.loads(path.read_text().splitlines()[0], parse_constant=pytest.fail)
+    first, second = results_file.read(path)
+    assert math.isnan(first.final)
+    assert first.error == "loss is nan at step 7"
+    assert math.isnan(second.curves["p_noisy"][0])
+
+
+def test_a_torn_last_line_is_left_out_then_cut_off(tmp_path):
+    path = tmp_path / "r.jsonl"
+    results_file.append(path, a_result(seed=0))
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:40])
+    with pytest.warns(UserWarning, match=r"r\.jsonl:2: torn last line left out \(40 bytes\)"):
+        assert results_file.read(path) == [a_result(seed=0)]
+    results_file.append(path, a_result(seed=1))
+    assert [result.seed for result in results_file.read(path)] == [0, 1]
+
+
+def test_a_line_that_lacks_only_its_end_is_kept(tmp_path):
+    path = tmp_path / "r.jsonl"
+    results_file.append(path, a_result(seed=0))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert results_file.read(path) == [a_result(seed=0)]
+    results_file.append(path, a_result(seed=1))
+    assert [result.seed for result in results_file.read(path)] == [0, 1]
+
+
+def test_every_prefix_of_a_file_can_be_read_and_appended_to(tmp_path):
+    path = tmp_path / "r.jsonl"
+    for seed in (0, 1):
+        results_file.append(path, a_result(seed=seed))
+    content = path.read_bytes()
+    first = content.index(b"\n")
+    for size in range(0, len(content), 7):
+        path.write_bytes(content[:size])
+        results_file.append(path, a_result(seed=2))
+        seeds = [result.seed for result in results_file.read(path)]
+        assert seeds == ([0, 2] if size >= first else [2])
+
+
+def append_some(path, seed):
+    for table in "12345":
+        results_file.append(path, a_result(table=table, seed=seed))
+
+
+def test_processes_may_append_at_once(tmp_path):
+    path = tmp_path / "r.jsonl"
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=append_some, args=(path, seed)) for seed in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len({result.key for result in results_file.read(path)}) == 20
+
+
+def test_another_schema_version_is_named(tmp_path):
+    path = tmp_path / "r.jsonl"
+    results_file.append(path, a_result())
+    results_file.append(path, a_result(seed=2))
+    lines = path.read_text().splitlines()
+    lines[1] = lines[1].replace('"schema": 1', '"schema": 7')
+    path.write_text("\n".join([*lines, ""]))
+    with pytest.raises(ValueError, match=r"r\.jsonl:2: .*version 7, but .* version 1"):
+        results_file.read(path)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda line: "nonsense", "r.jsonl:1: not a line of JSON"),
+        (lambda line: "[1, 2]", "r.jsonl:1: results of schema version None"),
+        (lambda line: line.replace('"seed": 1, ', ""), "fields missing or not known: seed"),
+        (lambda line: line.replace('"seed": 1', '"seed": "1"'), "seed is int, got str '1'"),
+        (lambda line: line.replace("86.25, ", "186.25, ", 1), "final is a percentage"),
+    ],
+)
+def test_a_wrong_line_in_the_middle_is_named(tmp_path, edit, message):
+    path = tmp_path / "r.jsonl"
+    results_file.append(path, a_result())
+    line = path.read_text().strip()
+    path.write_text(f"{edit(line)}\n{line}\n")
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        results_file.read(path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"seed": True}, "seed is int, got bool True"),
+        ({"row": 3}, "row is str, got int 3"),
+        ({"metrics": [1]}, r"metrics is dict, got list \[1\]"),
+        ({"metrics": {"mAP": "high"}}, r"metrics\['mAP'\] is float, got str 'high'"),
+        ({"final": math.nan}, "final is a percentage in .0, 100., got nan"),
+        ({"best": -1.0}, "best is a percentage"),
+        ({"status": "done"}, "status is one of ok, failed, got 'done'"),
+        ({"status": "failed"}, "error is given exactly where"),
+        ({"scale": 0.0}, "scale is above 0"),
+        ({"curves": {"steps": [1, 2], "p_clean": [0.5]}}, "as long as the curve 'steps'"),
+        ({"curves": {"p_clean": [0.5]}}, "as long as the curve 'steps'"),
+    ],
+)
+def test_a_wrong_result_is_not_written(tmp_path, changed, message):
+    with pytest.raises(ValueError, match=message):
+        results_file.append(tmp_path / "r.jsonl", a_result(**changed))
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+def test_completed_finds_what_is_done_and_leaves_failures_to_run_again():
+    done = a_result(seed=0)
+    again = dataclasses.replace(done, final=80.0)
+    failed = a_result(seed=1, status="failed", error="killed")
+    wanted = {a_result(seed=seed).key: "0a1b2c" for seed in range(3)}
+    assert results_file.completed([done, again, failed], wanted) == {done.key: again}
+
+
+def test_completed_refuses_results_of_another_config():
+    with pytest.raises(ValueError, match=r"row 'DM', .* seed 1 under config '0a1b2c' .* 'ffff'"):
+        results_file.completed([a_result()], {a_result().key: "ffff"})
+    assert results_file.completed([a_result()], {("5", "CCE", "noise_0.4", 1): "ffff"}) == {}
+
+
+def test_hash_tells_configs_apart_and_knows_no_order():
+    first = {"loss": {"beta": 2.0, "lam": 0.5}, "seed": 1}
+    assert results_file.hash_config(first) == results_file.hash_config(
+        {"seed": 1, "loss": {"lam": 0.5, "beta": 2.0}}
+    )
+    assert results_file.hash_config(first) != results_file.hash_config(first | {"seed": 2})
