@@ -1,5 +1,6 @@
 """Drawing a corruption, and the two things that are done with one."""
 
+import pathlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -10,26 +11,30 @@ from dm_jax.labels import as_labels
 from dm_jax.noise import imbalance as imbalances
 from dm_jax.noise import kinds as by_class
 from dm_jax.noise.corruption import Corruption
-from dm_jax.noise.kinds import Task
+from dm_jax.noise.given import from_file, human
+from dm_jax.noise.instance import instance
+from dm_jax.noise.task import Task
 
-_TARGETS: dict[str, Callable[[Task], np.ndarray]] = {
-    kind.__name__: kind
-    for kind in (
-        by_class.symmetric,
-        by_class.symmetric_any,
-        by_class.pair,
-        by_class.asymmetric_cifar10,
-        by_class.superclass_swap,
-        by_class.superclass_next,
-        by_class.block_swap,
-        by_class.block_next,
-    )
+_KINDS: dict[str, Callable[[Task], np.ndarray]] = {
+    "symmetric": by_class.symmetric,
+    "symmetric_any": by_class.symmetric_any,
+    "pair": by_class.pair,
+    "asymmetric_cifar10": by_class.asymmetric_cifar10,
+    "superclass_swap": by_class.superclass_swap,
+    "superclass_next": by_class.superclass_next,
+    "block_swap": by_class.block_swap,
+    "block_next": by_class.block_next,
+    "instance": instance,
+    "human:NAME": human,
+    "file:PATH": from_file,
 }
+
+_ARGUMENTS = {"human": "NAME", "file": "PATH"}
 
 
 def kinds() -> tuple[str, ...]:
-    """The names that `corrupt` takes as `kind`."""
-    return tuple(_TARGETS)
+    """The noises that `corrupt` knows; NAME and PATH stand for the caller's own."""
+    return tuple(_KINDS)
 
 
 def corrupt(
@@ -53,7 +58,7 @@ def corrupt(
     Args:
       labels: true labels, int [n] (or whole floats) in 0 .. num_classes - 1.
       num_classes: C.
-      kind: a name in `kinds()`.
+      kind: one of `kinds()`, such as "symmetric", "human:worst" or "file:given.npy".
       rate: probability r in [0, 1]; what it means and yields, each kind's docstring says.
       seed: integer of at least 0; the same arguments always give the same `Corruption`.
       superclasses: int [C], class to superclass; for the kinds that use them.
@@ -67,24 +72,40 @@ def corrupt(
       ValueError: an argument outside what is accepted; names it, what came and what is accepted.
     """
     true = as_labels(labels, num_classes)
-    if kind not in _TARGETS:
-        raise errors.unknown("noise kind", kind, kinds())
+    noise, argument = _parse(kind)
     if not 0.0 <= rate <= 1.0:
         raise ValueError(f"rate must be in [0, 1], got {rate}")
     flip, choice = draws.generator(seed, "noise").random((true.size, 2)).T
-    task = Task(true, num_classes, rate, seed, choice, superclasses, inputs, human_labels)
-    given = np.where(flip < rate, _TARGETS[kind](task), true)
+    task = Task(
+        true, num_classes, rate, seed, flip, choice, argument, superclasses, inputs, human_labels
+    )
+    given = noise(task)
     kept = imbalances.keep(true, num_classes, imbalance=imbalance, ratio=ratio, seed=seed)
     return Corruption(
         labels=given[kept],
         kept=kept,
         changed=given[kept] != true[kept],
-        kind=kind,
+        kind=_recorded(kind),
         rate=float(rate),
         seed=int(seed),
         imbalance=imbalance,
         ratio=float(ratio),
     )
+
+
+def _parse(kind: str) -> tuple[Callable[[Task], np.ndarray], str]:
+    """The function of a kind, and what stands behind its colon."""
+    name, colon, argument = kind.partition(":")
+    form = f"{name}:{_ARGUMENTS.get(name, '')}" if colon else name
+    if form not in _KINDS:
+        raise errors.unknown("noise kind", kind, kinds())
+    return _KINDS[form], argument
+
+
+def _recorded(kind: str) -> str:
+    """The kind without a file's folder: that differs between machines, the hash must not."""
+    name, _, path = kind.partition(":")
+    return f"file:{pathlib.PurePath(path).name}" if name == "file" else kind
 
 
 def hold_out(

@@ -1,15 +1,14 @@
 """The value that label noise and imbalance produce: seeded, hashed, saved."""
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-import pathlib
-import zipfile
-import zlib
+from typing import Any
 
 import numpy as np
+
+from dm_jax import npz
 
 _ARRAYS = {"labels": "<i4", "kept": "<i8", "changed": "|b1"}
 _FACTS = ("kind", "rate", "seed", "imbalance", "ratio", "part")
@@ -73,12 +72,9 @@ class Corruption:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes one .npz that `load` verifies. The file appears whole or not at all."""
-        path = pathlib.Path(path)
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
-        with _atomically(path) as file:
-            np.savez_compressed(
-                file, **arrays, facts=np.array(self._facts()), hash=np.array(self.hash)
-            )
+        content = {name: getattr(self, name) for name in _ARRAYS}
+        content |= {"facts": np.array(self._facts()), "hash": np.array(self.hash)}
+        npz.write(path, content)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Corruption":
@@ -88,17 +84,14 @@ class Corruption:
           FileNotFoundError: there is no such file.
           ValueError: the file is not a whole, unchanged corruption; says what is wrong.
         """
+        content = npz.read(path, [*_ARRAYS, "facts", "hash"])
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in _ARRAYS}
-                facts, recorded = json.loads(str(file["facts"])), str(file["hash"])
-            corruption = cls(**arrays, **facts)
-        except FileNotFoundError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            fields: dict[str, Any] = json.loads(str(content["facts"]))
+            fields.update((name, content[name]) for name in _ARRAYS)
+            corruption = cls(**fields)
+        except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is not a saved corruption: {error}") from error
-        except (AttributeError, zipfile.BadZipFile, zlib.error) as error:
-            raise ValueError(f"{path} is damaged or not an .npz: {error}") from error
+        recorded = str(content["hash"])
         if corruption.hash != recorded:
             raise ValueError(
                 f"{path} was altered: its content hashes to {corruption.hash}, recorded {recorded}"
@@ -108,19 +101,3 @@ class Corruption:
     def _facts(self) -> str:
         """The fields that are not arrays, as one canonical line."""
         return json.dumps({name: getattr(self, name) for name in _FACTS}, sort_keys=True)
-
-
-@contextlib.contextmanager
-def _atomically(path: pathlib.Path):
-    """A binary file that takes its place only when it is complete and on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

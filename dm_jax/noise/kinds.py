@@ -1,35 +1,15 @@
 """Label noise whose flips depend on the class alone (or on nothing).
 
-A kind is a function of the task that returns, for every example, the label it takes **if** it is
-flipped. Whether it is flipped is decided in one place, `dm_jax.noise.corrupt`: where the first
-uniform of the example is below the rate. The second uniform chooses among several targets. So the
-draws of an example depend on its position and the seed only, and with one seed the examples
-flipped at a lower rate are a part of those flipped at a higher one.
+A kind is a function from a `Task` to the given labels.
 """
-
-import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 
 from dm_jax import draws
+from dm_jax.noise.task import Task
 
 BLOCK = 5
 """Classes in a block of consecutive ids: the size of CIFAR-100's superclasses."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What a kind may look at: the arguments of `corrupt` and the choosing uniforms [n]."""
-
-    labels: np.ndarray
-    num_classes: int
-    rate: float
-    seed: int
-    choice: np.ndarray
-    superclasses: np.ndarray | None = None
-    inputs: np.ndarray | None = None
-    human_labels: Mapping[str, np.ndarray] | None = None
 
 
 def symmetric(task: Task) -> np.ndarray:
@@ -39,7 +19,7 @@ def symmetric(task: Task) -> np.ndarray:
     rate r (C - 1) / C of this kind has the distribution of `symmetric_any` at r.
     """
     _at_least(2, task, "symmetric")
-    return draws.others(task.choice, task.labels, task.num_classes)
+    return task.flip_to(draws.others(task.choice, task.labels, task.num_classes))
 
 
 def symmetric_any(task: Task) -> np.ndarray:
@@ -48,7 +28,7 @@ def symmetric_any(task: Task) -> np.ndarray:
     True noise rate: r (C - 1) / C, so 36% for r = .4 and ten classes. Source: DivideMix
     (Li et al. 2020), ELR (Liu et al. 2020).
     """
-    return draws.integers(task.choice, task.num_classes)
+    return task.flip_to(draws.integers(task.choice, task.num_classes))
 
 
 def pair(task: Task) -> np.ndarray:
@@ -57,7 +37,7 @@ def pair(task: Task) -> np.ndarray:
     Source: Co-teaching (Han et al. 2018), "pair flipping".
     """
     _at_least(2, task, "pair")
-    return (task.labels + 1) % task.num_classes
+    return task.flip_to((task.labels + 1) % task.num_classes)
 
 
 def asymmetric_cifar10(task: Task) -> np.ndarray:
@@ -70,7 +50,7 @@ def asymmetric_cifar10(task: Task) -> np.ndarray:
         raise ValueError(f"kind 'asymmetric_cifar10' needs 10 classes, got {task.num_classes}")
     target = np.arange(10)
     target[[9, 2, 4, 3, 5]] = [1, 0, 7, 5, 3]
-    return target[task.labels]
+    return task.flip_to(target[task.labels])
 
 
 def superclass_swap(task: Task) -> np.ndarray:
@@ -115,7 +95,7 @@ def _at_least(count: int, task: Task, kind: str) -> None:
 
 
 def _swap(task: Task, groups: np.ndarray) -> np.ndarray:
-    """Targets where two classes of each group are swapped, two uniforms a group choosing them."""
+    """Flips between two classes of each group, chosen by two uniforms a group, groups by id."""
     target = np.arange(task.num_classes)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     uniforms = draws.generator(task.seed, "structure").random((len(members), 2))
@@ -123,16 +103,16 @@ def _swap(task: Task, groups: np.ndarray) -> np.ndarray:
         one = draws.integers(first, own.size)
         other = draws.others(second, one, own.size)
         target[own[[one, other]]] = own[[other, one]]
-    return target[task.labels]
+    return task.flip_to(target[task.labels])
 
 
 def _next(task: Task, groups: np.ndarray) -> np.ndarray:
-    """Targets one further in the circle of the classes of a group, by id."""
+    """Flips to the next in the circle of the classes of a group, by id."""
     target = np.arange(task.num_classes)
     for group in np.unique(groups):
         own = np.flatnonzero(groups == group)
         target[own] = np.roll(own, -1)
-    return target[task.labels]
+    return task.flip_to(target[task.labels])
 
 
 def _superclasses(task: Task, kind: str) -> np.ndarray:

@@ -102,7 +102,7 @@ def test_nothing_is_unpickled(tmp_path):
 
 def test_plain_array_file_is_refused(tmp_path):
     np.save(tmp_path / "labels.npy", LABELS)
-    with pytest.raises(ValueError, match=r"labels\.npy is "):
+    with pytest.raises(ValueError, match=r"labels\.npy lacks the arrays: labels, kept"):
         noise.Corruption.load(tmp_path / "labels.npy")
 
 

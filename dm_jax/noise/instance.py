@@ -1,0 +1,84 @@
+"""Label noise that depends on what the example looks like."""
+
+import statistics
+
+import numpy as np
+
+from dm_jax import draws
+from dm_jax.noise.task import Task
+
+DEVIATION = 0.1
+"""Standard deviation of the flip rates, before they are cut off."""
+
+
+def instance(task: Task) -> np.ndarray:
+    """Every example has its own flip rate, and its features choose the wrong label.
+
+    Example i of class y with features x is flipped with probability q_i, to class j != y with
+    probability softmax over the other classes of x W_y, where each class has its own projection
+    W_y of standard normals, [features, C]. The q_i are normal around r with deviation 0.1, cut off
+    at the same distance on both sides, r +- min(r, 1 - r).
+
+    True noise rate: r, the mean of the q_i. Source: Xia et al. 2020 (part-dependent label noise),
+    the generator of their experiments. Theirs cuts at [0, 1], where the mean is not r (12.9% for
+    r = .1, 20.6% for r = .2). uint8 images are scaled to [0, 1], float features taken as they are.
+    """
+    features = _features(task)
+    rng = draws.generator(task.seed, "structure")
+    rates = _flip_rates(task.rate, rng.random(task.labels.size))
+    target = np.empty(task.labels.size, np.int64)
+    for label in range(task.num_classes):
+        projection = draws.normals(rng, (features.shape[1], task.num_classes))
+        own = np.flatnonzero(task.labels == label)
+        logits = _project(features[own], projection)
+        target[own] = _choose(logits, label, task.choice[own])
+    return task.flip_to(target, rates)
+
+
+def _features(task: Task) -> np.ndarray:
+    """The inputs as uint8 or float [n, features]."""
+    if task.num_classes < 2:
+        raise ValueError(f"kind 'instance' needs 2 classes or more, got {task.num_classes}")
+    if task.inputs is None:
+        raise ValueError("kind 'instance' needs inputs, got none")
+    inputs = np.asarray(task.inputs)
+    if len(inputs) != task.labels.size:
+        raise ValueError(f"{len(inputs)} inputs, but {task.labels.size} labels")
+    if inputs.dtype != np.uint8 and inputs.dtype.kind != "f":
+        raise TypeError(f"inputs must be uint8 images or float features, got {inputs.dtype}")
+    features = inputs.reshape(len(inputs), -1)
+    if inputs.dtype.kind == "f" and not np.isfinite(features).all():
+        row = int(np.argmin(np.isfinite(features).all(axis=1)))
+        raise ValueError(f"inputs: row {row} is not finite")
+    return features
+
+
+def _flip_rates(rate: float, uniforms: np.ndarray) -> np.ndarray:
+    """Normal(rate, DEVIATION^2) cut off symmetrically inside [0, 1], from uniforms [n]."""
+    reach = min(rate, 1.0 - rate)
+    if reach == 0.0:
+        return np.full(uniforms.size, rate)
+    normal = statistics.NormalDist(0.0, DEVIATION)
+    tail = normal.cdf(-reach)
+    inside = tail + uniforms * (1.0 - 2.0 * tail)
+    return np.clip(rate + np.array([normal.inv_cdf(u) for u in inside]), 0.0, 1.0)
+
+
+def _project(features: np.ndarray, projection: np.ndarray) -> np.ndarray:
+    """features [n, d] times projection [d, C], exactly: float64 [n, C].
+
+    Both are multiples of 2^-16 (pixels are whole), so that float64 holds every partial sum, and
+    the product does not depend on the order in which a platform's BLAS adds.
+    """
+    if features.dtype == np.uint8:
+        return features.astype(np.float64) @ projection / 255.0
+    return (np.round(features.astype(np.float64) * 2.0**16) / 2.0**16) @ projection
+
+
+def _choose(logits: np.ndarray, own: int, uniforms: np.ndarray) -> np.ndarray:
+    """One class per row of logits [n, C] by softmax over all but `own`, int64 [n]."""
+    logits = logits.copy()
+    logits[:, own] = -np.inf
+    weights = np.exp(logits - logits.max(axis=1, initial=-np.inf, keepdims=True))
+    sums = np.cumsum(weights, axis=1)
+    return np.argmax(sums > uniforms[:, None] * sums[:, -1:], axis=1)
