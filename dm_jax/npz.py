@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-_DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+# RuntimeError, and NotImplementedError below it: zipfile, asked by a damaged header for too much.
+_DAMAGE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def read(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray]:
