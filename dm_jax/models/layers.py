@@ -130,21 +130,28 @@ def max_pool(x: jax.Array, stride: int) -> jax.Array:
     return nn.max_pool(x, (3, 3), (stride, stride), overhang)
 
 
-def check_images(network: str, x: jax.Array, least: int) -> None:
-    """Raises unless ``x`` is a float batch of images at least ``least`` pixels high and wide.
+def check_images(network: str, x: jax.Array, least: int, multiple: int = 1) -> None:
+    """Raises unless ``x`` is a float batch of images that the network can take.
+
+    Args:
+      network: its name, for the message.
+      x: what should be float [B, H, W, C].
+      least: smallest height and width.
+      multiple: what height and width must be multiples of.
 
     Raises:
       TypeError: ``x`` is not floating.
-      ValueError: it is not [B, H, W, C], or its images are too small for the network.
+      ValueError: it is not [B, H, W, C], or height or width is not accepted.
     """
     check_floating(network, x)
     if x.ndim != 4:
         raise ValueError(f"{network} takes images [B, H, W, C], got shape {x.shape}")
-    if min(x.shape[1:3]) < least:
-        height, width = x.shape[1:3]
-        raise ValueError(
-            f"{network} takes images of at least {least}x{least}, got {height}x{width}"
-        )
+    sides = x.shape[1:3]
+    if min(sides) < least or any(side % multiple for side in sides):
+        accepted = f"at least {least}x{least}"
+        if multiple > 1:
+            accepted += f" with sides that are multiples of {multiple}"
+        raise ValueError(f"{network} takes images of {accepted}, got {sides[0]}x{sides[1]}")
 
 
 def check_floating(network: str, x: jax.Array) -> None:

@@ -11,7 +11,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from dm_jax.errors import unknown
+from dm_jax.models.googlenet import GoogLeNet
+from dm_jax.models.inception_v2 import InceptionV2
 from dm_jax.models.mlp import MLP
+from dm_jax.models.resnet import STAGES, ResNet
 from dm_jax.models.resnet_cifar import CifarResNet
 
 _NETWORKS: dict[str, Callable[..., nn.Module]] = {
@@ -20,6 +23,14 @@ _NETWORKS: dict[str, Callable[..., nn.Module]] = {
         f"resnet{depth}": functools.partial(CifarResNet, depth=depth)
         for depth in (20, 32, 44, 56, 110)
     },
+    **{f"resnet{depth}": functools.partial(ResNet, depth=depth) for depth in STAGES},
+    **{
+        f"resnet{depth}_32": functools.partial(ResNet, depth=depth, small_images=True)
+        for depth in (18, 34)
+    },
+    "googlenet": GoogLeNet,
+    "googlenet_32": functools.partial(GoogLeNet, small_images=True),
+    "inception_v2": InceptionV2,
 }
 _DTYPES = ("float32", "bfloat16", "float64")
 

@@ -1,0 +1,188 @@
+"""GoogLeNet, also called Inception V1 (Szegedy et al., 2015, Table 1).
+
+For 224x224 images it is the published network: biases, local response normalisation, no batch
+normalisation. For 32x32 images the stem keeps the size of the image and batch normalisation stands
+in for both, so that the network trains at the learning rate of 0.1 that Table 2 asks for.
+"""
+
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import DTypeLike
+
+from dm_jax.models.inception import Inception
+from dm_jax.models.layers import (
+    Classifier,
+    ConvNorm,
+    check_images,
+    convolution,
+    global_mean,
+    max_pool,
+    wide,
+)
+
+# name: 1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pool projection.
+MODULES = {
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
+}
+
+
+class ConvBias(nn.Module):
+    """Convolution with a bias, and ReLU; it takes and ignores what `ConvNorm` takes."""
+
+    features: int
+    kernel: int
+    stride: int = 1
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
+        del train, where
+        conv = convolution(self.features, self.kernel, self.stride, use_bias=True, dtype=self.dtype)
+        return nn.relu(conv(x))
+
+
+class AuxiliaryHead(nn.Module):
+    """The classifier that the paper attaches to 4a and 4d: 5x5 mean pool, 1x1, 1024 units."""
+
+    num_classes: int
+    unit: Callable[..., nn.Module]
+    axis_name: str | None
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
+        if min(x.shape[1:3]) < 5:
+            raise ValueError(
+                f"auxiliary heads need maps of at least 5x5, got {x.shape[1]}x{x.shape[2]}: "
+                "larger images, or auxiliary=False"
+            )
+        x = self.unit(128, 1, name="conv")(nn.avg_pool(x, (5, 5), (3, 3)), train, where)
+        hidden = nn.Dense(1024, True, self.dtype, wide(self.dtype), name="hidden")
+        x = nn.relu(hidden(x.reshape(x.shape[0], -1))).astype(wide(self.dtype))
+        return Classifier(self.num_classes, 0.7, self.axis_name, name="classifier")(x, train)
+
+
+class GoogLeNet(nn.Module):
+    """A stem, nine Inception modules and the classifier.
+
+    Attributes:
+      num_classes: number of logits.
+      small_images: whether it is the variant for 32x32 images.
+      auxiliary: whether it has the two auxiliary heads. While training, `apply` with
+        ``mutable=["auxiliary"]`` among others returns their logits in that collection, as
+        {"4a": ([B, num_classes],), "4d": ...}; the paper adds their losses times 0.3. They always
+        drop 0.7, so they need the rng "dropout".
+      dropout: rate before the classifier (0.4 in the paper).
+      axis_name: mapped axis of the batch; see `norm.BatchNorm`.
+      dtype: of convolutions and activations.
+    """
+
+    num_classes: int
+    small_images: bool = False
+    auxiliary: bool = False
+    dropout: float = 0.0
+    axis_name: str | None = None
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        train: bool = False,
+        where: jax.Array | None = None,
+        features: bool = False,
+    ) -> jax.Array | tuple[jax.Array, jax.Array]:
+        """Logits [B, num_classes]; with ``features`` also the pooled features [B, 1024].
+
+        Args:
+          x: float images [B, H, W, C], at least 32x32, or 8x8 with ``small_images``.
+          train: whether to use batch statistics and dropout.
+          where: bool [B]; the other examples stay out of the batch statistics.
+          features: whether to return the features too.
+        """
+        check_images("googlenet", x, least=8 if self.small_images else 32)
+        unit = self._unit()
+        x = self._stem(unit, x.astype(self.dtype), train, where)
+        for name, sizes in MODULES.items():
+            if name in ("4a", "5a"):
+                x = max_pool(x, 2)
+            x = inception(unit, name, sizes)(x, train, where)
+            if self.auxiliary and name in ("4a", "4d"):
+                self._auxiliary(unit, name, x, train, where)
+        pooled = global_mean(x)
+        logits = Classifier(self.num_classes, self.dropout, self.axis_name, name="classifier")(
+            pooled, train
+        )
+        return (logits, pooled) if features else logits
+
+    def _unit(self) -> Callable[..., nn.Module]:
+        if self.small_images:
+            return functools.partial(ConvNorm, axis_name=self.axis_name, dtype=self.dtype)
+        return functools.partial(ConvBias, dtype=self.dtype)
+
+    def _stem(
+        self,
+        unit: Callable[..., nn.Module],
+        x: jax.Array,
+        train: bool,
+        where: jax.Array | None,
+    ) -> jax.Array:
+        """The first three convolutions; without stride and pools for small images."""
+        if self.small_images:
+            x = unit(64, 3, name="conv1")(x, train, where)
+            x = unit(64, 1, name="conv2_reduce")(x, train, where)
+            return unit(192, 3, name="conv2")(x, train, where)
+        x = unit(64, 7, 2, name="conv1")(x, train, where)
+        x = local_response_norm(max_pool(x, 2))
+        x = unit(64, 1, name="conv2_reduce")(x, train, where)
+        x = unit(192, 3, name="conv2")(x, train, where)
+        return max_pool(local_response_norm(x), 2)
+
+    def _auxiliary(
+        self,
+        unit: Callable[..., nn.Module],
+        name: str,
+        x: jax.Array,
+        train: bool,
+        where: jax.Array | None,
+    ) -> None:
+        """Runs one auxiliary head and leaves its logits in the collection "auxiliary"."""
+        if not (train or self.is_initializing()):
+            return
+        head = AuxiliaryHead(
+            self.num_classes, unit, self.axis_name, self.dtype, name=f"auxiliary_{name}"
+        )
+        logits = head(x, train, where)
+        if not self.is_initializing():
+            self.sow("auxiliary", name, logits)
+
+
+def inception(unit: Callable[..., nn.Module], name: str, sizes: tuple[int, ...]) -> Inception:
+    """The module of one row of `MODULES`."""
+    single, three_reduce, three, five_reduce, five, projection = sizes
+    branches = (((single, 1),), ((three_reduce, 1), (three, 3)), ((five_reduce, 1), (five, 5)))
+    return Inception(unit, branches, "max", projection, name=f"inception_{name}")
+
+
+def local_response_norm(x: jax.Array) -> jax.Array:
+    """Divides by (1 + 1e-4 * mean of squares over 5 neighbouring channels) ** 0.75.
+
+    Krizhevsky et al. (2012), section 3.3, with the constants of Caffe's GoogLeNet.
+    """
+    squares = jnp.square(x.astype(wide(x.dtype)))
+    window = (1,) * (x.ndim - 1) + (5,)
+    sums = lax.reduce_window(squares, 0.0, lax.add, window, (1,) * x.ndim, "SAME")
+    return (x / (1 + 1e-4 / 5 * sums) ** 0.75).astype(x.dtype)

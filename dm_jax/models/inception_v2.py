@@ -1,0 +1,87 @@
+"""BN-Inception, also called GoogLeNet V2 (Ioffe and Szegedy, 2015, Figure 5): Table 4.
+
+Widths are those of the Caffe model that re-identification uses and its PyTorch port share. The
+paper's figure differs in two places: its first convolution is separable in depth, and the sizes it
+lists for 4c and 4d do not add up.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from dm_jax.models.inception import Inception
+from dm_jax.models.layers import Classifier, ConvNorm, check_images, global_mean, max_pool
+
+# name: 1x1; reduction and 3x3; reduction and both 3x3; pool; its projection. A module without 1x1
+# has stride 2 and passes its pool through.
+MODULES = {
+    "3a": (64, (64, 64), (64, 96), "mean", 32),
+    "3b": (64, (64, 96), (64, 96), "mean", 64),
+    "3c": (0, (128, 160), (64, 96), "max", 0),
+    "4a": (224, (64, 96), (96, 128), "mean", 128),
+    "4b": (192, (96, 128), (96, 128), "mean", 128),
+    "4c": (160, (128, 160), (128, 160), "mean", 128),
+    "4d": (96, (128, 192), (160, 192), "mean", 128),
+    "4e": (0, (128, 192), (192, 256), "max", 0),
+    "5a": (352, (192, 320), (160, 224), "mean", 128),
+    "5b": (352, (192, 320), (192, 224), "max", 128),
+}
+
+
+class InceptionV2(nn.Module):
+    """A stem, ten Inception modules with batch normalisation, and the classifier.
+
+    Attributes:
+      num_classes: number of logits.
+      dropout: rate before the classifier.
+      axis_name: mapped axis of the batch; see `norm.BatchNorm`.
+      dtype: of convolutions and activations.
+    """
+
+    num_classes: int
+    dropout: float = 0.0
+    axis_name: str | None = None
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        train: bool = False,
+        where: jax.Array | None = None,
+        features: bool = False,
+    ) -> jax.Array | tuple[jax.Array, jax.Array]:
+        """Logits [B, num_classes]; with ``features`` also the pooled features [B, 1024].
+
+        Args:
+          x: float images [B, H, W, C], 224x224 in the paper; sides are multiples of 32.
+          train: whether to use batch statistics and dropout.
+          where: bool [B]; the other examples stay out of the batch statistics.
+          features: whether to return the features too.
+
+        Raises:
+          ValueError: the sides are not multiples of 32; the strided convolutions and the pools
+            beside them would then give different sizes.
+        """
+        check_images("inception_v2", x, least=32, multiple=32)
+        unit = functools.partial(ConvNorm, axis_name=self.axis_name, dtype=self.dtype)
+        x = unit(64, 7, 2, name="conv1")(x.astype(self.dtype), train, where)
+        x = unit(64, 1, name="conv2_reduce")(max_pool(x, 2), train, where)
+        x = max_pool(unit(192, 3, name="conv2")(x, train, where), 2)
+        for name, (single, three, double, pool, projection) in MODULES.items():
+            branches = (
+                *([((single, 1),)] if single else []),
+                ((three[0], 1), (three[1], 3)),
+                ((double[0], 1), (double[1], 3), (double[1], 3)),
+            )
+            stride = 1 if single else 2
+            module = Inception(unit, branches, pool, projection, stride, name=f"inception_{name}")
+            x = module(x, train, where)
+        pooled = global_mean(x)
+        logits = Classifier(self.num_classes, self.dropout, self.axis_name, name="classifier")(
+            pooled, train
+        )
+        return (logits, pooled) if features else logits
