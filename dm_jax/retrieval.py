@@ -1,0 +1,245 @@
+"""Retrieval scores of MARS (video person re-identification): CMC-k and mean average precision.
+
+A query tracklet is compared with every gallery tracklet by cosine similarity. Of the gallery,
+
+- entries of the query's own identity **and** camera are left out: finding them shows nothing;
+- junk (identity -1) is left out: it is nobody;
+- distractors (identity 0) stay in, as wrong answers.
+
+A query whose identity no other camera saw has no right answer and does not count.
+
+**Ties.** The scores are the expected ones over all orders of the entries that tie, so that neither
+the order of the gallery nor the sort decides. Similarities are computed in float64 and tie where
+they are equal as float32; copies of one tracklet tie therefore, whatever the matrix product rounds.
+
+Average precision is the mean of the precisions at the right answers (no interpolation).
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+JUNK = -1
+DISTRACTOR = 0
+_BLOCK = 256  # queries ranked at a time, to bound the memory: 25 MB of similarities on MARS
+
+
+@dataclasses.dataclass(frozen=True)
+class RetrievalScores:
+    """Scores of a set of queries, as fractions in [0, 1].
+
+    Attributes:
+      cmc: by rank k, the share of queries with a right answer among the first k.
+      mean_average_precision: mean over the queries of the average precision.
+      num_queries: queries given.
+      num_valid: queries with a right answer in the gallery, over which the scores are means.
+    """
+
+    cmc: dict[int, float]
+    mean_average_precision: float
+    num_queries: int
+    num_valid: int
+
+
+def tracklet_features(frame_features: np.ndarray, tracklet_ids: np.ndarray, num: int) -> np.ndarray:
+    """The feature of each tracklet: the mean of its frames' features, L2-normalised.
+
+    Args:
+      frame_features: [n, d] float.
+      tracklet_ids: [n] int, the tracklet of each frame, in [0, num).
+      num: number of tracklets.
+
+    Returns:
+      [num, d] float32 of unit rows; a row is zero where the mean is.
+
+    Raises:
+      ValueError: shapes that do not match, an id out of range, a tracklet without frames, or a
+        feature that is not finite.
+      TypeError: ids that are not integers.
+
+    >>> tracklet_features(np.array([[1.0, 0.0], [2.0, 4.0], [0.0, 2.0]]), np.array([1, 0, 1]), 2)
+    array([[0.4472136, 0.8944272],
+           [0.4472136, 0.8944272]], dtype=float32)
+    """
+    features = _features("frame_features", frame_features)
+    ids = _integers("tracklet_ids", tracklet_ids, len(features))
+    outside = np.flatnonzero((ids < 0) | (ids >= num))
+    if outside.size:
+        raise ValueError(
+            f"tracklet_ids are in [0, {num}), got {ids[outside[0]]} at frame {outside[0]}"
+        )
+    counts = np.bincount(ids, minlength=num)
+    if not counts.all():
+        raise ValueError(f"tracklet {np.argmin(counts)} has no frame among the {len(ids)}")
+    if np.any(ids[1:] < ids[:-1]):
+        order = np.argsort(ids, kind="stable")
+        features = features[order]
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    sums = np.add.reduceat(features, starts, axis=0, dtype=np.float64)
+    return _unit_rows(sums).astype(np.float32)  # the mean points where the sum does
+
+
+def evaluate(
+    query_features: np.ndarray,
+    query_ids: np.ndarray,
+    query_cameras: np.ndarray,
+    gallery_features: np.ndarray,
+    gallery_ids: np.ndarray,
+    gallery_cameras: np.ndarray,
+    *,
+    ranks: Sequence[int] = (1, 5, 10, 20),
+) -> RetrievalScores:
+    """CMC at the given ranks and mAP of the queries against the gallery, by cosine similarity.
+
+    Args:
+      query_features: [q, d] float, of any length: they are normalised here.
+      query_ids: [q] int, above 0.
+      query_cameras: [q] int.
+      gallery_features: [g, d] float.
+      gallery_ids: [g] int; 0 for a distractor, -1 for junk.
+      gallery_cameras: [g] int.
+      ranks: the k of CMC-k, above 0.
+
+    Raises:
+      ValueError: shapes that do not match, an identity or rank out of range, features that are not
+        finite, or not one query with a right answer.
+      TypeError: identities or cameras that are not integers.
+    """
+    queries = _features("query_features", query_features)
+    gallery = _features("gallery_features", gallery_features, width=queries.shape[1])
+    query_ids = _integers("query_ids", query_ids, len(queries), least=1)
+    query_cameras = _integers("query_cameras", query_cameras, len(queries))
+    gallery_ids = _integers("gallery_ids", gallery_ids, len(gallery), least=JUNK)
+    gallery_cameras = _integers("gallery_cameras", gallery_cameras, len(gallery))
+    if not ranks or min(ranks) < 1:
+        raise ValueError(f"ranks are one or more integers above 0, got {tuple(ranks)}")
+
+    queries, gallery = _unit_rows(queries), _unit_rows(gallery)
+    precisions, hits = [], []
+    for first in range(0, len(queries), _BLOCK):
+        block = slice(first, first + _BLOCK)
+        similarity = (queries[block] @ gallery.T).astype(np.float32)
+        same = query_ids[block, None] == gallery_ids
+        allowed = ~(same & (query_cameras[block, None] == gallery_cameras)) & (gallery_ids != JUNK)
+        precision, hit = _score(similarity, same & allowed, allowed, max(ranks))
+        precisions.append(precision)
+        hits.append(hit)
+    return _mean(np.concatenate(precisions), np.concatenate(hits), ranks)
+
+
+def _mean(precision: np.ndarray, hit: np.ndarray, ranks: Sequence[int]) -> RetrievalScores:
+    """Means over the queries that have a right answer (a precision that is not NaN)."""
+    valid = ~np.isnan(precision)
+    if not valid.any():
+        raise ValueError(
+            f"none of the {len(precision)} queries has a right answer in the gallery: its identity "
+            "seen by another camera"
+        )
+    cmc = hit[valid].mean(axis=0)
+    return RetrievalScores(
+        cmc={rank: float(cmc[rank - 1]) for rank in ranks},
+        mean_average_precision=float(precision[valid].mean()),
+        num_queries=len(precision),
+        num_valid=int(valid.sum()),
+    )
+
+
+def _score(
+    similarity: np.ndarray, right: np.ndarray, allowed: np.ndarray, depth: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Expected average precision [b] and hit rate within the first 1..depth [b, depth].
+
+    All arguments but `depth` are [b, g]. Without a right answer the precision is NaN.
+    """
+    query, before, right_before, size, num_right = _tied_groups(similarity, right, allowed)
+    total = right.sum(axis=1)
+
+    # A group of n ties behind `before` entries: its right answers are at each place i = 1..n with
+    # chance 1/n, behind (i - 1)(r - 1)/(n - 1) others of the group, and 1/(before + i) sums to H.
+    harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, similarity.shape[1] + 1))])
+    span = harmonic[before + size] - harmonic[before]
+    others = (num_right - 1) / np.maximum(size - 1, 1)
+    gained = (right_before + 1) * span + others * (size - (before + 1) * span)
+    summed = np.bincount(query, weights=num_right / size * gained, minlength=len(total))
+    precision = np.where(total > 0, summed / np.maximum(total, 1), np.nan)
+
+    first = right_before == 0
+    hit = np.zeros((len(total), depth))
+    hit[query[first]] = _hit_rate(before[first], size[first], num_right[first], depth)
+    return precision, hit
+
+
+def _tied_groups(
+    similarity: np.ndarray, right: np.ndarray, allowed: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """The runs of equal similarity that hold a right answer, most similar first within a query.
+
+    Returns, each [groups]: the query, the entries before the run, the right ones among them, the
+    run's entries, and the right ones among these.
+    """
+    width = similarity.shape[1]
+    distance = np.where(allowed, -similarity, np.inf)  # what is left out ranks last, in a run of
+    order = np.argsort(distance, axis=1)  # its own, which holds no right answer
+    ranked = np.take_along_axis(distance, order, axis=1)
+    ranked_right = np.take_along_axis(right, order, axis=1)
+
+    begins = np.ones(ranked.shape, bool)
+    begins[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
+    starts = np.flatnonzero(begins)
+    size = np.diff(starts, append=ranked.size)
+    num_right = np.add.reduceat(ranked_right.ravel(), starts, dtype=np.int64)
+    right_so_far = np.cumsum(ranked_right, axis=1).ravel()
+    right_before = right_so_far[starts] - ranked_right.ravel()[starts]
+
+    holds = num_right > 0
+    query, before = np.divmod(starts[holds], width)
+    return query, before, right_before[holds], size[holds], num_right[holds]
+
+
+def _hit_rate(
+    before: np.ndarray, size: np.ndarray, num_right: np.ndarray, depth: int
+) -> np.ndarray:
+    """Chance that the first k = 1..depth entries hold a right answer [queries, depth].
+
+    The first run with a right answer is drawn without replacement: the j-th draw (from 0) misses,
+    if all before did, with chance (wrong - j)/(size - j).
+    """
+    drawn = np.arange(depth) - before[:, None]
+    size, num_right = size[:, None], num_right[:, None]
+    inside = (drawn >= 0) & (drawn < size)
+    misses = np.maximum(size - num_right - drawn, 0) / np.where(inside, size - drawn, 1)
+    return 1.0 - np.cumprod(np.where(inside, misses, 1.0), axis=1)
+
+
+def _unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows of length one in float64; zero rows stay zero."""
+    rows = rows.astype(np.float64)
+    scale = np.max(np.abs(rows), axis=1, keepdims=True)  # squares must neither over- nor underflow
+    rows /= np.where(scale > 0, scale, 1.0)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(length > 0, length, 1.0)
+
+
+def _features(name: str, value: np.ndarray, width: int | None = None) -> np.ndarray:
+    value = np.asarray(value)
+    if value.ndim != 2 or 0 in value.shape or width not in (None, value.shape[1]):
+        accepted = f"[n, {width or 'd'}], not empty"
+        raise ValueError(f"{name} has shape {accepted}, got {list(value.shape)}")
+    finite = np.isfinite(value).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"{name} is finite, but row {np.argmin(finite)} is not")
+    return value
+
+
+def _integers(name: str, value: np.ndarray, count: int, least: int | None = None) -> np.ndarray:
+    value = np.asarray(value)
+    if not np.issubdtype(value.dtype, np.integer):
+        raise TypeError(f"{name} is an array of integers, got {value.dtype}")
+    if value.shape != (count,):
+        raise ValueError(f"{name} has shape [{count}] as its features, got {list(value.shape)}")
+    if least is not None and value.min() < least:
+        raise ValueError(
+            f"{name} is at least {least}, got {value.min()} at position {np.argmin(value)}"
+        )
+    return value
