@@ -1,1 +1,7 @@
 """Training: state, step, parallelism, loop, checkpoints, writers."""
+
+from dm_jax.train.config import Config
+from dm_jax.train.recorder import NonFiniteLossError, Watcher
+from dm_jax.train.run import Summary, run
+
+__all__ = ["Config", "NonFiniteLossError", "Summary", "Watcher", "run"]

@@ -1,0 +1,21 @@
+"""Scikit-learn's 1,797 digits, a small network, no network connection: the quick start.
+
+    python -m experiments.train --config=configs/digits.py --workdir=runs/digits
+
+2 CPU cores: a few seconds.
+"""
+
+from configs import common
+
+
+def get_config(arguments: str = ""):
+    """`arguments`: see `configs.common.apply`."""
+    config = common.base()
+    config.noise.rate = 0.4
+    config.model.hidden = (128,)
+    config.optimizer.learning_rate = 0.1
+    config.optimizer.weight_decay = 0.0
+    config.train.length = "2000 steps"
+    config.train.batch_size = 128
+    config.train.checkpoint_every = "500 steps"
+    return common.apply(config, arguments)

@@ -1,0 +1,149 @@
+"""What is measured of a batch: accuracy, the fit of given and of true labels, and the emphasis.
+
+Everything is a sum and a count per name, added up on the device and divided once (`Totals.means`),
+so that a padded last batch changes nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dm_jax.emphasis import EDF
+
+NEVER = jnp.iinfo(jnp.int32).max
+_FARTHEST_MARGIN = 80.0  # beyond, p or q is no float32 any more
+
+
+@flax.struct.dataclass
+class Totals:
+    """Sums and counts by name, and the first step whose loss was not finite (NEVER: none)."""
+
+    sums: dict[str, jax.Array]
+    counts: dict[str, jax.Array]
+    first_nonfinite: jax.Array
+
+    @classmethod
+    def of(cls, terms: Mapping[str, tuple[Any, Any]]) -> "Totals":
+        """Totals of {name: (sum, count)}."""
+        sums = {name: jnp.asarray(total, jnp.float32) for name, (total, _) in terms.items()}
+        counts = {name: jnp.asarray(count, jnp.float32) for name, (_, count) in terms.items()}
+        return cls(sums, counts, jnp.full((), NEVER, jnp.int32))
+
+    @classmethod
+    def empty(cls, like: "Totals") -> "Totals":
+        """Totals of nothing, NumPy arrays with the names and shapes of `like`."""
+        sums, counts = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), (like.sums, like.counts))
+        return cls(sums, counts, np.full(like.first_nonfinite.shape, NEVER, np.int32))
+
+    def seen_at(self, step: jax.Array) -> "Totals":
+        """The same, blaming `step` if the loss is not finite."""
+        bad = jnp.where(jnp.isfinite(self.sums["loss"]), NEVER, step)
+        return self.replace(first_nonfinite=bad.astype(jnp.int32))
+
+    def merge(self, other: "Totals") -> "Totals":
+        """The totals of both, over the same names."""
+        return Totals(
+            jax.tree.map(jnp.add, self.sums, other.sums),
+            jax.tree.map(jnp.add, self.counts, other.counts),
+            jnp.minimum(self.first_nonfinite, other.first_nonfinite),
+        )
+
+    def added(self) -> "Totals":
+        """The totals of several steps, stacked along the first axis, as one."""
+        sums, counts = jax.tree.map(lambda x: x.sum(0), (self.sums, self.counts))
+        return Totals(sums, counts, self.first_nonfinite.min(0))
+
+    def means(self) -> dict[str, Any]:
+        """{name: sum / count} as NumPy values; a name that nothing was counted for is NaN."""
+        sums, counts = jax.device_get((self.sums, self.counts))
+        with np.errstate(invalid="ignore"):
+            return {name: sums[name] / counts[name] for name in sums}
+
+
+@flax.struct.dataclass
+class Examples:
+    """What a step leaves of each example of the whole batch, all [B].
+
+    Attributes:
+      losses: cross entropy of the given label, that is -log p.
+      predicted: class of the largest logit.
+      labels, true_labels: as given and as they are.
+      where: bool, those that count.
+    """
+
+    losses: jax.Array
+    predicted: jax.Array
+    labels: jax.Array
+    true_labels: jax.Array
+    where: jax.Array
+
+    @classmethod
+    def of(cls, losses, logits, batch: Mapping[str, jax.Array], axis_name=None) -> "Examples":
+        """From losses [B], logits [B, C], a batch; gathered over `axis_name` in one collective."""
+        where = jnp.ones(losses.shape, bool) if batch["where"] is None else batch["where"]
+        columns = (losses, logits.argmax(-1), batch["labels"], batch["true_labels"], where)
+        if axis_name is not None:
+            # float32 holds every class number below 2**24 exactly.
+            table = jnp.stack([column.astype(jnp.float32) for column in columns])
+            table = jax.lax.all_gather(table, axis_name, axis=1, tiled=True)
+            columns = (*table[:4], table[4] > 0)
+        return cls(*columns)
+
+
+def predictions(examples: Examples) -> Totals:
+    """`loss`, and `accuracy` against the true labels, `accuracy_given` against the given ones."""
+    where = examples.where
+    count = where.sum()
+    right = (examples.predicted == examples.true_labels) & where
+    right_given = (examples.predicted == examples.labels) & where
+    return Totals.of(
+        {
+            "loss": (jnp.where(where, examples.losses, 0).sum(), count),
+            "accuracy": (right.sum(), count),
+            "accuracy_given": (right_given.sum(), count),
+        }
+    )
+
+
+def emphasis(examples: Examples, edf: EDF) -> Totals:
+    """How the emphasis is spread over a batch, and what the network believes of its labels.
+
+    Names: `p_clean`, `p_noisy`: mean probability of the given label, of examples whose label is the
+    true one and of the others. `emphasis_mean`: mean of w(p) before any normalisation.
+    `emphasis_variance`: variance of the weights divided by their mean (the paper's sigma of
+    normalised weights). `effective_sample_size`: (sum w)^2 / (n sum w^2), in (0, 1].
+
+    `edf` is the emphasis density function in force.
+    """
+    where = examples.where
+    clean = where & (examples.labels == examples.true_labels)
+    noisy = where & ~clean
+    p = jnp.exp(-examples.losses)
+    margin = -examples.losses - jnp.log(-jnp.expm1(-examples.losses))
+    log_weight = edf.log_weight(jnp.clip(margin, -_FARTHEST_MARGIN, _FARTHEST_MARGIN))
+    largest = jax.lax.stop_gradient(jnp.where(where, log_weight, -jnp.inf).max())
+    weight = jnp.where(where, jnp.exp(log_weight - largest), 0)
+    count, total, squares = where.sum(), weight.sum(), (weight**2).sum()
+    ratio = count * squares / total**2
+    return Totals.of(
+        {
+            "p_clean": (jnp.where(clean, p, 0).sum(), clean.sum()),
+            "p_noisy": (jnp.where(noisy, p, 0).sum(), noisy.sum()),
+            "emphasis_mean": (jnp.exp(largest) * total / count, 1),
+            "emphasis_variance": (ratio - 1, 1),
+            "effective_sample_size": (1 / ratio, 1),
+        }
+    )
+
+
+def union(first: Totals, second: Totals) -> Totals:
+    """Totals of different names, side by side."""
+    return Totals(
+        first.sums | second.sums,
+        first.counts | second.counts,
+        jnp.minimum(first.first_nonfinite, second.first_nonfinite),
+    )

@@ -1,0 +1,165 @@
+"""Checkpoints through orbax: written in the background, whole or not at all, verified when read.
+
+They hold plain arrays and no shardings, so a run may go on with other devices or another mode.
+Orbax notices a file that is short or missing; bytes that flipped it would hand on, therefore every
+checkpoint carries a checksum of its arrays.
+"""
+
+import logging
+import pathlib
+import time
+import zlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as managers
+
+log = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """The checkpoints of one run: the last `keep`, and the best by `score`."""
+
+    def __init__(self, directory: pathlib.Path, *, keep: int):
+        self._directory = directory.absolute()
+        policies = [
+            managers.LatestN(keep),
+            managers.BestN(
+                get_metric_fn=lambda metrics: metrics["score"],
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            ),
+        ]
+        self._manager = ocp.CheckpointManager(
+            self._directory,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=managers.AnyPreservationPolicy(policies),
+                cleanup_tmp_directories=True,
+            ),
+        )
+
+    @property
+    def latest(self) -> int | None:
+        """The step of the newest checkpoint, or None."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, tree: Any, *, score: float | None = None) -> None:
+        """Starts to write `tree`; returns when it may be overwritten.
+
+        Args:
+          step: steps taken.
+          tree: of arrays and random keys.
+          score: higher is better; the best checkpoint is never deleted.
+
+        Raises:
+          OSError: this or the checkpoint before could not be written. Those already there stay.
+        """
+        arrays = _to_numpy(tree)
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    tree=ocp.args.StandardSave(arrays),
+                    meta=ocp.args.JsonSave({"checksum": _checksum(arrays)}),
+                ),
+                metrics=None if score is None else {"score": score},
+                force=True,
+            )
+        except Exception as error:
+            raise self._unwritable(error) from error
+
+    def wait(self) -> None:
+        """Waits until everything is on disk; raises OSError if it could not be written."""
+        try:
+            self._manager.wait_until_finished()
+            self._manager.check_for_errors()
+        except Exception as error:
+            raise self._unwritable(error) from error
+
+    def restore(self, like: Any) -> tuple[int, Any] | None:
+        """(step, tree) of the newest checkpoint that is whole, or None if there is none.
+
+        A damaged one is set aside under `damaged/`, with a warning that names it and its successor.
+
+        Args:
+          like: a tree of the same structure; its arrays may be abstract.
+        """
+        shapes = jax.tree.map(_numpy_like, jax.eval_shape(_raw_keys, like))
+        while (step := self.latest) is not None:
+            try:
+                return step, _wrap_keys(like, self._read(step, shapes))
+            except Exception as error:  # orbax and tensorstore raise bare Exceptions here
+                self._set_aside(step, error)
+        return None
+
+    def close(self) -> None:
+        """Waits for the writing to end and frees the manager."""
+        self.wait()
+        self._manager.close()
+
+    def _read(self, step: int, shapes: Any) -> Any:
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                tree=ocp.args.StandardRestore(shapes), meta=ocp.args.JsonRestore()
+            ),
+        )
+        found, recorded = _checksum(restored.tree), restored.meta["checksum"]
+        if found != recorded:
+            raise ValueError(f"its checksum is {found}, recorded {recorded}")
+        return restored.tree
+
+    def _set_aside(self, step: int, error: Exception) -> None:
+        damaged = self._directory / "damaged" / f"{step}-{time.time_ns()}"
+        damaged.parent.mkdir(exist_ok=True)
+        (self._directory / str(step)).rename(damaged)
+        self._manager.reload()
+        log.warning(
+            "checkpoint %d in %s is damaged (%s) and was moved to %s; falling back to %s",
+            *(step, self._directory, str(error).split("\n")[0][:200], damaged),
+            "the start" if self.latest is None else f"checkpoint {self.latest}",
+        )
+
+    def _unwritable(self, error: Exception) -> OSError:
+        reason = str(error).split("\n")[0][:300]
+        return OSError(
+            f"a checkpoint could not be written to {self._directory}: {reason}. "
+            f"The newest whole one is of step {self.latest}"
+        )
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _raw_keys(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+
+
+def _to_numpy(tree: Any) -> Any:
+    """A copy on the host: the device's own buffers are donated to the next step."""
+    return jax.tree.map(np.array, jax.device_get(_raw_keys(tree)))
+
+
+def _numpy_like(shape: jax.ShapeDtypeStruct) -> np.ndarray:
+    return np.empty(shape.shape, shape.dtype)
+
+
+def _wrap_keys(like: Any, tree: Any) -> Any:
+    return jax.tree.map(
+        lambda leaf, array: (
+            jax.random.wrap_key_data(jnp.asarray(array)) if _is_key(leaf) else array
+        ),
+        like,
+        tree,
+    )
+
+
+def _checksum(tree: Any) -> int:
+    checksum = 0
+    for leaf in jax.tree.leaves(tree):
+        checksum = zlib.crc32(np.ascontiguousarray(leaf).tobytes(), checksum)
+    return checksum

@@ -1,0 +1,241 @@
+"""The configuration of a run, typed: what each key means, what it takes, errors for the rest.
+
+Files under configs/ hold plain `ml_collections.ConfigDict`s; `Config.parse` turns one into the
+frozen dataclasses below, the only form the engine reads.
+"""
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from dm_jax import errors
+
+Parameters = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which examples: a name of the catalogue, and how a training image is augmented."""
+
+    name: str = "digits"
+    data_dir: str = ""  # where TFDS prepared its data sets; "" is TFDS's own default
+    augment: str = "none"  # none | crop_flip (pad 4, random crop, horizontal flip)
+    last_batch: str = (
+        "wrap"  # wrap: batches run on over epochs (Caffe) | mask: the epoch's last is padded
+    )
+    validation: float = 0.0  # fraction of the training set held out, stratified
+    validation_labels: str = "clean"  # clean | noisy
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseConfig:
+    """How the training labels are corrupted (`dm_jax.noise.corrupt`)."""
+
+    kind: str = "symmetric"
+    rate: float = 0.0
+    seed: int = 0
+    imbalance: str = "none"
+    ratio: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """A network of `dm_jax.models`; `parameters` are those only this network takes."""
+
+    name: str = "mlp"
+    dtype: str = "float32"  # float32 | bfloat16 | float64 (with jax_enable_x64)
+    dropout: float = 0.0
+    parameters: Parameters = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """An emphasis density function; `parameters` are its own, such as lam and beta of DM."""
+
+    name: str = "DM"
+    normalization: str = "batch"  # batch | density | none
+    saturation: float = 1e-6
+    class_weights: tuple[float, ...] = ()  # one per class, multiplying the emphasis; () is none
+    schedule: Parameters = dataclasses.field(default_factory=dict)  # parameter -> final value
+    schedule_length: str = "0 steps"  # over which each scheduled parameter moves there linearly
+    parameters: Parameters = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """An optimiser of the tables. Weight decay is L2 in the gradient, before momentum."""
+
+    name: str = "sgd"  # sgd | adam
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = False
+    epsilon: float = 1e-8  # Adam's; "delta" in Table 7
+    weight_decay: float = 1e-4
+    decay: str = "all"  # all (Caffe) | kernels: biases and BatchNorm are left out
+    clip_norm: float = 0.0  # global norm of the gradient; 0 is off
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleConfig:
+    """The factor on the learning rate by step."""
+
+    name: str = "constant"  # constant | steps | inv | cosine
+    boundaries: tuple[str, ...] = ()  # steps: at each, the rate is multiplied by factor
+    factor: float = 0.1
+    gamma: float = 1e-5  # inv: (1 + gamma * step) ** -power
+    power: float = 0.75
+    warmup: str = "0 steps"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How long, how many at once, and how often something is written."""
+
+    length: str = "1000 steps"
+    batch_size: int = 256
+    log_every: str = "100 steps"
+    evaluate_every: str = "1 epochs"
+    evaluate_batch: int = 1000
+    checkpoint_every: str = "1000 steps"
+    keep_checkpoints: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class ParallelConfig:
+    """How the step is spread over devices and hosts."""
+
+    mode: str = "jit"  # jit | pmap
+    devices: int = 0  # 0: all there are
+    distributed: bool = False  # jax.distributed.initialize() before anything else
+    coordinator: str = ""  # host:port; "" lets SLURM or a TPU pod tell
+    processes: int = 0
+    process: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A whole run. Durations are "N steps", "N epochs" or "N examples"."""
+
+    seed: int = 0
+    data: DataConfig = DataConfig()
+    noise: NoiseConfig = NoiseConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    train: TrainConfig = TrainConfig()
+    parallel: ParallelConfig = ParallelConfig()
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> "Config":
+        """Reads a ConfigDict or nested dict.
+
+        Raises:
+          ValueError: an unknown key (with the nearest known one) or a choice that does not exist.
+          TypeError: a value of the wrong type.
+        """
+        config = _parse(cls, values, "config")
+        _check_choices(config)
+        return config
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same values as nested dicts of JSON types, parameters inlined as in a config file."""
+        return _plain(self)
+
+
+_CHOICES = {
+    "data.augment": ("none", "crop_flip"),
+    "data.last_batch": ("wrap", "mask"),
+    "data.validation_labels": ("clean", "noisy"),
+    "model.dtype": ("float32", "bfloat16", "float64"),
+    "loss.normalization": ("batch", "density", "none"),
+    "optimizer.name": ("sgd", "adam"),
+    "optimizer.decay": ("all", "kernels"),
+    "schedule.name": ("constant", "steps", "inv", "cosine"),
+    "parallel.mode": ("jit", "pmap"),
+}
+_POSITIVE = ("train.batch_size", "train.evaluate_batch", "train.keep_checkpoints")
+
+
+def _get(config: Config, path: str) -> Any:
+    group, key = path.split(".")
+    return getattr(getattr(config, group), key)
+
+
+def _check_choices(config: Config) -> None:
+    for path, choices in _CHOICES.items():
+        if _get(config, path) not in choices:
+            raise errors.unknown(f"value of config.{path}:", _get(config, path), choices)
+    for path in _POSITIVE:
+        if _get(config, path) < 1:
+            raise ValueError(f"config.{path} must be at least 1, got {_get(config, path)}")
+    if not 0 <= config.data.validation < 1:
+        raise ValueError(f"config.data.validation must be in [0, 1), got {config.data.validation}")
+
+
+def _parse(cls: Any, values: Any, path: str) -> Any:
+    if not isinstance(values, Mapping) and not hasattr(values, "items"):
+        raise TypeError(f"{path} must be a group of keys, got {values!r}")
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    known, free = {}, {}
+    for key, value in values.items():
+        if key in fields and key != "parameters":
+            known[key] = _convert(fields[key].type, value, f"{path}.{key}")
+        elif "parameters" in fields:
+            free[key] = tuple(value) if isinstance(value, list) else value
+        else:
+            raise errors.unknown(
+                "config key", f"{path}.{key}", [f"{path}.{name}" for name in fields]
+            )
+    if "parameters" in fields:
+        known["parameters"] = free
+    return cls(**known)
+
+
+def _convert(kind: Any, value: Any, path: str) -> Any:
+    """`value` as the declared type; an int passes for a float, a list for a tuple, nothing else."""
+    if dataclasses.is_dataclass(kind):
+        return _parse(kind, value, path)
+    if kind is Parameters:
+        return dict(value)
+    if isinstance(kind, types.GenericAlias):
+        item = kind.__args__[0]
+        if not isinstance(value, tuple | list):
+            raise TypeError(f"{path} must be a tuple of {item.__name__}, got {value!r}")
+        return tuple(_convert(item, v, f"{path}[{i}]") for i, v in enumerate(value))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is str and path.startswith(("config.train", "config.schedule")) and type(value) is int:
+        return f"{value} steps"
+    if type(value) is not kind:
+        raise TypeError(f"{path} must be of type {kind.__name__}, got {value!r}")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        items = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return items | items.pop("parameters", {})
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def steps(duration: str, *, examples: int, batch_size: int) -> int:
+    """A duration as a number of steps, at least 0, rounded up.
+
+    >>> steps("2 epochs", examples=1000, batch_size=256)
+    8
+    """
+    try:
+        number, unit = duration.split()
+        size = {"steps": batch_size, "epochs": examples, "examples": 1}[unit]
+        amount = float(number)
+    except (ValueError, KeyError):
+        raise ValueError(
+            f"a duration reads like '30000 steps', '40 epochs' or '1e6 examples', got {duration!r}"
+        ) from None
+    if not amount >= 0 or amount == float("inf"):
+        raise ValueError(f"a duration must be finite and at least 0, got {duration!r}")
+    return -int(-amount * size // batch_size)

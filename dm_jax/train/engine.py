@@ -1,0 +1,148 @@
+"""An experiment, or a population of them, compiled and on its devices.
+
+A population is `jax.vmap` of the same steps over a leading axis of members. What all members share
+(the inputs, and the order of the batches where their seeds agree) is not copied, so that they also
+share the first matrix product.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from dm_jax import metrics
+from dm_jax.train import parallel
+from dm_jax.train.build import Experiment
+from dm_jax.train.loop import merge
+from dm_jax.train.sampler import Sampler, in_order
+from dm_jax.train.state import State
+from dm_jax.train.step import make_evaluate_step, make_train_step, many_evaluations, many_steps
+
+
+class Engine:
+    """Training and evaluation of one experiment, or of several at once.
+
+    Attributes:
+      experiments: one, or the members of a population (`dm_jax.train.population`).
+      population: whether state and totals have a leading axis of members.
+      mesh, mode: of `dm_jax.train.parallel`.
+      scans: whether several steps are one call: not for convolutions on the CPU.
+    """
+
+    def __init__(
+        self, experiments: Sequence[Experiment], mesh: Mesh, mode: str, *, population: bool = False
+    ):
+        if population and mode == "pmap":
+            raise ValueError("a population needs parallel mode 'jit', got 'pmap'")
+        self.experiments, self.population = experiments, population
+        self.mesh, self.mode = mesh, mode
+        parallel.check_batch(mesh, experiments[0].sampler.batch_size, "batch_size")
+        self.scans = jax.default_backend() != "cpu" or not self._convolves()
+        self._samplers = _distinct([experiment.sampler for experiment in experiments])
+        self._data = {split: self._place(split) for split in ("train", "test")}
+        self._evaluated = {name: self._rows(name) for name in experiments[0].evaluated}
+        self._advance = self._compile(make_train_step, many_steps, donate=True)
+        self._evaluate = self._compile(make_evaluate_step, many_evaluations, donate=False)
+
+    def blocks(self, begin: int, end: int) -> Any:
+        """The block of steps begin .. end - 1, on the devices."""
+        batches = [sampler.batches(begin, end) for sampler in self._samplers]
+        return self._split([index for index, _ in batches], [where for _, where in batches])
+
+    def advance(self, state: State, block: Any):
+        """(state, Totals) after the steps of a block; the state is donated."""
+        return self._advance(state, self._data["train"], block)
+
+    def evaluate(self, state: State, name: str) -> dict[str, Any]:
+        """Exact means of loss, accuracy and accuracy_given over `Experiment.evaluated[name]`."""
+        split, blocks = self._evaluated[name]
+        parts = [self._evaluate(state, self._data[split], block) for block in blocks]
+        return functools.reduce(merge, parts).means()
+
+    def empty_totals(self, state: State) -> metrics.Totals:
+        """Totals of nothing, as `advance` returns them."""
+        return metrics.Totals.empty(jax.eval_shape(self.advance, state, self.blocks(0, 1))[1])
+
+    def place(self, state: State) -> State:
+        """A state, whole on every device (a population: over the run axis)."""
+        place = parallel.spread if self.population else parallel.replicate
+        return place(state, self.mesh)
+
+    def _compile(self, make_step, many, *, donate: bool):
+        def make(axis_name):
+            steps = many(make_step(self.experiments[0].task, axis_name=axis_name))
+            return _over_members(steps) if self.population else steps
+
+        return parallel.compile_step(
+            make, self.mesh, self.mode, donate=donate, members=self.population
+        )
+
+    def _convolves(self) -> bool:
+        params = jax.eval_shape(lambda: self.experiments[0].create_state(0).params)
+        return any(leaf.ndim == 4 for leaf in jax.tree.leaves(params))
+
+    def _place(self, split: str) -> dict[str, jax.Array]:
+        arrays = getattr(self.experiments[0].dataset, split)
+        true_labels = parallel.replicate(arrays.labels, self.mesh)
+        data = {
+            "inputs": parallel.replicate(arrays.inputs, self.mesh),
+            "labels": true_labels,
+            "true_labels": true_labels,
+        }
+        if split == "train" and self.population:
+            labels = np.stack([experiment.train_labels for experiment in self.experiments])
+            data["labels"] = parallel.spread(labels, self.mesh)
+        elif split == "train":
+            data["labels"] = parallel.replicate(self.experiments[0].train_labels, self.mesh)
+        return data
+
+    def _rows(self, name: str) -> tuple[str, list[Any]]:
+        """The split and the blocks to evaluate: one of many batches, or one for every batch."""
+        split, rows = self.experiments[0].evaluated[name]
+        each = _distinct([experiment.evaluated[name][1] for experiment in self.experiments])
+        devices = self.mesh.shape[parallel.DATA]
+        most = min(self.experiments[0].config.train.evaluate_batch, len(rows))
+        index, where = in_order(len(rows), -(-most // devices) * devices)
+        count = len(index) if self.scans else 1
+        return split, [
+            self._split([r[index[i : i + count]] for r in each], [where[i : i + count]])
+            for i in range(0, len(index), count)
+        ]
+
+    def _split(self, index: list[np.ndarray], where: list[np.ndarray | None]) -> Any:
+        block = {"index": _stacked(index).astype(np.int32), "where": where[0]}
+        return parallel.split(block, self.mesh, self.mode)
+
+
+def _over_members(steps):
+    """`steps` for a state, labels and perhaps indices with an axis of members each."""
+
+    def mapped(state, data, block):
+        labels = 0 if data["labels"].ndim == 2 else None
+        index = 1 if block["index"].ndim == 3 else None
+        axes = (
+            {"inputs": None, "labels": labels, "true_labels": None},
+            {"index": index, "where": None},
+        )
+        return jax.vmap(steps, in_axes=(0, *axes))(state, data, block)
+
+    return mapped
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    """All of them, or only the first where they are the same."""
+    return values[:1] if all(_same(values[0], value) for value in values[1:]) else values
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Sampler):
+        return a.seed == b.seed and np.array_equal(a.indices, b.indices)
+    return np.array_equal(a, b)
+
+
+def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
+    """[k, B] of all members, or [k, members, B]."""
+    return arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=1)

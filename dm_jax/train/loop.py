@@ -1,0 +1,126 @@
+"""The loop: blocks of steps handed to the device, and what happens at the round numbers.
+
+It never waits for a result except where one is written, and then only for that one. Where blocks
+end depends on the absolute step alone, so a resumed run takes the very same compiled calls.
+"""
+
+import collections
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import jax
+
+from dm_jax import metrics
+from dm_jax.train.state import State
+
+# Blocks handed to the device before the host waits for the oldest: enough that the device never
+# idles, few enough that a stop request is answered soon.
+_IN_FLIGHT = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """When things happen, in steps.
+
+    Attributes:
+      total: length of the training.
+      log, evaluate, checkpoint: at every multiple of these, and at the end.
+      most: steps in one compiled call at the most.
+    """
+
+    total: int
+    log: int
+    evaluate: int
+    checkpoint: int
+    most: int = 1
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            if getattr(self, field.name) < 1:
+                value = getattr(self, field.name)
+                raise ValueError(f"{field.name} must be at least one step, got {value}")
+
+    @property
+    def block(self) -> int:
+        """Steps a call: the largest divisor of all intervals that is at most `most`."""
+        common = math.gcd(self.log, self.evaluate, self.checkpoint)
+        return max(d for d in range(1, min(self.most, common) + 1) if common % d == 0)
+
+    def blocks(self, start: int) -> Iterator[tuple[int, int]]:
+        """(begin, end) of every call from step `start`, a multiple of `block`, on."""
+        for begin in range(start, self.total, self.block):
+            yield begin, min(begin + self.block, self.total)
+
+    def due(self, interval: int, step: int) -> bool:
+        """Whether something with this interval happens after `step` steps."""
+        return step % interval == 0 or step == self.total
+
+
+class Observer(Protocol):
+    """What a loop tells; each is called after `step` steps."""
+
+    def progress(self, step: int) -> None:
+        """The device has finished `step` steps."""
+
+    def log(self, step: int, window: metrics.Totals) -> None:
+        """What was measured since the last call."""
+
+    def evaluate(self, step: int, state: State) -> None:
+        """Time to evaluate."""
+
+    def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
+        """Time to save; `window` is what was measured since the last log."""
+
+
+merge = jax.jit(metrics.Totals.merge)
+
+
+def fit(
+    advance: Callable[[State, Any], tuple[State, metrics.Totals]],
+    blocks: Callable[[int, int], Any],
+    state: State,
+    plan: Plan,
+    observer: Observer,
+    *,
+    empty: metrics.Totals,
+    window: metrics.Totals,
+    start: int = 0,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> tuple[State, int]:
+    """Trains from step `start` to the end of the plan, or until a stop is requested.
+
+    Args:
+      advance: the compiled steps, `(state, block) -> (state, totals)`; the state is donated.
+      blocks: `(begin, end)` -> the device's block for those steps.
+      state: after `start` steps.
+      plan: when things happen.
+      observer: is told of them.
+      empty: totals of nothing.
+      window, start: what was measured since the last log, and the step, of a resumed run.
+      stop_requested: asked between blocks; if so, checkpoints and returns.
+
+    Returns:
+      (state, the number of steps it has taken).
+    """
+    in_flight: collections.deque = collections.deque()
+    for begin, end in plan.blocks(start):
+        state, totals = advance(state, blocks(begin, end))
+        window = merge(window, totals)
+        in_flight.append((end, totals))
+        if len(in_flight) > _IN_FLIGHT:
+            done, oldest = in_flight.popleft()
+            jax.block_until_ready(oldest)
+            observer.progress(done)
+        if plan.due(plan.log, end):
+            observer.log(end, window)
+            window = empty
+        if plan.due(plan.evaluate, end):
+            observer.evaluate(end, state)
+        stop = stop_requested() and end < plan.total
+        if plan.due(plan.checkpoint, end) or stop:
+            observer.checkpoint(end, state, window)
+        if stop:
+            return state, end
+    return state, plan.total

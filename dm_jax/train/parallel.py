@@ -1,0 +1,129 @@
+"""How one step function runs on many devices and hosts: a wrapper, never a fork.
+
+"jit" is the global view: one program over a mesh with axes ("run", "data"), the compiler splits it,
+and batch statistics and sums are global by construction. "pmap" gives every device its part of the
+batch and an axis name. Both give the same numbers.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from dm_jax.train.config import ParallelConfig
+
+DATA, RUN = "data", "run"
+
+
+def initialize(config: ParallelConfig) -> None:
+    """Joins the other hosts, if there are any; call it before anything else touches JAX.
+
+    Without a coordinator, JAX finds it itself under SLURM, Open MPI and on TPU pods.
+    """
+    if not config.distributed:
+        return
+    if config.coordinator:
+        jax.distributed.initialize(config.coordinator, config.processes, config.process)
+    else:
+        jax.distributed.initialize()
+
+
+def make_mesh(config: ParallelConfig, *, runs: int = 1) -> Mesh:
+    """A mesh of shape (run, data).
+
+    Args:
+      config: `devices` of 0 means all.
+      runs: size of the run axis, over which a population's members are spread.
+
+    Raises:
+      ValueError: more devices than there are, or not a multiple of `runs`.
+    """
+    devices = jax.devices()
+    wanted = config.devices or len(devices)
+    if wanted > len(devices):
+        raise ValueError(f"config.parallel.devices is {wanted}, but there are {len(devices)}")
+    if wanted % runs:
+        raise ValueError(f"a run axis of {runs} does not divide {wanted} devices")
+    return Mesh(np.array(devices[:wanted]).reshape(runs, -1), (RUN, DATA))
+
+
+def check_batch(mesh: Mesh, size: int, name: str) -> None:
+    """Raises ValueError unless a batch of `size` divides over the data axis."""
+    if size % mesh.shape[DATA]:
+        raise ValueError(f"{name} {size} does not divide over {mesh.shape[DATA]} devices")
+
+
+def compile_step(
+    make_step: Callable[..., Any], mesh: Mesh, mode: str, *, donate: bool, members: bool = False
+):
+    """Compiles `step(state, data, block)` for the devices of a mesh.
+
+    Args:
+      make_step: `make_step(axis_name=...)` returns the step. It is given None in mode "jit", where
+        arrays are global, and "data" in mode "pmap", where a block is one device's part.
+      mesh: of `make_mesh`.
+      mode: "jit" or "pmap".
+      donate: whether the state is donated.
+      members: whether what the step returns has a leading axis of members, to lie over "run".
+
+    Returns:
+      The compiled step, for `data` of `replicate` and blocks of `split`.
+    """
+    donated = (0,) if donate else ()
+    if mode == "pmap":
+        return jax.pmap(
+            make_step(axis_name=DATA),
+            axis_name=DATA,
+            in_axes=(None, None, 0),
+            out_axes=None,
+            devices=list(mesh.devices.flat),
+            donate_argnums=donated,
+        )
+    returned = NamedSharding(mesh, PartitionSpec(RUN) if members else PartitionSpec())
+    return jax.jit(make_step(axis_name=None), donate_argnums=donated, out_shardings=returned)
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """`tree` whole on every device; every host passes the same values."""
+    return _put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def spread(tree: Any, mesh: Mesh) -> Any:
+    """Arrays [members, ...] over the run axis."""
+    return _put(tree, NamedSharding(mesh, PartitionSpec(RUN)))
+
+
+def split(block: Any, mesh: Mesh, mode: str) -> Any:
+    """A block of batches, arrays [k, B] or [k, members, B], split by B (and members) over devices.
+
+    Every host passes the whole block (indices into data that all of them hold).
+    """
+    if mode == "pmap":
+        whole = NamedSharding(mesh, PartitionSpec((RUN, DATA)))
+        return _put(jax.tree.map(lambda array: _by_device(array, mesh.size), block), whole)
+    return jax.tree.map(lambda array: _put(array, _batch_sharding(mesh, array.ndim)), block)
+
+
+def _batch_sharding(mesh: Mesh, rank: int) -> NamedSharding:
+    axes = (None, DATA) if rank == 2 else (None, RUN, DATA)
+    return NamedSharding(mesh, PartitionSpec(*axes))
+
+
+def _by_device(array: np.ndarray, devices: int) -> np.ndarray:
+    """[k, B] as [devices, k, B / devices]."""
+    return array.reshape(len(array), devices, -1).swapaxes(0, 1)
+
+
+def _put(tree: Any, sharding: NamedSharding) -> Any:
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def place(array):
+        if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(place(jax.random.key_data(array)))
+        array = np.asarray(array)
+        return jax.make_array_from_callback(array.shape, sharding, lambda part: array[part])
+
+    return jax.tree.map(place, tree)

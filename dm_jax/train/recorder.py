@@ -1,0 +1,119 @@
+"""What a single run writes while it trains."""
+
+import pathlib
+import time
+from typing import Protocol
+
+from dm_jax import metrics
+from dm_jax.train.checkpoints import Checkpoints
+from dm_jax.train.engine import Engine
+from dm_jax.train.state import State
+from dm_jax.train.writers import MetricsFile, TensorBoard
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss became NaN or infinite; the last good checkpoint is kept."""
+
+
+class Watcher(Protocol):
+    """Whoever watches a run; the library itself prints nothing."""
+
+    def begin(self, total: int, start: int) -> None:
+        """Training goes from step `start` to `total`."""
+
+    def moved(self, step: int) -> None:
+        """The devices have finished `step` steps."""
+
+    def note(self, step: int, values: dict[str, float]) -> None:
+        """Numbers that were just measured."""
+
+    def close(self) -> None:
+        """Training has ended."""
+
+
+class Recorder:
+    """The loop's observer: metrics.jsonl, TensorBoard, checkpoints, and a watcher.
+
+    Names in metrics.jsonl: `train_*` of the batches since the last line, `test_*` and
+    `validation_*` of a whole split, and at the end `fit_*` of the whole training set without
+    augmentation; `accuracy` is against true labels, `accuracy_given` against those trained on, both
+    in [0, 1].
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        folder: pathlib.Path,
+        checkpoints: Checkpoints,
+        watcher: Watcher,
+        start: int,
+    ):
+        self._engine, self._checkpoints, self._watcher = engine, checkpoints, watcher
+        self._experiment = engine.experiments[0]
+        self._file = MetricsFile(folder / "metrics.jsonl", resume_step=start)
+        self._board = TensorBoard(folder / "tensorboard", resume_step=start)
+        self._score: tuple[int, float] | None = None
+        self._clock = time.monotonic(), start
+        watcher.begin(self._experiment.plan.total, start)
+
+    def progress(self, step: int) -> None:
+        """Tells the watcher."""
+        self._watcher.moved(step)
+
+    def log(self, step: int, window: metrics.Totals) -> None:
+        """Writes the means of the window.
+
+        Raises:
+          NonFiniteLossError: a loss was not finite.
+        """
+        self._check_finite(window)
+        values = {f"train_{name}": float(value) for name, value in window.means().items()}
+        values["learning_rate"] = float(self._experiment.learning_rate(step - 1))
+        self._write(step, values)
+        now, (then, before) = time.monotonic(), self._clock
+        self._clock = now, step
+        rate = (step - before) / max(now - then, 1e-9)
+        self._board.write(step, {"steps_per_second": rate})
+        self._watcher.note(step, {"loss": values["train_loss"], "steps/s": rate})
+
+    def evaluate(self, step: int, state: State) -> None:
+        """Evaluates the test and validation sets; at the end the training set too."""
+        values = {}
+        for name in self._experiment.evaluated:
+            if name == "train" and step < self._experiment.plan.total:
+                continue
+            prefix = "fit" if name == "train" else name
+            found = self._engine.evaluate(state, name)
+            values |= {f"{prefix}_{key}": float(value) for key, value in found.items()}
+        if "validation_accuracy" in values:
+            self._score = step, values["validation_accuracy"]
+        self._write(step, values)
+        shown = ("test_accuracy", "validation_accuracy")
+        self._watcher.note(step, {name: values[name] for name in shown if name in values})
+
+    def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
+        """Saves, unless the loss is no longer finite."""
+        self._check_finite(window)
+        score = self._score[1] if self._score and self._score[0] == step else None
+        self._checkpoints.save(step, (state, window), score=score)
+
+    def close(self) -> None:
+        """Waits for the last checkpoint and closes the files."""
+        self._watcher.close()
+        self._file.close()
+        self._board.close()
+        self._checkpoints.close()
+
+    def _write(self, step: int, values: dict[str, float]) -> None:
+        self._file.write(step, values)
+        self._board.write(step, values)
+
+    def _check_finite(self, window: metrics.Totals) -> None:
+        bad = int(window.first_nonfinite)
+        if bad == metrics.NEVER:
+            return
+        rate = float(self._experiment.learning_rate(bad))
+        raise NonFiniteLossError(
+            f"the loss was not finite at step {bad} (learning rate {rate:.3g}); "
+            f"the last good checkpoint is of step {self._checkpoints.latest}"
+        )

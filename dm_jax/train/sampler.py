@@ -1,0 +1,63 @@
+"""Which examples each step sees: a pure function of the seed and the step, so nothing to save."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """Shuffles every epoch anew and cuts the epochs into batches.
+
+    Epoch e is the order that sorts the doubles of PCG64([seed, e]); it never depends on the steps
+    taken before, on the platform or on the number of devices.
+
+    Attributes:
+      indices: int [n], the rows to draw from (`Corruption.kept`).
+      batch_size: examples a step.
+      seed: of the order.
+      last_batch: "wrap" runs on into the next epoch; "mask" pads the last batch of every epoch.
+    """
+
+    indices: np.ndarray
+    batch_size: int
+    seed: int
+    last_batch: str = "wrap"
+
+    @property
+    def masks(self) -> bool:
+        """Whether some batch is padded."""
+        return self.last_batch == "mask" and len(self.indices) % self.batch_size > 0
+
+    def batches(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """index int32 [stop - start, B], and where, bool of that shape, or None: no padding."""
+        size, count = self.batch_size, len(self.indices)
+        step = np.arange(start, stop)[:, None]
+        slot = np.arange(size)[None, :]
+        if self.last_batch == "wrap":
+            position = step * size + slot
+            return self._rows(position // count, position % count), None
+        epoch, batch = np.divmod(step, -(-count // size))
+        position = batch * size + slot
+        index = self._rows(np.broadcast_to(epoch, position.shape), np.minimum(position, count - 1))
+        return index, (position < count) if self.masks else None
+
+    def _rows(self, epoch: np.ndarray, position: np.ndarray) -> np.ndarray:
+        rows = np.empty(position.shape, np.int32)
+        for e in np.unique(epoch):
+            here = epoch == e
+            rows[here] = self.indices[_order(len(self.indices), self.seed, int(e))[position[here]]]
+        return rows
+
+
+@functools.lru_cache(maxsize=4)
+def _order(count: int, seed: int, epoch: int) -> np.ndarray:
+    draws = np.random.Generator(np.random.PCG64([seed, epoch])).random(count)
+    return np.argsort(draws, kind="stable")
+
+
+def in_order(count: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """index and where, each [ceil(count / B), B]: every row once, padded with row 0."""
+    position = np.arange(-(-count // batch_size) * batch_size).reshape(-1, batch_size)
+    return np.where(position < count, position, 0).astype(np.int32), position < count

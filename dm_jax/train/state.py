@@ -1,0 +1,52 @@
+"""What a training step maps to its successor."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import optax
+
+from dm_jax.emphasis import EDF
+
+
+@flax.struct.dataclass
+class State:
+    """All that changes, or may differ between the members of a population.
+
+    Attributes:
+      step: int32 scalar, steps taken.
+      params, batch_stats: the network's collections.
+      opt_state: of the optax optimiser, learning rate and weight decay included.
+      edf: the emphasis density function; schedules and sweeps move its parameters.
+      rng: key of the run; step i draws from fold_in(rng, i).
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: optax.OptState
+    edf: EDF
+    rng: jax.Array
+
+
+def create(model, optimizer, edf: EDF, *, seed, inputs: jax.Array) -> State:
+    """The state before the first step.
+
+    Args:
+      model: a Flax module of `dm_jax.models`.
+      optimizer: an optax transformation.
+      seed: int, or a traced uint32 (populations map over it).
+      inputs: [B, ...] preprocessed inputs, or a ShapeDtypeStruct of one; only shapes matter.
+    """
+    init_key, run_key = jax.random.split(jax.random.key(seed))
+    blank = jax.numpy.zeros(inputs.shape, inputs.dtype)
+    variables = model.init(init_key, blank, train=False)
+    params = variables["params"]
+    return State(
+        step=jax.numpy.zeros((), jax.numpy.int32),
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=optimizer.init(params),
+        edf=edf,
+        rng=run_key,
+    )

@@ -1,0 +1,191 @@
+"""One training step and one evaluation step, as pure functions of a state and a batch.
+
+The same functions serve one device, sharded jit, pmap (`axis_name`) and populations (vmap): those
+are wrappers (`dm_jax.train.parallel`, `dm_jax.train.population`).
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dm_jax import losses as losses_lib
+from dm_jax import metrics
+from dm_jax.data import augment
+from dm_jax.train.state import State
+
+Batch = Mapping[str, jax.Array]
+Schedule = Callable[[jax.Array], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a step is built from, all of it static.
+
+    Attributes:
+      model: a Flax module; cloned with `axis_name` for pmap.
+      optimizer: an optax transformation.
+      mean, std: [channels], of inputs scaled to [0, 1]; images are normalised by them.
+      dtype: of the inputs the network sees.
+      augment: whether training images are cropped and flipped.
+      normalization, saturation, class_weights: of `dm_softmax_cross_entropy`.
+      edf_schedules: EDF parameter -> its value as a function of the step.
+    """
+
+    model: nn.Module
+    optimizer: optax.GradientTransformation
+    mean: np.ndarray
+    std: np.ndarray
+    dtype: Any = jnp.float32
+    augment: bool = False
+    normalization: str | None = "batch"
+    saturation: float = 1e-6
+    class_weights: tuple[float, ...] = ()
+    edf_schedules: Mapping[str, Schedule] = dataclasses.field(default_factory=dict)
+
+    def preprocess(self, inputs: jax.Array) -> jax.Array:
+        """Images normalised per channel; features (rank 2) as they are."""
+        if inputs.ndim == 2:
+            return inputs.astype(self.dtype)
+        return augment.normalize(inputs, self.mean, self.std, dtype=self.dtype)
+
+
+def many_steps(train_step):
+    """`steps(state, data, block) -> (state, Totals)`: as many steps as the block has batches.
+
+    `data` holds arrays that lie whole on the device, and a block {"index": [k, B], "where": [k, B]
+    or None} names their rows; without data (None) the block holds the batches themselves.
+    Several steps are one `lax.scan`. On the CPU never scan a convolution: XLA falls back to a naive
+    kernel there (jax issue 12868), so that callers pass blocks of one batch.
+    """
+
+    def steps(state: State, data: Batch | None, block: Batch):
+        if len(jax.tree.leaves(block)[0]) == 1:
+            return train_step(state, _assemble(data, jax.tree.map(lambda x: x[0], block)))
+        state, totals = jax.lax.scan(
+            lambda state, rows: train_step(state, _assemble(data, rows)), state, block
+        )
+        return state, totals.added()
+
+    return steps
+
+
+def many_evaluations(evaluate_step):
+    """`evaluate(state, data, block) -> Totals` over all batches of the block, as `many_steps`."""
+
+    def evaluate(state: State, data: Batch | None, block: Batch) -> metrics.Totals:
+        return many_steps(lambda state, batch: (state, evaluate_step(state, batch)))(
+            state, data, block
+        )[1]
+
+    return evaluate
+
+
+def _assemble(data: Batch | None, rows: Batch) -> Batch:
+    if data is None:
+        return rows
+    batch = {name: array[rows["index"]] for name, array in data.items()}
+    return batch | {"where": rows["where"]}
+
+
+def make_train_step(task: Task, *, axis_name: str | None = None):
+    """`train_step(state, batch) -> (state, Totals)`.
+
+    A batch holds inputs [B, ...] (uint8 images or float features), labels and true_labels [B] int,
+    and where [B] bool or None: examples that are not `where` change nothing, BatchNorm included.
+    With `axis_name` the batch is one device's part, and all sums run over that axis.
+    """
+    model = task.model.clone(axis_name=axis_name)
+
+    def train_step(state: State, batch: Batch) -> tuple[State, metrics.Totals]:
+        edf = _scheduled(state.edf, task.edf_schedules, state.step)
+        augment_key, dropout_key = jax.random.split(jax.random.fold_in(state.rng, state.step))
+        inputs = _augmented(task, batch["inputs"], augment_key, axis_name)
+        inputs = task.preprocess(inputs)
+        where = batch["where"]
+        size = len(inputs) if where is None else where.sum()
+        count = size if axis_name is None else jax.lax.psum(size, axis_name)
+
+        def objective(params):
+            logits, mutated = model.apply(
+                {"params": params, "batch_stats": state.batch_stats},
+                inputs,
+                train=True,
+                where=where,
+                rngs={"dropout": dropout_key},
+                mutable=["batch_stats"],
+            )
+            losses = _losses(task, logits, edf, batch, axis_name)
+            total = losses.sum() if where is None else jnp.where(where, losses, 0).sum()
+            return total / jnp.maximum(count, 1), (losses, logits, mutated.get("batch_stats", {}))
+
+        gradient, (losses, logits, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
+        gradient = _sum_tree(gradient, axis_name)
+        updates, opt_state = task.optimizer.update(gradient, state.opt_state, state.params)
+        examples = metrics.Examples.of(losses, logits, batch, axis_name)
+        totals = metrics.union(metrics.predictions(examples), metrics.emphasis(examples, edf))
+        totals = totals.seen_at(state.step)
+        state = state.replace(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+            edf=edf,
+        )
+        return state, totals
+
+    return train_step
+
+
+def make_evaluate_step(task: Task, *, axis_name: str | None = None):
+    """`evaluate_step(state, batch) -> Totals`: loss and accuracy, running statistics, no draws."""
+    model = task.model.clone(axis_name=axis_name)
+
+    def evaluate_step(state: State, batch: Batch) -> metrics.Totals:
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        logits = model.apply(variables, task.preprocess(batch["inputs"]), train=False)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])
+        return metrics.predictions(metrics.Examples.of(losses, logits, batch, axis_name))
+
+    return evaluate_step
+
+
+def _scheduled(edf, schedules: Mapping[str, Schedule], step: jax.Array):
+    values = {name: jnp.asarray(schedule(step)) for name, schedule in schedules.items()}
+    return dataclasses.replace(edf, **values) if values else edf
+
+
+def _augmented(task: Task, images: jax.Array, key: jax.Array, axis_name: str | None) -> jax.Array:
+    if not task.augment:
+        return images
+    # Keys are numbered over the global batch, so that sharding does not change the draws.
+    first = jax.lax.axis_index(axis_name) * len(images) if axis_name else 0
+    keys = augment.example_keys(key, first, len(images))
+    return augment.random_flip(augment.random_crop(images, keys), keys)
+
+
+def _losses(task: Task, logits, edf, batch: Batch, axis_name: str | None) -> jax.Array:
+    return losses_lib.dm_softmax_cross_entropy(
+        logits,
+        batch["labels"],
+        edf,
+        normalization=task.normalization,
+        where=batch["where"],
+        axis_name=axis_name,
+        saturation=task.saturation,
+        class_weights=jnp.asarray(task.class_weights) if task.class_weights else None,
+    )
+
+
+def _sum_tree(tree, axis_name: str | None):
+    """Summed over the axis as one flat vector: one collective, however many leaves."""
+    if axis_name is None:
+        return tree
+    flat, unravel = jax.flatten_util.ravel_pytree(tree)
+    return unravel(jax.lax.psum(flat, axis_name))

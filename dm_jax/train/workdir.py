@@ -1,0 +1,101 @@
+"""The folder of one run: its config, corruption and environment, and never another run's."""
+
+import datetime
+import json
+import os
+import pathlib
+import platform
+from importlib import metadata
+from typing import Any
+
+import jax
+
+from dm_jax.noise import Corruption
+from dm_jax.train.config import Config
+
+_PACKAGES = ("dm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def environment() -> dict[str, Any]:
+    """Versions of what computes, the devices, and the date (ISO 8601, UTC)."""
+    devices = jax.devices()
+    return {
+        "versions": {"python": platform.python_version()} | {p: _version(p) for p in _PACKAGES},
+        "device": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
+        "processes": jax.process_count(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], path: str = "config") -> list[str]:
+    """Lines "config.loss.beta: 8.0 -> 4.0" for all keys that differ, `parallel` left out.
+
+    >>> differences({"seed": 0, "parallel": {"mode": "jit"}}, {"seed": 1, "parallel": {}})
+    ['config.seed: 0 -> 1']
+    """
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after, where = old.get(key), new.get(key), f"{path}.{key}"
+        if where == "config.parallel":
+            continue
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += differences(before, after, where)
+        elif before != after:
+            lines.append(f"{where}: {before!r} -> {after!r}")
+    return lines
+
+
+def claim(workdir: pathlib.Path, config: Config, *, allow_changes: bool = False) -> None:
+    """Makes `workdir` this config's: writes config.json and environment.json there.
+
+    Raises:
+      ValueError: it holds the run of another config (names the keys), unless `allow_changes`.
+      OSError: it cannot be written.
+    """
+    path = workdir / "config.json"
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        changed = (
+            differences(json.loads(path.read_text()), config.to_dict()) if path.exists() else []
+        )
+        if changed and not allow_changes:
+            raise ValueError(
+                f"{workdir} holds the run of another config; differing: {'; '.join(changed)}. "
+                "Choose another workdir, or allow the change"
+            )
+        write_whole(path, json.dumps(config.to_dict(), indent=2) + "\n")
+        write_whole(workdir / "environment.json", json.dumps(environment(), indent=2) + "\n")
+    except (OSError, json.JSONDecodeError) as error:
+        raise OSError(f"workdir {workdir} cannot be used: {error}") from error
+
+
+def record_corruption(workdir: pathlib.Path, corruption: Corruption) -> None:
+    """Saves corruption.npz, or checks that the one there is the same.
+
+    Raises:
+      ValueError: the workdir's corruption is another one: the data or their code changed.
+    """
+    path = workdir / "corruption.npz"
+    if not path.exists():
+        corruption.save(path)
+        return
+    found = Corruption.load(path).hash
+    if found != corruption.hash:
+        raise ValueError(
+            f"{path} has hash {found}, but this config now gives {corruption.hash}: "
+            "the training labels are not those the run began with"
+        )
+
+
+def write_whole(path: pathlib.Path, text: str) -> None:
+    """Writes a text file that appears whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

@@ -1,0 +1,56 @@
+"""Trains one network: `python -m experiments.train --config=configs/digits.py --workdir=DIR`.
+
+Any value of the config can be changed: `--config.loss.beta=4`, or by the config's own argument:
+`--config=configs/digits.py:method=GCE,rate=0.6`. Started again with the same command, it goes on
+where the last checkpoint stands.
+"""
+
+import sys
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from dm_jax import train
+from experiments.progress import Progress
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The configuration.", lock_config=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where everything about the run goes.")
+_ALLOW = flags.DEFINE_bool(
+    "allow_config_change", False, "Go on in a workdir although the config was changed."
+)
+
+
+def main(argv: list[str]) -> None:
+    """Runs, and says in one line how it went."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments {argv[1:]}: values are set with --config.KEY=")
+    try:
+        config = train.Config.parse(_CONFIG.value)
+        summary = train.run(
+            config, _WORKDIR.value, watcher=Progress(), allow_changes=_ALLOW.value
+        )
+    except (ValueError, TypeError, OSError, ArithmeticError) as error:
+        sys.exit(f"error: {error}")
+    print(describe(config, summary, _WORKDIR.value))
+
+
+def describe(config: train.Config, summary: train.Summary, workdir: str) -> str:
+    """The line a person reads at the end."""
+    if not summary.finished:
+        return f"stopped at step {summary.step} of {summary.total}; the same command goes on there"
+    best, step = summary.best()
+    parameters = ", ".join(f"{k}={v}" for k, v in config.loss.parameters.items())
+    return (
+        f"{config.data.name} with {100 * summary.actual_rate:.1f}% wrong training labels "
+        f"({config.noise.kind}), {config.loss.name}({parameters}): "
+        f"test accuracy {100 * summary.final():.1f}% at the end, "
+        f"{100 * best:.1f}% at best (step {step}); "
+        f"{100 * summary.final('fit_accuracy_given'):.1f}% of the given training labels and "
+        f"{100 * summary.final('fit_accuracy'):.1f}% of the true ones fitted; "
+        f"{summary.seconds:.0f} s; see {workdir}"
+    )
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config", "workdir"])
+    app.run(main)
