@@ -1,0 +1,125 @@
+"""ImageNet weights from torchvision-style files: Table 3 starts its ResNet-50 from them."""
+
+import pathlib
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+# The torchvision name of each variable of a convolution and of batch normalisation.
+_LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean"} | {
+    "var": "running_var"
+}
+
+
+def load(path: str | PathLike[str], variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables of a ResNet with the weights of a file in place of its own.
+
+    All but the classifier comes from the file, whose classifier is left out: the classes differ.
+
+    Args:
+      path: a state dict with torchvision's names ("layer1.0.conv1.weight"), as .safetensors, or as
+        .pth or .pt, which needs PyTorch and is read with ``weights_only=True``.
+      variables: what ``init`` of "resnet18", "resnet34" or "resnet50" returned, "params" and
+        "batch_stats".
+
+    Returns:
+      A new tree of the same structure, shapes and dtypes.
+
+    Raises:
+      ValueError: a tensor is missing, left over or of another shape than the network's, or the
+        ending of the file is not known.
+      ImportError: the library that reads the file is not installed.
+    """
+    try:
+        return convert(read(path), variables)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def convert(tensors: Mapping[str, np.ndarray], variables: Mapping[str, Any]) -> dict[str, Any]:
+    """`load` for tensors already read; convolution kernels are OIHW, as in PyTorch."""
+    own = traverse_util.flatten_dict(dict(variables))
+    wanted = {path: torchvision_name(path) for path in own if "classifier" not in path}
+    found = {name: _arranged(tensor) for name, tensor in tensors.items() if not _ignored(name)}
+    _check({name: own[path].shape for path, name in wanted.items()}, found)
+    loaded = {path: jnp.asarray(found[name], own[path].dtype) for path, name in wanted.items()}
+    return traverse_util.unflatten_dict({**own, **loaded})
+
+
+def torchvision_name(path: tuple[str, ...]) -> str:
+    """The name that torchvision gives to a variable of our ResNets.
+
+    >>> torchvision_name(("params", "layer1_0", "conv2", "norm", "scale"))
+    'layer1.0.bn2.weight'
+    >>> torchvision_name(("params", "layer1_0", "downsample", "conv", "kernel"))
+    'layer1.0.downsample.0.weight'
+    """
+    *block, unit, kind, leaf = path[1:]
+    if unit == "downsample":
+        unit += ".0" if kind == "conv" else ".1"
+    elif kind == "norm":
+        unit = unit.replace("conv", "bn")
+    return ".".join([*(name.replace("_", ".") for name in block), unit, _LEAVES[leaf]])
+
+
+def read(path: str | PathLike[str]) -> dict[str, np.ndarray]:
+    """The tensors of a .safetensors, .pth or .pt file by name."""
+    suffix = pathlib.Path(path).suffix
+    if suffix not in _READERS:
+        accepted = ", ".join(_READERS)
+        raise ValueError(f"weights are read from {accepted}; got a file ending in {suffix!r}")
+    try:
+        return _READERS[suffix](path)
+    except ImportError as error:
+        raise ImportError(f"reading {path} needs the package {error.name!r}") from error
+
+
+def _read_safetensors(path: str | PathLike[str]) -> dict[str, np.ndarray]:
+    from safetensors.numpy import load_file
+
+    return load_file(path)
+
+
+def _read_torch(path: str | PathLike[str]) -> dict[str, np.ndarray]:
+    import torch
+
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+_READERS = {".safetensors": _read_safetensors, ".pth": _read_torch, ".pt": _read_torch}
+
+
+def _ignored(name: str) -> bool:
+    """Whether a tensor of the file has no place in the network: its classifier and counters."""
+    return name.startswith("fc.") or name.endswith(".num_batches_tracked")
+
+
+def _arranged(tensor: np.ndarray) -> np.ndarray:
+    return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor
+
+
+def _check(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, np.ndarray]) -> None:
+    """Raises ValueError that lists what is missing, left over and misshaped."""
+    shapes = [
+        f"{name} is {found[name].shape} instead of {shape}"
+        for name, shape in wanted.items()
+        if name in found and found[name].shape != shape
+    ]
+    problems = {
+        "missing": [name for name in wanted if name not in found],
+        "left over": [name for name in found if name not in wanted],
+        "of another shape (HWIO)": shapes,
+    }
+    if any(problems.values()):
+        said = "; ".join(_summary(kind, names) for kind, names in problems.items() if names)
+        raise ValueError(f"the weights are of another network. Tensors {said}")
+
+
+def _summary(kind: str, names: list[str], most: int = 4) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{kind}: {', '.join(names[:most])}{rest}"
