@@ -37,12 +37,13 @@ class Totals:
     def empty(cls, like: "Totals") -> "Totals":
         """Totals of nothing, NumPy arrays with the names and shapes of `like`."""
         sums, counts = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), (like.sums, like.counts))
-        return cls(sums, counts, np.full(like.first_nonfinite.shape, NEVER, np.int32))
+        never: Any = np.full(like.first_nonfinite.shape, NEVER, np.int32)
+        return cls(sums, counts, never)
 
     def seen_at(self, step: jax.Array) -> "Totals":
         """The same, blaming `step` if the loss is not finite."""
         bad = jnp.where(jnp.isfinite(self.sums["loss"]), NEVER, step)
-        return self.replace(first_nonfinite=bad.astype(jnp.int32))
+        return Totals(self.sums, self.counts, bad.astype(jnp.int32))
 
     def merge(self, other: "Totals") -> "Totals":
         """The totals of both, over the same names."""

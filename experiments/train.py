@@ -7,14 +7,16 @@ where the last checkpoint stands.
 
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from dm_jax import train
 from experiments.progress import Progress
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The configuration.", lock_config=True)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where everything about the run goes.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Where everything about the run goes.", required=True
+)
 _ALLOW = flags.DEFINE_bool(
     "allow_config_change", False, "Go on in a workdir although the config was changed."
 )
@@ -22,13 +24,12 @@ _ALLOW = flags.DEFINE_bool(
 
 def main(argv: list[str]) -> None:
     """Runs, and says in one line how it went."""
+    logging.set_verbosity(logging.WARNING)
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}: values are set with --config.KEY=")
     try:
         config = train.Config.parse(_CONFIG.value)
-        summary = train.run(
-            config, _WORKDIR.value, watcher=Progress(), allow_changes=_ALLOW.value
-        )
+        summary = train.run(config, _WORKDIR.value, watcher=Progress(), allow_changes=_ALLOW.value)
     except (ValueError, TypeError, OSError, ArithmeticError) as error:
         sys.exit(f"error: {error}")
     print(describe(config, summary, _WORKDIR.value))
@@ -52,5 +53,5 @@ def describe(config: train.Config, summary: train.Summary, workdir: str) -> str:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["config", "workdir"])
+    flags.mark_flag_as_required("config")
     app.run(main)

@@ -2,6 +2,7 @@
 
 from dm_jax.train.config import Config
 from dm_jax.train.recorder import NonFiniteLossError, Watcher
-from dm_jax.train.run import Summary, run
+from dm_jax.train.run import run
+from dm_jax.train.summary import Summary
 
 __all__ = ["Config", "NonFiniteLossError", "Summary", "Watcher", "run"]

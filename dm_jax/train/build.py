@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dm_jax import data, emphasis, errors, models, noise
+from dm_jax.losses import Normalization
 from dm_jax.train import config as config_lib
 from dm_jax.train import optimizers
 from dm_jax.train import state as state_lib
@@ -16,6 +17,7 @@ from dm_jax.train.loop import Plan
 from dm_jax.train.sampler import Sampler
 from dm_jax.train.step import Task
 
+_NORMALIZATIONS: dict[str, Normalization] = {"batch": "batch", "density": "density", "none": None}
 # Steps in one compiled call where steps are scanned.
 _SCANNED = 1000
 
@@ -152,7 +154,7 @@ def _task(
             f"config.loss.class_weights must have one weight for each of the "
             f"{dataset.num_classes} classes, got {len(loss.class_weights)}"
         )
-    if config.data.augment != "none" and not dataset.is_image:
+    if config.data.augment != "none" and dataset.train.inputs.ndim == 2:
         raise ValueError(f"config.data.augment is for images; {dataset.name} has features")
     return Task(
         model=models.create(
@@ -167,7 +169,7 @@ def _task(
         std=dataset.std,
         dtype=dtype,
         augment=config.data.augment == "crop_flip",
-        normalization=None if loss.normalization == "none" else loss.normalization,
+        normalization=_NORMALIZATIONS[loss.normalization],
         saturation=loss.saturation,
         class_weights=loss.class_weights,
         edf_schedules=_edf_schedules(loss, edf_schedule_length),

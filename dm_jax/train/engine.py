@@ -5,6 +5,7 @@ A population is `jax.vmap` of the same steps over a leading axis of members. Wha
 share the first matrix product.
 """
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +30,7 @@ class Engine:
       experiments: one, or the members of a population (`dm_jax.train.population`).
       population: whether state and totals have a leading axis of members.
       mesh, mode: of `dm_jax.train.parallel`.
+      plan: the experiment's, in calls that suit the device.
       scans: whether several steps are one call: not for convolutions on the CPU.
     """
 
@@ -41,6 +43,8 @@ class Engine:
         self.mesh, self.mode = mesh, mode
         parallel.check_batch(mesh, experiments[0].sampler.batch_size, "batch_size")
         self.scans = jax.default_backend() != "cpu" or not self._convolves()
+        plan = experiments[0].plan
+        self.plan = plan if self.scans else dataclasses.replace(plan, most=1)
         self._samplers = _distinct([experiment.sampler for experiment in experiments])
         self._data = {split: self._place(split) for split in ("train", "test")}
         self._evaluated = {name: self._rows(name) for name in experiments[0].evaluated}
@@ -56,20 +60,31 @@ class Engine:
         """(state, Totals) after the steps of a block; the state is donated."""
         return self._advance(state, self._data["train"], block)
 
-    def evaluate(self, state: State, name: str) -> dict[str, Any]:
-        """Exact means of loss, accuracy and accuracy_given over `Experiment.evaluated[name]`."""
-        split, blocks = self._evaluated[name]
-        parts = [self._evaluate(state, self._data[split], block) for block in blocks]
-        return functools.reduce(merge, parts).means()
-
     def empty_totals(self, state: State) -> metrics.Totals:
         """Totals of nothing, as `advance` returns them."""
         return metrics.Totals.empty(jax.eval_shape(self.advance, state, self.blocks(0, 1))[1])
 
-    def place(self, state: State) -> State:
-        """A state, whole on every device (a population: over the run axis)."""
+    def evaluate_all(self, state: State, *, last: bool) -> dict[str, Any]:
+        """{"test_accuracy": ...} of everything; `fit_*`, of the training set, only at the last."""
+        values: dict[str, Any] = {}
+        for name in self._evaluated:
+            if name == "train" and not last:
+                continue
+            prefix = "fit" if name == "train" else name
+            means = self._evaluate_one(state, name)
+            values |= {f"{prefix}_{key}": value for key, value in means.items()}
+        return values
+
+    def place(self, tree: Any) -> Any:
+        """State or totals, whole on every device (a population's: over the run axis)."""
         place = parallel.spread if self.population else parallel.replicate
-        return place(state, self.mesh)
+        return place(tree, self.mesh)
+
+    def _evaluate_one(self, state: State, name: str) -> dict[str, Any]:
+        """Exact means over the rows of `Experiment.evaluated[name]`."""
+        split, blocks = self._evaluated[name]
+        parts = [self._evaluate(state, self._data[split], block) for block in blocks]
+        return functools.reduce(merge, parts).means()
 
     def _compile(self, make_step, many, *, donate: bool):
         def make(axis_name):
@@ -118,23 +133,36 @@ class Engine:
 
 
 def _over_members(steps):
-    """`steps` for a state, labels and perhaps indices with an axis of members each."""
+    """`steps` mapped over members [R]; those with one order of batches gather their inputs once.
+
+    The states and labels of R members are R / S groups side by side for each of the S orders that
+    the block holds (none of its own: S = 1).
+    """
 
     def mapped(state, data, block):
-        labels = 0 if data["labels"].ndim == 2 else None
-        index = 1 if block["index"].ndim == 3 else None
-        axes = (
-            {"inputs": None, "labels": labels, "true_labels": None},
-            {"index": index, "where": None},
-        )
-        return jax.vmap(steps, in_axes=(0, *axes))(state, data, block)
+        groups = block["index"].shape[1] if block["index"].ndim == 3 else 1
+        own_labels = data["labels"].ndim == 2
+        data_axes = {"inputs": None, "labels": 0 if own_labels else None, "true_labels": None}
+        block_axes = {"index": 1 if block["index"].ndim == 3 else None, "where": None}
+        inner = jax.vmap(steps, in_axes=(0, data_axes, None))
+        outer = jax.vmap(inner, in_axes=(0, data_axes, block_axes), axis_size=groups)
+        data = data | {"labels": _grouped(data["labels"], groups)} if own_labels else data
+        result = outer(jax.tree.map(lambda x: _grouped(x, groups), state), data, block)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), result)
 
     return mapped
 
 
+def _grouped(array: jax.Array, groups: int) -> jax.Array:
+    return array.reshape(groups, -1, *array.shape[1:])
+
+
 def _distinct(values: list[Any]) -> list[Any]:
-    """All of them, or only the first where they are the same."""
-    return values[:1] if all(_same(values[0], value) for value in values[1:]) else values
+    """The different ones, if each is followed by equally many equals; else all of them."""
+    starts = [i for i, value in enumerate(values) if i == 0 or not _same(values[i - 1], value)]
+    run, rest = divmod(len(values), len(starts))
+    regular = rest == 0 and starts == list(range(0, len(values), run))
+    return [values[i] for i in starts] if regular else values
 
 
 def _same(a: Any, b: Any) -> bool:

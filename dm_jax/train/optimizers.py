@@ -13,7 +13,7 @@ import optax
 
 from dm_jax.train import config as config_lib
 
-Schedule = Callable[[jax.Array], jax.Array]
+Schedule = Callable[[jax.typing.ArrayLike], jax.Array]
 
 
 def schedule(

@@ -78,13 +78,9 @@ class Recorder:
 
     def evaluate(self, step: int, state: State) -> None:
         """Evaluates the test and validation sets; at the end the training set too."""
-        values = {}
-        for name in self._experiment.evaluated:
-            if name == "train" and step < self._experiment.plan.total:
-                continue
-            prefix = "fit" if name == "train" else name
-            found = self._engine.evaluate(state, name)
-            values |= {f"{prefix}_{key}": float(value) for key, value in found.items()}
+        last = step == self._experiment.plan.total
+        found = self._engine.evaluate_all(state, last=last)
+        values = {name: float(value) for name, value in found.items()}
         if "validation_accuracy" in values:
             self._score = step, values["validation_accuracy"]
         self._write(step, values)

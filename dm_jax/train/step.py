@@ -44,7 +44,7 @@ class Task:
     std: np.ndarray
     dtype: Any = jnp.float32
     augment: bool = False
-    normalization: str | None = "batch"
+    normalization: losses_lib.Normalization = "batch"
     saturation: float = 1e-6
     class_weights: tuple[float, ...] = ()
     edf_schedules: Mapping[str, Schedule] = dataclasses.field(default_factory=dict)
@@ -131,7 +131,8 @@ def make_train_step(task: Task, *, axis_name: str | None = None):
         examples = metrics.Examples.of(losses, logits, batch, axis_name)
         totals = metrics.union(metrics.predictions(examples), metrics.emphasis(examples, edf))
         totals = totals.seen_at(state.step)
-        state = state.replace(
+        state = dataclasses.replace(
+            state,
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
             batch_stats=batch_stats,

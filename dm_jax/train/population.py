@@ -1,0 +1,170 @@
+"""Many runs as one program: `jax.vmap` of the very same step over a leading axis of members.
+
+Members may differ in EDF (its parameters, or the scheme itself), labels, seed, learning rate and
+weight decay. Each member's numbers are those of its own single run.
+"""
+
+import dataclasses
+import json
+import time
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from dm_jax import metrics
+from dm_jax.emphasis import EDF
+from dm_jax.train import parallel
+from dm_jax.train.build import Experiment
+from dm_jax.train.config import ParallelConfig
+from dm_jax.train.engine import Engine
+from dm_jax.train.loop import Plan, fit
+from dm_jax.train.recorder import Watcher
+from dm_jax.train.state import State
+from dm_jax.train.summary import Row, Summary
+
+
+class Choice(EDF):
+    """One of several EDFs, chosen by a traced index, so that members may differ in their scheme.
+
+    Attributes:
+      edfs: the candidates; all of them are computed.
+      index: int array, which one is meant.
+    """
+
+    edfs: Any
+    index: Any
+
+    def weight(self, p):
+        """w(p) of the chosen one."""
+        return jnp.stack([edf.weight(p) for edf in self.edfs])[self.index]
+
+    def log_weight(self, margin):
+        """log w of the chosen one."""
+        return jnp.stack([edf.log_weight(margin) for edf in self.edfs])[self.index]
+
+
+def signature(experiment: Experiment) -> Hashable:
+    """Equal for experiments that can train as one population."""
+    config = experiment.config.to_dict()
+    config.pop("seed")
+    noise, loss = config["noise"], config["loss"]
+    config["noise"] = (noise["imbalance"], noise["ratio"])
+    config["loss"] = (loss["normalization"], loss["saturation"], loss["class_weights"])
+    if loss["schedule"]:
+        config["loss"] += (loss,)
+    for key in ("learning_rate", "weight_decay"):
+        config["optimizer"].pop(key)
+    return json.dumps([config, dataclasses.asdict(experiment.plan)], sort_keys=True)
+
+
+def train_population(
+    experiments: Sequence[Experiment], *, mesh: Mesh | None = None, watcher: Watcher
+) -> list[Summary]:
+    """Trains all experiments at once.
+
+    Args:
+      experiments: with one `signature`, and on the same data set object.
+      mesh: members lie over its run axis, batches over its data axis; default: all devices run
+        members if their number divides, else the first device runs them all.
+      watcher: is told of the progress and of means over members.
+
+    Returns:
+      One summary for each experiment, in their order.
+
+    Raises:
+      ValueError: experiments that cannot be one program, or a mesh that does not divide them.
+    """
+    began = time.monotonic()
+    different = {signature(experiment) for experiment in experiments}
+    if len(different) != 1:
+        raise ValueError(f"a population needs one signature, got {len(different)} different ones")
+    # Members with the same order of batches side by side: they share inputs.
+    order = np.argsort([experiment.config.seed for experiment in experiments], kind="stable")
+    members = [experiments[i] for i in order]
+    engine = Engine(members, mesh or _run_mesh(len(members)), "jit", population=True)
+    recorder = _train(engine, watcher)
+    seconds = (time.monotonic() - began) / len(members)
+    summaries = [recorder.summary(i, seconds) for i in range(len(members))]
+    return [summaries[i] for i in np.argsort(order)]
+
+
+def _train(engine: Engine, watcher: Watcher) -> "_Recorder":
+    state = engine.place(_create_states(engine.experiments))
+    empty = engine.place(engine.empty_totals(state))
+    recorder = _Recorder(engine, watcher)
+    fit(engine.advance, engine.blocks, state, engine.plan, recorder, empty=empty, window=empty)
+    watcher.close()
+    return recorder
+
+
+def _run_mesh(members: int) -> Mesh:
+    devices = len(jax.devices())
+    runs = devices if members % devices == 0 else 1
+    return parallel.make_mesh(ParallelConfig(devices=runs), runs=runs)
+
+
+def _create_states(members: Sequence[Experiment]) -> State:
+    """The members' states, stacked; one compiled initialisation for all seeds."""
+    seeds = jnp.array([member.config.seed for member in members], jnp.uint32)
+    state = jax.jit(jax.vmap(members[0].create_state))(seeds)
+    optimizers = [member.config.optimizer for member in members]
+    hyperparams = {
+        name: jnp.array([getattr(config, name) for config in optimizers], old.dtype)
+        for name, old in state.opt_state.hyperparams.items()
+    }
+    return dataclasses.replace(
+        state,
+        opt_state=state.opt_state._replace(hyperparams=hyperparams),
+        edf=_stacked([member.edf for member in members]),
+    )
+
+
+def _stacked(edfs: Sequence[EDF]) -> EDF:
+    """One EDF whose leaves have an axis of members; a Choice where the schemes differ."""
+    first = {jax.tree.structure(edf): edf for edf in reversed(edfs)}
+    if len(first) > 1:
+        kinds = list(first)
+        own = [kinds.index(jax.tree.structure(edf)) for edf in edfs]
+        edfs = [
+            Choice(
+                tuple(edf if k == i else first[kinds[k]] for k in range(len(kinds))), np.array(i)
+            )
+            for i, edf in zip(own, edfs, strict=True)
+        ]
+    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *edfs)
+
+
+class _Recorder:
+    """Keeps the members' numbers in memory."""
+
+    def __init__(self, engine: Engine, watcher: Watcher):
+        self._engine, self._watcher = engine, watcher
+        self._plan: Plan = engine.experiments[0].plan
+        self._rows: list[tuple[int, dict[str, np.ndarray]]] = []
+        watcher.begin(self._plan.total, 0)
+
+    def progress(self, step: int) -> None:
+        self._watcher.moved(step)
+
+    def log(self, step: int, window: metrics.Totals) -> None:
+        values = {f"train_{name}": value for name, value in window.means().items()}
+        self._rows.append((step, values))
+        self._watcher.note(step, {"mean loss": float(np.mean(values["train_loss"]))})
+
+    def evaluate(self, step: int, state: State) -> None:
+        self._rows.append((step, self._engine.evaluate_all(state, last=step == self._plan.total)))
+
+    def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
+        """Populations are short: a table's finished cells are what is kept."""
+
+    def summary(self, member: int, seconds: float) -> Summary:
+        experiment = self._engine.experiments[member]
+        rows: list[Row] = [
+            {"step": step} | {name: float(value[member]) for name, value in values.items()}
+            for step, values in self._rows
+        ]
+        return Summary.of(experiment, rows, step=self._plan.total, seconds=seconds)

@@ -1,0 +1,61 @@
+"""How a run ended."""
+
+import dataclasses
+import math
+from typing import Any
+
+from dm_jax.train.build import Experiment
+
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """How a run ended.
+
+    Attributes:
+      step, total: steps taken, of how many.
+      rows: {"step": ..., name: value ...} as in metrics.jsonl; accuracies in [0, 1].
+      corruption: hash of the training labels' corruption.
+      actual_rate: share of the training labels that were changed.
+      seconds: wall time, of this start; of a population's member, its share.
+    """
+
+    step: int
+    total: int
+    rows: list[Row]
+    corruption: str
+    actual_rate: float
+    seconds: float
+
+    @classmethod
+    def of(cls, experiment: Experiment, rows: list[Row], *, step: int, seconds: float) -> "Summary":
+        """The summary of an experiment that has taken `step` steps."""
+        return cls(
+            step=step,
+            total=experiment.plan.total,
+            rows=rows,
+            corruption=experiment.training.hash,
+            actual_rate=experiment.training.actual_rate,
+            seconds=seconds,
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether training reached its end (else a stop was requested)."""
+        return self.step == self.total
+
+    def curve(self, name: str) -> list[tuple[int, float]]:
+        """(step, value) of every row that has a number for `name`."""
+        points = [(row["step"], row.get(name)) for row in self.rows]
+        return [(step, v) for step, v in points if v is not None and math.isfinite(v)]
+
+    def final(self, name: str = "test_accuracy") -> float:
+        """The last value of `name`; NaN if there is none."""
+        curve = self.curve(name)
+        return curve[-1][1] if curve else math.nan
+
+    def best(self, name: str = "test_accuracy") -> tuple[float, int]:
+        """The highest value of `name` and the first step that had it; (NaN, 0) if there is none."""
+        step, value = max(self.curve(name), key=lambda point: point[1], default=(0, math.nan))
+        return value, step
