@@ -85,34 +85,74 @@ def base() -> ml_collections.ConfigDict:
     )
 
 
+def cifar(*, length: int) -> ml_collections.ConfigDict:
+    """The protocol of the CIFAR tables: lr .1, divided by 10 after 1/2 and 11/15 of the steps."""
+    config = base()
+    config.data.augment = "crop_flip"
+    config.schedule.name = "steps"
+    config.schedule.boundaries = (f"{length // 2} steps", f"{length * 11 // 15} steps")
+    config.train.length = f"{length} steps"
+    config.train.log_every = "200 steps"
+    config.train.evaluate_every = "1000 steps"
+    config.train.checkpoint_every = "1000 steps"
+    return config
+
+
 def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.ConfigDict:
     """Changes a config by "method=DM,lam=0.5,beta=8,noise=symmetric,rate=0.4,seed=1".
 
-    `method` is a loss, with "-DN" for normalisation over the batch (DM always has it); its
-    parameters take their defaults unless given. Another scheme is "package.module:Class".
+    `method` is a loss, with "-DN" for normalisation over the batch (DM always has it); parameters
+    that are not given take their published values. Another scheme is "package.module:Class".
+    `seed` sets the run's and the noise's. Any key can be given by its place: "train.batch_size=64".
 
     Raises:
       ValueError: an argument that is not `name=value`, or not known.
     """
     given = dict(_pair(text) for text in arguments.split(",") if text)
-    method = given.pop("method", None)
-    if method is not None:
-        name = method.removesuffix("-DN")
-        for parameter in METHODS[config.loss.name]:
-            del config.loss[parameter]
-        config.loss.name = name
-        config.loss.normalization = "batch" if name == "DM" or method != name else "none"
-        config.loss.update(METHODS.get(name, {}))
-    places = {"noise": (config.noise, "kind"), "rate": (config.noise, "rate")}
-    places |= {key: (config.noise, key) for key in ("imbalance", "ratio")}
-    places |= {"seed": (config, "seed"), "model": (config.model, "name")}
-    for key, text in given.items():
-        group, name = places.get(key, (config.loss, key))
-        if group is config.loss and name not in config.loss and ":" not in config.loss.name:
-            known = sorted(["method", *places, *METHODS.get(config.loss.name, {})])
-            raise ValueError(f"unknown config argument {key!r}; known: {', '.join(known)}")
-        group[name] = _value(text, like=group.get(name))
+    if "method" in given:
+        _set_method(config, given.pop("method"))
+    for name, text in given.items():
+        if name == "seed":
+            config.seed = config.noise.seed = int(text)
+        else:
+            _set(config, _SHORT.get(name, name if "." in name else f"loss.{name}"), text)
     return config
+
+
+_SHORT = {
+    "noise": "noise.kind",
+    "rate": "noise.rate",
+    "imbalance": "noise.imbalance",
+    "ratio": "noise.ratio",
+    "model": "model.name",
+    "length": "train.length",
+}
+
+
+def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
+    name = method.removesuffix("-DN")
+    for parameter in METHODS[config.loss.name]:
+        del config.loss[parameter]
+    config.loss.name = name
+    config.loss.normalization = "batch" if name == "DM" or method != name else "none"
+    config.loss.update(METHODS.get(name, {}))
+
+
+def _set(config: ml_collections.ConfigDict, path: str, text: str) -> None:
+    """Sets config.GROUP.KEY to the text, read as the type of the value there."""
+    *groups, key = path.split(".")
+    for name in groups:
+        config = config[name]
+    own_scheme = groups == ["loss"] and ":" in config.name
+    if key not in config and not own_scheme:
+        raise ValueError(f"unknown config argument {path!r}; {groups[-1]} has {sorted(config)}")
+    before = config.get(key, 0.0)
+    if isinstance(before, bool):
+        config[key] = {"true": True, "false": False}[text.lower()]
+    elif isinstance(before, str):
+        config[key] = text
+    else:
+        config[key] = int(text) if isinstance(before, int) else float(text)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -120,9 +160,3 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise ValueError(f"config arguments read name=value,name=value, got {text!r}")
     return name, value
-
-
-def _value(text: str, *, like):
-    if isinstance(like, str):
-        return text
-    return int(text) if isinstance(like, int) else float(text)
