@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from dm_jax import errors
-from dm_jax.data import digits
+from dm_jax.data import digits, imdb
 from dm_jax.data.dataset import Dataset
 
 _LOADERS: dict[str, Callable[[str, str | None], Dataset]] = {
     "digits": digits.load,
+    "imdb": imdb.load,
 }
 
 

@@ -1,9 +1,12 @@
 """What a data set in memory is: two checked splits, its classes, and how to normalise it."""
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 
 import numpy as np
+
+from dm_jax.labels import as_labels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,10 +68,10 @@ class Dataset:
     human_labels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        check_labels("train labels", self.train.labels, self.num_classes)
-        check_labels("test labels", self.test.labels, self.num_classes)
+        as_labels(self.train.labels, self.num_classes, what="train labels")
+        as_labels(self.test.labels, self.num_classes, what="test labels")
         for kind, labels in self.human_labels.items():
-            check_labels(f"human labels {kind!r}", labels, self.num_classes)
+            as_labels(labels, self.num_classes, what=f"human labels {kind!r}")
             if labels.shape != self.train.labels.shape:
                 raise ValueError(
                     f"human labels {kind!r} must have shape {self.train.labels.shape}, "
@@ -81,25 +84,14 @@ class Dataset:
                 f"superclasses must have shape ({self.num_classes},), got {self.superclasses.shape}"
             )
 
-    @property
-    def is_image(self) -> bool:
-        """Whether the inputs are uint8 images (else float32 features)."""
-        return self.train.inputs.dtype == np.uint8
-
-
-def check_labels(what: str, labels: np.ndarray, num_classes: int) -> None:
-    """Raises a ValueError naming the first label outside 0 .. num_classes - 1.
-
-    >>> check_labels("train labels", np.array([0, 3, 1]), 3)
-    Traceback (most recent call last):
-    ValueError: train labels must lie in 0 .. 2, but example 1 has label 3
-    """
-    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
-    if wrong.size:
-        raise ValueError(
-            f"{what} must lie in 0 .. {num_classes - 1}, "
-            f"but example {wrong[0]} has label {labels[wrong[0]]}"
-        )
+    def fingerprint(self) -> str:
+        """SHA-256, hex, of the inputs and labels of both splits: which data an experiment had."""
+        sha = hashlib.sha256()
+        for split in (self.train, self.test):
+            for array in (split.inputs, split.labels):
+                sha.update(f"{array.dtype.str} {array.shape}\n".encode())
+                sha.update(np.ascontiguousarray(array).data)
+        return sha.hexdigest()
 
 
 def image_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,38 @@
+"""IMDB: 50,000 film reviews (Maas et al. 2011) as paragraph vectors of 100 dimensions."""
+
+import numpy as np
+
+from dm_jax.data import paragraph_vectors, prepared
+from dm_jax.data.dataset import Dataset, Split
+
+
+def load(name: str = "imdb", data_dir: str | None = None) -> Dataset:
+    """The original split, 25,000 reviews to train and 25,000 to test; 0 is negative, 1 positive.
+
+    The vectors are trained on the texts of both splits, as the paper does, and cached: the first
+    call takes minutes, the next a second. No label enters them, and the unlabelled reviews of TFDS
+    (`unsupervised`) are left out.
+
+    Args:
+      name: the name to give the data set.
+      data_dir: where TFDS keeps `imdb_reviews`.
+
+    Raises:
+      FileNotFoundError: if `imdb_reviews` is not prepared; names the command.
+      ModuleNotFoundError: if the vectors are not cached yet and gensim is not installed.
+    """
+    train, test = prepared.builder("imdb_reviews", data_dir).as_data_source(["train", "test"])
+    reviews = [*train, *test]
+    texts = [review["text"].decode() for review in reviews]
+    labels = np.array([review["label"] for review in reviews], np.int32)
+    settings = paragraph_vectors.Settings()
+    vectors = paragraph_vectors.vectors(texts, settings)
+    return Dataset(
+        name=name,
+        train=Split(vectors[: len(train)], labels[: len(train)]),
+        test=Split(vectors[len(train) :], labels[len(train) :]),
+        num_classes=2,
+        class_names=("negative", "positive"),
+        mean=np.zeros(settings.dimensions, np.float32),
+        std=np.ones(settings.dimensions, np.float32),
+    )

@@ -1,0 +1,74 @@
+"""Paragraph vectors of a small made-up corpus."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dm_jax.data import paragraph_vectors
+from dm_jax.data.paragraph_vectors import Settings
+
+SMALL = Settings(dimensions=8, epochs=60)
+
+
+@pytest.fixture
+def cache_directory(monkeypatch, tmp_path):
+    monkeypatch.setenv("DM_JAX_CACHE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def two_topics():
+    """Sixty texts, the first half about ships, the second about bread."""
+    pytest.importorskip("gensim", reason="gensim is not installed")
+    rng = np.random.default_rng(0)
+    ships = ["sea", "sail", "harbour", "wind", "anchor", "deck"]
+    bread = ["flour", "oven", "crust", "dough", "yeast", "salt"]
+    return [" ".join(rng.choice(ships if i < 30 else bread, 30)) for i in range(60)]
+
+
+def test_texts_of_one_topic_have_near_vectors(cache_directory, two_topics):
+    vectors = paragraph_vectors.vectors(two_topics, SMALL, workers=1)
+    assert vectors.shape == (60, 8)
+    assert vectors.dtype == np.float32
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    similarity = unit @ unit.T
+    assert similarity[:30, :30].mean() > similarity[:30, 30:].mean() + 0.5
+
+
+def test_vectors_are_trained_once(cache_directory, two_topics, monkeypatch):
+    first = paragraph_vectors.vectors(two_topics, SMALL, workers=1)
+    monkeypatch.setattr(paragraph_vectors, "_train", lambda *args: pytest.fail("trained again"))
+    np.testing.assert_array_equal(first, paragraph_vectors.vectors(two_topics, SMALL))
+    assert len(list(cache_directory.rglob("*.npz"))) == 1
+
+
+def test_one_worker_is_reproducible(cache_directory, two_topics):
+    first = paragraph_vectors.vectors(two_topics, SMALL, workers=1)
+    paragraph_vectors.cache_path(two_topics, SMALL).unlink()
+    np.testing.assert_array_equal(first, paragraph_vectors.vectors(two_topics, SMALL, workers=1))
+
+
+def test_texts_are_trained_in_a_shuffled_order_and_returned_in_theirs(cache_directory, two_topics):
+    with paragraph_vectors.tqdm(disable=True) as bar:
+        tags = [document.tags[0] for document in paragraph_vectors._Corpus(two_topics, 0, bar)]
+    assert sorted(tags) == list(range(60))
+    assert 8 < sum(tag < 30 for tag in tags[:30]) < 22
+
+
+def test_the_file_depends_on_every_text_and_setting():
+    texts = ["one two", "three"]
+    paths = {paragraph_vectors.cache_path(texts, Settings())}
+    for field in dataclasses.fields(Settings):
+        value = getattr(Settings(), field.name)
+        changed = dataclasses.replace(Settings(), **{field.name: value + 1})
+        paths.add(paragraph_vectors.cache_path(texts, changed))
+    for other in (["one", "two three"], ["three", "one two"], ["one two", "three", ""]):
+        paths.add(paragraph_vectors.cache_path(other, Settings()))
+    assert len(paths) == 1 + len(dataclasses.fields(Settings)) + 3
+
+
+def test_a_text_without_words_is_named(cache_directory, two_topics):
+    with pytest.raises(ValueError, match="text 60 has no word"):
+        paragraph_vectors.vectors([*two_topics, " <br /> "], SMALL)
+    assert list(cache_directory.rglob("*.npz")) == []
