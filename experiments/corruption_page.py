@@ -1,0 +1,69 @@
+"""A corruption on a page: what was asked for, what came out, class by class, with pictures."""
+
+import pathlib
+
+import numpy as np
+
+from dm_jax import noise
+from dm_jax.data import Dataset
+from dm_jax.noise import Corruption
+from experiments import corruption_pictures
+
+
+def write(dataset: Dataset, corruption: Corruption, folder: pathlib.Path) -> list[str]:
+    """Writes corruption.md and its pictures into a folder; returns the names, the page first.
+
+    The sheet of images is left out where no label was changed, or the inputs are not images.
+    """
+    pictures = {
+        "transition_matrix.png": corruption_pictures.draw_transitions,
+        "class_counts.png": corruption_pictures.draw_counts,
+    }
+    if dataset.train.inputs.ndim == 4 and corruption.changed.any():
+        pictures["mislabelled.png"] = corruption_pictures.draw_examples
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, draw in pictures.items():
+        draw(dataset, corruption, folder / name)
+    page = _markdown(dataset, corruption, list(pictures))
+    (folder / "corruption.md").write_text(page, encoding="utf-8")
+    return ["corruption.md", *pictures]
+
+
+def _markdown(dataset: Dataset, corruption: Corruption, pictures: list[str]) -> str:
+    lines = [f"# {dataset.name}: {corruption.kind}", "", *_facts(dataset, corruption), ""]
+    lines += [f"![{name.removesuffix('.png').replace('_', ' ')}]({name})\n" for name in pictures]
+    return "\n".join([*lines, *_classes(dataset, corruption), ""])
+
+
+def _facts(dataset: Dataset, corruption: Corruption) -> list[str]:
+    rows = {
+        "kind": corruption.kind,
+        "rate asked for": f"{corruption.rate:g}",
+        "rate that came out": f"{corruption.actual_rate:.4f}",
+        "changed labels": f"{corruption.changed.sum():,} of {corruption.labels.size:,}",
+        "training examples before": f"{len(dataset.train):,}",
+        "imbalance": f"{corruption.imbalance}, ratio {corruption.ratio:g}",
+        "part": corruption.part,
+        "seed": str(corruption.seed),
+        "SHA-256": f"`{corruption.hash}`",
+    }
+    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
+
+
+def _classes(dataset: Dataset, corruption: Corruption) -> list[str]:
+    """One row a class: counts before and after, and where its wrong labels mostly went."""
+    before, classes = dataset.train.labels, dataset.num_classes
+    true = before[corruption.kept]
+    counts = [np.bincount(x, minlength=classes) for x in (before, true, corruption.labels)]
+    matrix = noise.transition_matrix(true, corruption.labels, classes)
+    lines = [
+        "| class | before | kept | with this label after | mislabelled | mostly as |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for label, name in enumerate(dataset.class_names):
+        columns = " | ".join(f"{count[label]:,}" for count in counts)
+        wrong = np.where(np.arange(classes) == label, 0.0, matrix[label])
+        mostly = dataset.class_names[wrong.argmax()] if wrong.any() else ""
+        share = f" ({100 * wrong.max():.1f}%)" if mostly else ""
+        lines.append(f"| {name} | {columns} | {100 * wrong.sum():.1f}% | {mostly}{share} |")
+    return lines
