@@ -3,30 +3,53 @@
 from collections.abc import Callable
 
 from dm_jax import errors
-from dm_jax.data import digits, imdb
+from dm_jax.data import cifar, cifar_n, digits, imdb, prepared, user
 from dm_jax.data.dataset import Dataset
 
 _LOADERS: dict[str, Callable[[str, str | None], Dataset]] = {
+    "cifar10": cifar.load,
+    "cifar100": cifar.load,
+    "cifar100_n": cifar_n.load,
+    "cifar10_n": cifar_n.load,
     "digits": digits.load,
     "imdb": imdb.load,
+    "vehicles10": cifar.load_vehicles10,
 }
+# "npz:PATH" and "tfds:NAME": the loader gets what comes after the colon.
+_FAMILIES: dict[str, Callable[[str, str | None], Dataset]] = {
+    "npz": user.load_npz,
+    "tfds": user.load_tfds,
+}
+_NAMES = sorted([*_LOADERS, *prepared.OWN_BUILDERS, "npz:PATH", "tfds:NAME"])
 
 
 def names() -> list[str]:
-    """The names that `load` knows, sorted."""
-    return sorted(_LOADERS)
+    """Every name of the catalogue, sorted.
+
+    `load` takes all but "clothing1m" and "mars", which are too large for the memory and are
+    streamed (`dm_jax.data.stream`). "npz:PATH" stands for any file, "tfds:NAME" for any image
+    classification data set of TFDS.
+    """
+    return list(_NAMES)
 
 
 def load(name: str, *, data_dir: str | None = None) -> Dataset:
     """Loads a data set into memory.
 
     Args:
-      name: one of `names()`.
+      name: "digits", "cifar10", … (`names()`), "npz:PATH" for your own arrays, or "tfds:NAME" for
+        any image classification set of TFDS with images of one size.
       data_dir: where TFDS keeps prepared data; $TFDS_DATA_DIR or ~/tensorflow_datasets if None.
 
     Raises:
-      ValueError: for an unknown name; it gives the nearest known one.
+      ValueError: for an unknown name, giving the nearest known one; for data that are wrong.
+      FileNotFoundError: for data that are not there, with the command that gets them.
     """
+    family, colon, rest = name.partition(":")
+    if colon and rest and family in _FAMILIES:
+        return _FAMILIES[family](rest, data_dir)
+    if name in prepared.OWN_BUILDERS:
+        raise ValueError(f"{name} is too large for the memory; stream it (dm_jax.data.stream)")
     if name not in _LOADERS:
-        raise errors.unknown("data set", name, _LOADERS)
+        raise errors.unknown("data set", name, _NAMES)
     return _LOADERS[name](name, data_dir)

@@ -1,0 +1,111 @@
+"""A user's own data: an .npz file, or any image classification data set of TFDS."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from dm_jax import npz
+from dm_jax.data import decoded, prepared
+from dm_jax.data.dataset import Dataset, Split, image_statistics
+from dm_jax.labels import as_labels
+
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def load_npz(path: str, data_dir: str | None = None) -> Dataset:
+    """A data set from the arrays x_train, y_train, x_test and y_test of an .npz.
+
+    Inputs are uint8 images [n, height, width] or [n, height, width, channels], or numbers [n, d],
+    which become float32 features. Labels are whole numbers [n]; there are as many classes as the
+    largest training label says. Nothing in the file is unpickled.
+
+    Args:
+      path: of the file.
+      data_dir: where a relative path starts; the working directory if None.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is damaged, an array is missing, misshaped or not finite, or a label is wrong.
+      TypeError: an array has a dtype that is neither uint8 nor a number.
+    """
+    file = pathlib.Path(data_dir or "", path).expanduser()
+    arrays = npz.read(file, _ARRAYS)
+    y_train = np.asarray(arrays["y_train"])
+    if y_train.size == 0:
+        raise ValueError(f"y_train of {file} is empty")
+    num_classes = int(y_train.max()) + 1 if y_train.dtype.kind in "iuf" else 0
+    train, test = (
+        Split(
+            _inputs(f"x_{split}", arrays[f"x_{split}"]),
+            as_labels(arrays[f"y_{split}"], num_classes, what=f"y_{split}"),
+        )
+        for split in ("train", "test")
+    )
+    if train.inputs.shape[1:] != test.inputs.shape[1:]:
+        raise ValueError(
+            f"an input has shape {list(train.inputs.shape[1:])} in x_train, "
+            f"but {list(test.inputs.shape[1:])} in x_test"
+        )
+    class_names = tuple(str(label) for label in range(num_classes))
+    return _dataset(f"npz:{path}", train, test, class_names)
+
+
+def load_tfds(name: str, data_dir: str | None = None) -> Dataset:
+    """A prepared TFDS data set with one label per image and images of one size.
+
+    Its splits "train" and "test" are taken, "validation" where there is no "test".
+
+    Args:
+      name: as TFDS takes it: "mnist", "eurosat/rgb".
+      data_dir: where TFDS keeps it.
+
+    Raises:
+      FileNotFoundError: if it is not prepared; names the command.
+      ValueError: TFDS does not know it, or it is no such data set.
+    """
+    builder = prepared.builder(name, data_dir)
+    image, label = supervised_features(builder)
+    held_out = "test" if "test" in builder.info.splits else "validation"
+    class_names = tuple(builder.info.features[label].names)
+    train, test = (
+        Split(columns[image], as_labels(columns[label], len(class_names)))
+        for columns in (decoded.columns(builder, s, [image, label]) for s in ("train", held_out))
+    )
+    return _dataset(f"tfds:{name}", train, test, class_names)
+
+
+def supervised_features(builder: Any) -> tuple[str, str]:
+    """Names of the image and of the label feature; a ValueError if there is not one of each."""
+    keys = builder.info.supervised_keys or ("image", "label")
+    features = builder.info.features
+    if len(keys) == 2 and all(key in features for key in keys):
+        kinds = tuple(type(features[key]).__name__ for key in keys)
+        if kinds == ("Image", "ClassLabel"):
+            return keys
+    raise ValueError(
+        f"{builder.name} is no image classification data set: it has the features "
+        f"{', '.join(features)}"
+    )
+
+
+def _inputs(what: str, array: np.ndarray) -> np.ndarray:
+    if array.ndim == 3 and array.dtype == np.uint8:
+        return array[..., None]
+    if array.ndim == 4 and array.dtype == np.uint8:
+        return array
+    if array.ndim == 2 and array.dtype.kind in "iuf":
+        return array.astype(np.float32)
+    raise ValueError(
+        f"{what} must be uint8 images [n, height, width(, channels)] or features [n, d], "
+        f"got {array.dtype} of shape {list(array.shape)}"
+    )
+
+
+def _dataset(name: str, train: Split, test: Split, class_names: tuple[str, ...]) -> Dataset:
+    if train.inputs.dtype == np.uint8:
+        mean, std = image_statistics(train.inputs)
+    else:
+        features = train.inputs.shape[1]
+        mean, std = np.zeros(features, np.float32), np.ones(features, np.float32)
+    return Dataset(name, train, test, len(class_names), class_names, mean, std)
