@@ -1,0 +1,124 @@
+"""Batch statistics are those of the global, unmasked batch, however it is split."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dm_jax.models.norm import EPSILON, BatchNorm, batch_moments
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.normal(3.0, 2.0, (16, 4, 4, 3))
+KEPT = np.arange(16) % 3 != 0
+
+
+def test_moments_are_mean_and_biased_variance_of_each_channel():
+    mean, var = batch_moments(jnp.float32(IMAGES))
+
+    np.testing.assert_allclose(mean, IMAGES.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(var, IMAGES.var((0, 1, 2)), rtol=1e-5)
+
+
+def test_masked_examples_do_not_enter_the_moments():
+    spoiled = np.where(KEPT[:, None, None, None], IMAGES, 1e6)
+
+    mean, var = batch_moments(jnp.float32(spoiled), jnp.asarray(KEPT))
+
+    np.testing.assert_allclose(mean, IMAGES[KEPT].mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(var, IMAGES[KEPT].var((0, 1, 2)), rtol=1e-5)
+
+
+def test_a_fully_masked_batch_has_finite_moments():
+    mean, var = batch_moments(jnp.float32(IMAGES), jnp.zeros(16, bool))
+
+    np.testing.assert_array_equal(mean, 0)
+    np.testing.assert_array_equal(var, 0)
+
+
+def test_variance_survives_a_mean_a_thousand_times_the_deviation():
+    x = np.float32(1000 + RANDOM.normal(size=(4096, 1)))
+
+    _, var = batch_moments(jnp.asarray(x))
+
+    np.testing.assert_allclose(var, np.float64(x).var(0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("where", [None, KEPT], ids=["all", "masked, unequal counts"])
+def test_moments_and_gradients_over_devices_equal_those_of_one(where):
+    """In float64, with pmap over 8 devices of 2 examples each."""
+    with jax.enable_x64(True):
+        probe = jnp.asarray(RANDOM.normal(size=IMAGES.shape))
+
+        def normalised(x, where, axis_name):
+            mean, var = batch_moments(x, where, axis_name)
+            last = (1, 1, 1, -1)
+            return (x - mean.reshape(last)) / jnp.sqrt(var.reshape(last) + EPSILON)
+
+        def gradient(x, probe, where=None, axis_name=None):
+            return jax.grad(lambda x: jnp.sum(probe * normalised(x, where, axis_name)))(x)
+
+        masks = () if where is None else (jnp.asarray(where),)
+        one = gradient(jnp.asarray(IMAGES), probe, *masks)
+        shards = [a.reshape(8, 2, *a.shape[1:]) for a in (jnp.asarray(IMAGES), probe, *masks)]
+        many = jax.pmap(lambda *args: gradient(*args, axis_name="data"), "data")(*shards)
+
+        np.testing.assert_allclose(many.reshape(one.shape), one, rtol=0, atol=1e-12)
+
+
+def test_training_moves_running_statistics_a_tenth_of_the_way():
+    norm, variables = BatchNorm(), _initial()
+
+    y, updated = norm.apply(variables, jnp.float32(IMAGES), train=True, mutable=["batch_stats"])
+
+    mean, var = IMAGES.mean((0, 1, 2)), IMAGES.var((0, 1, 2))
+    np.testing.assert_allclose(y, (IMAGES - mean) / np.sqrt(var + EPSILON), atol=1e-5)
+    np.testing.assert_allclose(updated["batch_stats"]["mean"], 0.1 * mean, rtol=1e-5)
+    np.testing.assert_allclose(updated["batch_stats"]["var"], 0.9 + 0.1 * var, rtol=1e-5)
+
+
+def test_evaluation_uses_the_running_statistics_and_leaves_them():
+    variables = _initial()
+
+    y, updated = BatchNorm().apply(
+        variables, jnp.float32(IMAGES), train=False, mutable=["batch_stats"]
+    )
+
+    np.testing.assert_allclose(y, IMAGES / np.sqrt(1 + EPSILON), rtol=1e-5)
+    jax.tree.map(np.testing.assert_array_equal, updated["batch_stats"], variables["batch_stats"])
+
+
+def test_a_population_normalises_each_run_by_itself():
+    runs = jnp.float32(IMAGES).reshape(2, 8, 4, 4, 3)
+
+    def train(x):
+        return BatchNorm().apply(_initial(), x, train=True, mutable=["batch_stats"])
+
+    together = jax.vmap(train)(runs)
+
+    for run in range(2):
+        alone = train(runs[run])
+        jax.tree.map(
+            lambda a, b, run=run: np.testing.assert_allclose(a[run], b, atol=1e-5), together, alone
+        )
+
+
+def test_bfloat16_keeps_statistics_in_float32():
+    norm = BatchNorm(dtype=jnp.bfloat16)
+    x = jnp.bfloat16(IMAGES)
+
+    y, updated = norm.apply(_initial(), x, train=True, mutable=["batch_stats"])
+
+    assert y.dtype == jnp.bfloat16
+    exact = np.asarray(x, np.float64).var((0, 1, 2))
+    np.testing.assert_allclose(updated["batch_stats"]["var"], 0.9 + 0.1 * exact, rtol=1e-5)
+
+
+def test_no_mask_and_no_axis_compile_to_no_mask_and_no_collective():
+    text = jax.jit(batch_moments).lower(jnp.float32(IMAGES)).as_text()
+
+    assert "select" not in text
+    assert "all_reduce" not in text
+
+
+def _initial():
+    return BatchNorm().init(jax.random.key(0), jnp.float32(IMAGES), train=False)
