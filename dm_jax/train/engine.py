@@ -60,6 +60,10 @@ class Engine:
         """(state, Totals) after the steps of a block; the state is donated."""
         return self._advance(state, self._data["train"], block)
 
+    def lower(self, state: State, block: Any) -> jax.stages.Lowered:
+        """`advance`, lowered but not run: to read its HLO or its cost."""
+        return self._advance.lower(state, self._data["train"], block)
+
     def empty_totals(self, state: State) -> metrics.Totals:
         """Totals of nothing, as `advance` returns them."""
         return metrics.Totals.empty(jax.eval_shape(self.advance, state, self.blocks(0, 1))[1])
@@ -74,6 +78,12 @@ class Engine:
             means = self._evaluate_one(state, name)
             values |= {f"{prefix}_{key}": value for key, value in means.items()}
         return values
+
+    def memory(self, state: State) -> int:
+        """Bytes of device memory for the compiled steps of a block and their arguments."""
+        arguments = (state, self._data["train"], self.blocks(0, self.plan.block))
+        found = self._advance.lower(*arguments).compile().memory_analysis()
+        return found.argument_size_in_bytes + found.temp_size_in_bytes
 
     def place(self, tree: Any) -> Any:
         """State or totals, whole on every device (a population's: over the run axis)."""

@@ -1,0 +1,148 @@
+"""One computation, however it is spread: 1, 2 or 8 devices, jit or pmap, give the same numbers."""
+
+import math
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from dm_jax.train import build, parallel
+from dm_jax.train.config import ParallelConfig
+from tests.train import tiny
+
+SPREADS = [("jit", 2), ("jit", 8), ("pmap", 1), ("pmap", 2), ("pmap", 8)]
+
+
+@pytest.fixture(scope="module", params=["float64", "float32"])
+def reference(request):
+    """(experiment, state, totals, tolerance) of 20 steps on one device, a padded batch among them.
+
+    In float32, where sums are taken in another order, the tolerance is what 20 steps make of
+    initial weights that are all rounded anew.
+    """
+    with jax.enable_x64(request.param == "float64"):
+        built = tiny.experiment(model__dtype=request.param)
+        assert not built.sampler.batches(0, 20)[1].all()
+        running = tiny.engine(built)
+        state, totals = tiny.train(running)
+        tolerance = 1e-9
+        if request.param == "float32":
+            rounded, _ = tiny.train(running, _rounded_anew(built.create_state(0)))
+            tolerance = 10 * tiny.distance(state.params, rounded.params)
+            assert tolerance < 0.2
+        yield built, state, totals, tolerance
+
+
+def _rounded_anew(state):
+    random = np.random.default_rng(0)
+    return state.replace(
+        params=jax.tree.map(
+            lambda x: x * (1 + 1e-7 * random.choice([-1, 1], x.shape)).astype(x.dtype), state.params
+        )
+    )
+
+
+@pytest.mark.parametrize(("mode", "devices"), SPREADS)
+def test_spreading_the_batch_changes_nothing(reference, mode, devices):
+    built, expected, expected_totals, tolerance = reference
+    state, totals = tiny.train(tiny.engine(built, mode, devices))
+    assert tiny.distance(expected.params, state.params) < tolerance
+    assert tiny.distance(expected.batch_stats, state.batch_stats) < tolerance
+    for name, mean in expected_totals.means().items():
+        assert totals.means()[name] == pytest.approx(mean, rel=max(tolerance, 1e-5))
+    assert int(totals.first_nonfinite) == int(expected_totals.first_nonfinite)
+
+
+@pytest.mark.parametrize(("mode", "devices"), SPREADS)
+def test_evaluation_is_exact_however_the_padding_falls(mode, devices):
+    """359 test images in batches of 100: the last is padded, and more so over 8 devices."""
+    built = tiny.experiment(train__evaluate_batch=100)
+    running = tiny.engine(built, mode, devices)
+    state = built.create_state(3)
+    inputs = built.task.preprocess(built.dataset.test.inputs)
+    logits = built.task.model.apply(
+        {"params": state.params, "batch_stats": state.batch_stats}, inputs
+    )
+    losses = -jax.nn.log_softmax(logits)[np.arange(359), built.dataset.test.labels]
+    right = logits.argmax(-1) == built.dataset.test.labels
+    values = running.evaluate_all(running.place(state), last=False)
+    assert values["test_accuracy"] == np.float32(right.sum()) / np.float32(359)
+    assert values["test_loss"] == pytest.approx(float(losses.mean()), rel=1e-5)
+
+
+def _collectives(running) -> list[tuple[str, list[int]]]:
+    """(operation, elements of each operand) of every collective of the compiled training step."""
+    built = running.experiments[0]
+    state = running.place(built.create_state(0))
+    block = running.blocks(0, 1)
+    text = running.lower(state, block).compile().as_text()
+    found = re.findall(
+        r"= (.+?) (all-\w+|collective-\w+|reduce-scatter)(?:-start)?\(%", text.replace("/*", "(*")
+    )
+    return [
+        (operation, [_elements(dimensions) for dimensions in re.findall(r"\w\[([\d,]*)\]", shapes)])
+        for shapes, operation in found
+    ]
+
+
+def _elements(dimensions: str) -> int:
+    return math.prod(int(size) for size in dimensions.split(",") if size)
+
+
+def _sizes(params) -> list[int]:
+    return sorted(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def test_pmap_sums_the_gradients_in_one_collective():
+    built = tiny.experiment()
+    parameters = sum(_sizes(built.create_state(0).params))
+    collectives = _collectives(tiny.engine(built, "pmap", 8))
+    sums = [sizes for operation, sizes in collectives if operation == "all-reduce"]
+    assert sums.count([parameters]) == 1
+    # BatchNorm: per layer two sums forward and their two transposes; the largest carries a count.
+    channels = 8
+    assert sum(sizes in ([channels], [channels + 1]) for sizes in sums) == 2 * 4
+    assert all(sum(sizes) <= 2 for sizes in sums if sum(sizes) not in (9, 8, parameters))
+    gathered = [sizes for operation, sizes in collectives if operation != "all-reduce"]
+    assert gathered == [[5 * 200]]  # five numbers an example, for the metrics
+
+
+def test_jit_sums_the_gradients_in_one_collective():
+    built = build.experiment(tiny.config(train__batch_size=200))
+    gradients = _sizes(built.create_state(0).params)
+    sums = [sizes for _, sizes in _collectives(tiny.engine(built, "jit", 8)) if max(sizes) > 1]
+    assert [sorted(size for size in sizes if size > 1) for sizes in sums] == [gradients]
+
+
+def test_jit_communicates_gradients_and_batch_statistics_only():
+    """Where BatchNorm waits for sums within the backward pass, XLA lets gradients travel along."""
+    built = tiny.experiment()
+    collectives = _collectives(tiny.engine(built, "jit", 8))
+    assert {operation for operation, _ in collectives} == {"all-reduce"}
+    moved = [size for _, sizes in collectives for size in sizes if size > 1]
+    kernels = [size for size in _sizes(built.create_state(0).params) if size > 10]
+    assert sorted(size for size in moved if size > 10) == kernels
+    # Per layer 8 channels: two sums forward, at most six of 8 backward; and the classifier's bias.
+    assert sum(size for size in moved if size <= 10) <= 2 * 8 * 8 + 10
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_a_batch_that_does_not_divide_over_the_devices(mode):
+    with pytest.raises(ValueError, match="batch_size 100 does not divide over 8 devices"):
+        tiny.engine(tiny.experiment(train__batch_size=100), mode, 8)
+
+
+def test_more_devices_than_there_are():
+    with pytest.raises(ValueError, match=r"config.parallel.devices is 9, but there are 8"):
+        parallel.make_mesh(ParallelConfig(devices=9))
+
+
+def test_a_run_axis_that_does_not_divide_the_devices():
+    with pytest.raises(ValueError, match="run axis of 3 does not divide 8 devices"):
+        parallel.make_mesh(ParallelConfig(), runs=3)
+
+
+def test_a_mesh_has_the_run_axis_first():
+    mesh = parallel.make_mesh(ParallelConfig(devices=4), runs=2)
+    assert dict(mesh.shape) == {"run": 2, "data": 2}

@@ -1,0 +1,71 @@
+"""A small network with everything that sharding could change, on the digits, for these tests."""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs import digits
+from dm_jax.models.layers import Classifier, ConvNorm, global_mean
+from dm_jax.train import build, parallel
+from dm_jax.train.config import Config, ParallelConfig
+from dm_jax.train.engine import Engine
+
+
+class Net(nn.Module):
+    """Two convolutions with BatchNorm, and dropout before the classifier."""
+
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+    dropout: float = 0.2
+
+    @nn.compact
+    def __call__(self, x, train=False, where=None):
+        x = ConvNorm(8, 3, axis_name=self.axis_name, dtype=self.dtype)(x, train, where)
+        x = ConvNorm(8, 3, 2, axis_name=self.axis_name, dtype=self.dtype)(x, train, where)
+        return Classifier(10, self.dropout, self.axis_name)(global_mean(x), train)
+
+
+def config(**changes: Any) -> Config:
+    """The digits' config for 20 steps; changes read `train__length="5 steps"`."""
+    values = digits.get_config()
+    values.train.length = values.train.log_every = values.train.evaluate_every = "20 steps"
+    for path, value in changes.items():
+        group, _, key = path.rpartition("__")
+        (values[group] if group else values)[key] = value
+    return Config.parse(values)
+
+
+def experiment(**changes: Any) -> build.Experiment:
+    """`Net` with BatchNorm, batch DN, augmentation, dropout and a padded last batch."""
+    changes = {"data__augment": "crop_flip", "data__last_batch": "mask"} | changes
+    changes = {"train__batch_size": 200, "train__evaluate_batch": 100} | changes
+    built = build.experiment(config(**changes))
+    net = Net(dtype=built.task.dtype)
+    return dataclasses.replace(built, task=dataclasses.replace(built.task, model=net))
+
+
+def engine(built: build.Experiment, mode: str = "jit", devices: int = 1) -> Engine:
+    return Engine([built], parallel.make_mesh(ParallelConfig(devices=devices)), mode)
+
+
+def train(running: Engine, state=None, *, begin: int = 0, end: int | None = None):
+    """(state, merged totals) after the steps begin .. end - 1."""
+    built = running.experiments[0]
+    state = running.place(built.create_state(built.config.seed) if state is None else state)
+    totals = running.place(running.empty_totals(state))
+    for first, last in running.plan.blocks(begin):
+        if end is not None and first >= end:
+            break
+        state, part = running.advance(state, running.blocks(first, last))
+        totals = totals.merge(part)
+    return state, totals
+
+
+def distance(a: Any, b: Any) -> float:
+    """Norm of the difference of two trees of floats over the norm of the first."""
+    x, y = (np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(t)]) for t in (a, b))
+    return float(np.linalg.norm(x - y) / np.linalg.norm(x))
