@@ -27,6 +27,7 @@ def base() -> ml_collections.ConfigDict:
                 "last_batch": "wrap",  # wrap | mask
                 "validation": 0.0,  # share of the training set held out
                 "validation_labels": "clean",  # clean | noisy
+                "test": True,  # a search of parameters does not look at the test set
             },
             "noise": {
                 "kind": "symmetric",
@@ -102,8 +103,9 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
     """Changes a config by "method=DM,lam=0.5,beta=8,noise=symmetric,rate=0.4,seed=1".
 
     `method` is a loss, with "-DN" for normalisation over the batch (DM always has it); parameters
-    that are not given take their published values. Another scheme is "package.module:Class".
-    `seed` sets the run's and the noise's. Any key can be given by its place: "train.batch_size=64".
+    that are not given keep the config's or take their published values. Another scheme is
+    "package.module:Class". `seed` sets the run's and the noise's, `steps` the length, its schedule
+    with it. Any key can be given by its place: "train.batch_size=64".
 
     Raises:
       ValueError: an argument that is not `name=value`, or not known.
@@ -114,6 +116,8 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
     for name, text in given.items():
         if name == "seed":
             config.seed = config.noise.seed = int(text)
+        elif name == "steps":
+            rescale(config, int(text) / float(config.train.length.split()[0]))
         else:
             _set(config, _SHORT.get(name, name if "." in name else f"loss.{name}"), text)
     return config
@@ -125,16 +129,41 @@ _SHORT = {
     "imbalance": "noise.imbalance",
     "ratio": "noise.ratio",
     "model": "model.name",
-    "length": "train.length",
 }
+
+
+def rescale(config: ml_collections.ConfigDict, factor: float) -> None:
+    """Makes the training `factor` times as long, and with it the schedules.
+
+    Intervals of logs, evaluations and checkpoints stay, but never exceed the training.
+    """
+    train, length = config.train, _times(config.train.length, factor)
+    config.schedule.boundaries = tuple(_times(b, factor) for b in config.schedule.boundaries)
+    config.schedule.warmup = _times(config.schedule.warmup, factor)
+    config.loss.schedule_length = _times(config.loss.schedule_length, factor)
+    train.length = length
+    for name in ("log_every", "evaluate_every", "checkpoint_every"):
+        if train[name].split()[1] == length.split()[1]:
+            train[name] = min(train[name], length, key=lambda text: float(text.split()[0]))
+
+
+def _times(duration: str, factor: float) -> str:
+    """A duration times a factor; whole numbers of steps stay whole, and one at least."""
+    number, unit = duration.split()
+    amount = float(number) * factor
+    if unit == "steps":
+        amount = max(round(amount), 1) if float(number) else 0
+    return f"{amount:g} {unit}" if unit != "steps" else f"{amount} {unit}"
 
 
 def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
     name = method.removesuffix("-DN")
+    config.loss.normalization = "batch" if name == "DM" or method != name else "none"
+    if name == config.loss.name:
+        return
     for parameter in METHODS[config.loss.name]:
         del config.loss[parameter]
     config.loss.name = name
-    config.loss.normalization = "batch" if name == "DM" or method != name else "none"
     config.loss.update(METHODS.get(name, {}))
 
 

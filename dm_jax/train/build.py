@@ -59,10 +59,9 @@ class Experiment:
     @property
     def evaluated(self) -> dict[str, tuple[str, np.ndarray]]:
         """{name: (split of the data set, rows)} of what can be evaluated."""
-        sets = {
-            "test": ("test", np.arange(len(self.dataset.test))),
-            "train": ("train", self.training.kept),
-        }
+        sets = {"train": ("train", self.training.kept)}
+        if self.config.data.test:
+            sets["test"] = ("test", np.arange(len(self.dataset.test)))
         if self.validation is not None:
             sets["validation"] = ("train", self.validation.kept)
         return sets

@@ -26,6 +26,7 @@ class DataConfig:
     )
     validation: float = 0.0  # fraction of the training set held out, stratified
     validation_labels: str = "clean"  # clean | noisy
+    test: bool = True  # whether the test set is evaluated; a search leaves it alone
 
 
 @dataclasses.dataclass(frozen=True)

@@ -85,15 +85,20 @@ def train_population(
     # Members with the same order of batches side by side: they share inputs.
     order = np.argsort([experiment.config.seed for experiment in experiments], kind="stable")
     members = [experiments[i] for i in order]
-    engine = Engine(members, mesh or _run_mesh(len(members)), "jit", population=True)
-    recorder = _train(engine, watcher)
+    engine, state = prepare(members, mesh=mesh)
+    recorder = _train(engine, state, watcher)
     seconds = (time.monotonic() - began) / len(members)
     summaries = [recorder.summary(i, seconds) for i in range(len(members))]
     return [summaries[i] for i in np.argsort(order)]
 
 
-def _train(engine: Engine, watcher: Watcher) -> "_Recorder":
-    state = engine.place(_create_states(engine.experiments))
+def prepare(members: Sequence[Experiment], *, mesh: Mesh | None = None) -> tuple[Engine, State]:
+    """The compiled population and its first state; members with one seed are side by side."""
+    engine = Engine(members, mesh or _run_mesh(len(members)), "jit", population=True)
+    return engine, engine.place(_create_states(members))
+
+
+def _train(engine: Engine, state: State, watcher: Watcher) -> "_Recorder":
     empty = engine.place(engine.empty_totals(state))
     recorder = _Recorder(engine, watcher)
     fit(engine.advance, engine.blocks, state, engine.plan, recorder, empty=empty, window=empty)

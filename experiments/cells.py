@@ -1,0 +1,188 @@
+"""Cells of a table: their configs, how they run, and the result that each leaves."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Hashable, Iterator, Sequence
+
+from dm_jax import data, train
+from dm_jax.train import build, population, workdir
+from experiments.results_file import Result, hash_config
+
+# Fewer decimals than float32 has, more than anybody reads.
+_DIGITS = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One row, column and seed of a table, and the config it runs with."""
+
+    table: str
+    row: str
+    column: str
+    seed: int
+    config: train.Config
+    scale: float = 1.0
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """The key of its result."""
+        return self.table, self.row, self.column, self.seed
+
+    @property
+    def plain(self) -> dict:
+        """The config as JSON gives it back, without what does not change the numbers."""
+        config = json.loads(json.dumps(self.config.to_dict()))
+        del config["parallel"]
+        return config
+
+    @property
+    def config_hash(self) -> str:
+        """Tells one config from another."""
+        return hash_config(self.plain)
+
+
+def run_all(
+    cells: Sequence[Cell], folder: pathlib.Path, watcher: train.Watcher
+) -> Iterator[tuple[Cell, train.Summary | Exception]]:
+    """Runs cells and yields each with its summary, or with what it failed of, as it finishes.
+
+    Cells that can be one program are a population, where that is faster: everywhere but for
+    convolutions, which vmap turns into grouped ones.
+
+    Args:
+      cells: to run.
+      folder: single runs keep their workdirs, and so their checkpoints, below it.
+      watcher: is told of the progress.
+
+    Raises:
+      StoppedError: a stop was requested.
+    """
+    for group in groups(cells):
+        try:
+            summaries = _run_group(group, folder, watcher)
+            yield from ((cell, s) for (cell, _), s in zip(group, summaries, strict=True))
+        except StoppedError:
+            raise
+        except Exception as error:  # the rest go on
+            yield from ((cell, error) for cell, _ in group)
+
+
+class StoppedError(Exception):
+    """A stop was requested; what has finished is written, the rest goes on at the next start."""
+
+
+Built = tuple[Cell, build.Experiment]
+
+
+def groups(cells: Sequence[Cell]) -> list[list[Built]]:
+    """The cells with their experiments, those that train as one population together."""
+    datasets: dict[tuple[str, str], data.Dataset] = {}
+    found: dict[Hashable, list[Built]] = {}
+    for cell in cells:
+        where = cell.config.data.name, cell.config.data.data_dir
+        if where not in datasets:
+            datasets[where] = data.load(where[0], data_dir=where[1] or None)
+        experiment = build.experiment(cell.config, datasets[where])
+        alone = cell.config.model.name != "mlp"
+        name = cell.key if alone else population.signature(experiment)
+        found.setdefault(name, []).append((cell, experiment))
+    return list(found.values())
+
+
+def _run_group(
+    group: list[Built], folder: pathlib.Path, watcher: train.Watcher
+) -> list[train.Summary]:
+    if len(group) > 1:
+        return population.train_population([e for _, e in group], watcher=watcher)
+    cell = group[0][0]
+    summary = train.run(cell.config, folder / _folder_name(cell), watcher=watcher)
+    if not summary.finished:
+        raise StoppedError(f"{cell.key} at step {summary.step} of {summary.total}")
+    return [summary]
+
+
+def _folder_name(cell: Cell) -> str:
+    name = f"{cell.row}-{cell.column}-{cell.seed}"
+    return "".join(c if c.isalnum() or c in "-_.=+" else "_" for c in name)
+
+
+def result(cell: Cell, summary: train.Summary | Exception) -> Result:
+    """What is written of a cell; accuracies in percent. A failed one holds the error."""
+    if isinstance(summary, Exception):
+        nan, text = float("nan"), f"{type(summary).__name__}: {summary}"
+        return dataclasses.replace(_blank(cell), final=nan, best=nan, status="failed", error=text)
+    percent = lambda value: round(100 * value, _DIGITS)  # noqa: E731
+    metrics = {
+        "train_corrupted": percent(summary.final("fit_accuracy_given")),
+        "train_intact": percent(summary.final("fit_accuracy")),
+        "validation": percent(summary.final("validation_accuracy")),
+        "actual_rate": percent(summary.actual_rate),
+    }
+    return dataclasses.replace(
+        _blank(cell),
+        final=percent(summary.final()),
+        best=percent(summary.best()[0]),
+        metrics={name: value for name, value in metrics.items() if value == value},
+        curves=_curves(summary),
+        corruption=summary.corruption,
+        seconds=round(summary.seconds, 3),
+    )
+
+
+_CURVES: dict[str, tuple[str, float]] = {
+    "test_accuracy": ("test_accuracy", 100),
+    "train_intact": ("train_accuracy", 100),
+    "train_corrupted": ("train_accuracy_given", 100),
+    "p_clean": ("train_p_clean", 1),
+    "p_noisy": ("train_p_noisy", 1),
+    "loss": ("train_loss", 1),
+}
+
+
+def _curves(summary: train.Summary) -> dict[str, list[float]]:
+    """What was measured at every evaluation: test accuracy, and the window of batches before it."""
+    points = {name: dict(summary.curve(source)) for name, (source, _) in _CURVES.items()}
+    steps = [step for step, _ in summary.curve("test_accuracy")]
+    curves = {
+        name: [round(_CURVES[name][1] * values[step], _DIGITS) for step in steps]
+        for name, values in points.items()
+        if all(step in values for step in steps)
+    }
+    return {"steps": [float(step) for step in steps], **curves} if steps else {}
+
+
+def _blank(cell: Cell) -> Result:
+    environment = workdir.environment()
+    return Result(
+        table=cell.table,
+        row=cell.row,
+        column=cell.column,
+        seed=cell.seed,
+        final=0.0,
+        best=0.0,
+        config=cell.plain,
+        config_hash=cell.config_hash,
+        versions=environment["versions"],
+        device=environment["device"],
+        date=environment["date"],
+        command=" ".join(["python", "-m", "experiments.reproduce", *sys.argv[1:]]),
+        commit=_commit(),
+        scale=cell.scale,
+    )
+
+
+def _commit() -> str:
+    """The commit of the code, "+" behind it if the tree was changed; empty outside a checkout."""
+    here = pathlib.Path(__file__).parent
+    run: Callable[..., subprocess.CompletedProcess] = subprocess.run
+    try:
+        said = run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return said.stdout.strip()

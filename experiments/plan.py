@@ -1,0 +1,57 @@
+"""What a table would take: runs, time and device memory, measured on a few steps of each kind."""
+
+import time
+from collections.abc import Hashable, Sequence
+
+import jax
+
+from dm_jax.train import Config, parallel, population
+from dm_jax.train.engine import Engine
+from experiments import cells as cells_lib
+
+_TIMED_BLOCKS = 2
+
+
+def describe(cells: Sequence[cells_lib.Cell]) -> str:
+    """A line for each program that would be compiled: runs, steps, time, memory; and the sum."""
+    lines, total = [], 0.0
+    measured: dict[Hashable, tuple[float, int]] = {}
+    for group in cells_lib.groups(cells):
+        cell, experiment = group[0]
+        kind = (cell.config.model, cell.config.data, cell.config.train.batch_size, len(group))
+        if str(kind) not in measured:
+            measured[str(kind)] = _measure(group)
+        per_step, memory = measured[str(kind)]
+        seconds = per_step * experiment.plan.total
+        total += seconds
+        lines.append(
+            f"{len(group)} runs x {experiment.plan.total} steps of {cell.config.model.name}: "
+            f"{_readable(seconds)}, {memory / 2**20:.0f} MiB (first: {cell.row}, {cell.column})"
+        )
+    devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    lines.append(f"about {_readable(total)} on {devices}, compilation and evaluation not counted")
+    return "\n".join(lines)
+
+
+def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:
+    """Seconds a step and bytes of device memory of one program."""
+    config: Config = group[0][0].config
+    members = [experiment for _, experiment in group]
+    if len(group) > 1:
+        engine, state = population.prepare(members)
+    else:
+        engine = Engine(members, parallel.make_mesh(config.parallel), config.parallel.mode)
+        state = engine.place(members[0].create_state(config.seed))
+    size = engine.plan.block
+    memory = engine.memory(state)
+    state, totals = engine.advance(state, engine.blocks(0, size))
+    jax.block_until_ready(totals)
+    began = time.perf_counter()
+    for i in range(1, _TIMED_BLOCKS + 1):
+        state, totals = engine.advance(state, engine.blocks(i * size, (i + 1) * size))
+    jax.block_until_ready(totals)
+    return (time.perf_counter() - began) / (_TIMED_BLOCKS * size), memory
+
+
+def _readable(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 3600:.1f} h"
