@@ -116,8 +116,9 @@ def _write_cells(axes, matrix: np.ndarray) -> None:
 
 
 def _name_classes(axes, names: list[str], *, size: int) -> None:
-    slanted = {"rotation": 90} if max(map(len, names)) > 2 else {}
-    axes.set_xticks(range(len(names)), names, fontsize=size, **slanted)
+    """Names on both sides, upright below where they would run into one another."""
+    upright = len(names) * max(map(len, names)) > 60
+    axes.set_xticks(range(len(names)), names, fontsize=size, rotation=90 if upright else 0)
     axes.set_yticks(range(len(names)), names, fontsize=size)
     axes.tick_params(length=0)
 

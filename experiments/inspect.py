@@ -8,7 +8,7 @@ Values of the config are changed as for `experiments.train`: `--config.noise.rat
 import pathlib
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from dm_jax import data, train
@@ -21,6 +21,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where page and pictures go.", r
 
 def main(argv: list[str]) -> None:
     """Inspects what a training with this config would be given."""
+    logging.set_verbosity(logging.WARNING)
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}: values are set with --config.KEY=")
     try:
