@@ -66,6 +66,7 @@ class PublishedTable:
     Attributes:
       number: 1 to 9.
       title: what it shows.
+      head: what its rows are: "method", "optimiser" or "noise".
       rows: row names, in the paper's order.
       columns: column names, in the paper's order.
       sources: where each row's numbers are from; `OWN` if not quoted from another paper.
@@ -74,6 +75,7 @@ class PublishedTable:
 
     number: int
     title: str
+    head: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     sources: Mapping[str, str]
@@ -195,7 +197,7 @@ def _plain_table(number: int, records: list[dict[str, str]]) -> PublishedTable:
     if number == 4:
         found = {"mAP": Column("mAP", "MARS"), "CMC-1": Column("CMC-1", "MARS", measure="CMC-1")}
     sources = {record[head]: record["source"] for record in records}
-    return _build(number, sources, found, raw, deviations)
+    return _build(number, head, sources, found, raw, deviations)
 
 
 def _table_9(records: list[dict[str, str]]) -> PublishedTable:
@@ -213,7 +215,7 @@ def _table_9(records: list[dict[str, str]]) -> PublishedTable:
         for printed in TABLE_9_MEASURES
     }
     sources = {_row_of_table_9(record): record["source"] for record in records}
-    return _build(9, sources, columns, raw, {})
+    return _build(9, "method", sources, columns, raw, {})
 
 
 def _noise(record: dict[str, str]) -> float:
@@ -236,6 +238,7 @@ def _row_of_table_9(record: dict[str, str]) -> str:
 
 def _build(
     number: int,
+    head: str,
     sources: Mapping[str, str],
     columns: Mapping[str, Column],
     raw: Mapping[tuple[str, str], str],
@@ -244,6 +247,7 @@ def _build(
     return PublishedTable(
         number=number,
         title=TITLES[number],
+        head=head,
         rows=tuple(sources),
         columns=tuple(columns),
         sources=sources,

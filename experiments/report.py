@@ -1,0 +1,54 @@
+"""Writes the report of results: `python -m experiments.report --results=PATH[,PATH] --out=DIR`.
+
+report.md and report.html hold every table beside the paper's, with what was not run and where each
+number comes from; figures/ holds the pictures.
+"""
+
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags
+
+from dm_jax.train.workdir import write_whole
+from experiments import paper, results_file
+from experiments.reporting import cells, figures, layout, markdown, page
+from experiments.results_file import Result
+
+_RESULTS = flags.DEFINE_list("results", None, "Results files, separated by commas.")
+_OUT = flags.DEFINE_string("out", None, "The folder that the report goes to.")
+
+
+def write_report(results: Sequence[Result], out_dir: str | pathlib.Path) -> pathlib.Path:
+    """Writes report.md, report.html and figures/ into `out_dir`, which is made if need be.
+
+    Returns:
+      The path of report.html.
+    """
+    folder = pathlib.Path(out_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    grouped = cells.group(results)
+    names = dict.fromkeys(
+        [*(name for name in grouped if name not in paper.names()), *paper.names()]
+    )
+    built = {name: layout.build(name, grouped.get(name, {})) for name in names}
+    gallery = figures.draw(built, folder)
+    write_whole(folder / "report.md", markdown.report(list(built.values()), gallery))
+    write_whole(folder / "report.html", page.page(list(built.values()), gallery, folder))
+    return folder / "report.html"
+
+
+def main(argv: list[str]) -> None:
+    """Reads, writes, and says where."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    try:
+        results = [result for path in _RESULTS.value or () for result in results_file.read(path)]
+        print(f"wrote {write_report(results, _OUT.value or '.')}")
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["results", "out"])
+    app.run(main)

@@ -1,0 +1,136 @@
+"""Results grouped into the cells of tables: one mean and deviation over seeds a cell."""
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Iterable
+
+from experiments.results_file import Result
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A number over seeds.
+
+    Attributes:
+      mean: mean over the seeds.
+      deviation: sample standard deviation; None for a single seed.
+      count: the number of seeds.
+    """
+
+    mean: float
+    deviation: float | None
+    count: int
+
+    @classmethod
+    def of(cls, values: list[float]) -> "Measured | None":
+        """None where there are no values or one is not a number."""
+        if not values or not all(map(math.isfinite, values)):
+            return None
+        deviation = statistics.stdev(values) if len(values) > 1 else None
+        return cls(statistics.fmean(values), deviation, len(values))
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A series over steps, mean and deviation over seeds (0 for a single one)."""
+
+    steps: list[float]
+    mean: list[float]
+    deviation: list[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """All runs of one cell of a table.
+
+    Seeds are never averaged over different budgets: `runs` are those of the largest scale.
+
+    Attributes:
+      row, column: the cell.
+      runs: the finished runs by seed, the last of each seed.
+      failed: the failed runs of seeds that have no finished one.
+      left_out: finished runs that are not in `runs`: of a smaller scale, or run again later.
+    """
+
+    row: str
+    column: str
+    runs: tuple[Result, ...]
+    failed: tuple[Result, ...]
+    left_out: int
+
+    @classmethod
+    def of(cls, results: list[Result]) -> "Cell":
+        """The cell that these results, at least one, are all of."""
+        finished = [result for result in results if result.status == "ok"]
+        scale = max((result.scale for result in finished), default=1.0)
+        by_seed = {result.seed: result for result in finished if result.scale == scale}
+        failed = {result.seed: result for result in results if result.status == "failed"}
+        return cls(
+            row=results[0].row,
+            column=results[0].column,
+            runs=tuple(by_seed[seed] for seed in sorted(by_seed)),
+            failed=tuple(failed[seed] for seed in sorted(failed.keys() - by_seed.keys())),
+            left_out=len(finished) - len(by_seed),
+        )
+
+    @property
+    def scale(self) -> float:
+        """The share of the full budget that the runs had."""
+        return self.runs[0].scale if self.runs else 1.0
+
+    def measured(self, measure: str) -> Measured | None:
+        """`final`, `best` or a metric over the seeds; None where a run lacks it."""
+        if measure in ("final", "best"):
+            return Measured.of([getattr(result, measure) for result in self.runs])
+        return Measured.of([result.metrics.get(measure, math.nan) for result in self.runs])
+
+    def curve(self, name: str) -> Curve | None:
+        """A curve at the steps that all seeds share; None where a run lacks it."""
+        series = [
+            dict(zip(result.curves["steps"], result.curves[name], strict=True))
+            for result in self.runs
+            if name in result.curves
+        ]
+        if not series or len(series) < len(self.runs):
+            return None
+        steps = [step for step in series[0] if all(step in values for values in series)]
+        points = [Measured.of([values[step] for values in series]) for step in steps]
+        known = [(step, point) for step, point in zip(steps, points, strict=True) if point]
+        return Curve(
+            steps=[step for step, _ in known],
+            mean=[point.mean for _, point in known],
+            deviation=[point.deviation or 0.0 for _, point in known],
+        )
+
+
+Cells = dict[tuple[str, str], Cell]  # by row and column
+
+
+def group(results: Iterable[Result]) -> dict[str, Cells]:
+    """The cells of each table, in order of first appearance."""
+    tables: dict[str, dict[tuple[str, str], list[Result]]] = {}
+    for result in results:
+        cells = tables.setdefault(result.table, {})
+        cells.setdefault((result.row, result.column), []).append(result)
+    return {
+        table: {key: Cell.of(found) for key, found in cells.items()}
+        for table, cells in tables.items()
+    }
+
+
+def scale_text(scale: float) -> str:
+    """How a share of the budget is named everywhere.
+
+    >>> scale_text(0.05)
+    'scale 0.05'
+    """
+    return f"scale {scale:g}"
+
+
+def seeds_text(count: int) -> str:
+    """
+    >>> seeds_text(1), seeds_text(5)
+    ('1 seed', '5 seeds')
+    """
+    return f"{count} seed" if count == 1 else f"{count} seeds"

@@ -1,0 +1,182 @@
+"""The paper's figures and those of the tables: drawn where the results allow, else named."""
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Callable, Mapping
+
+import matplotlib as mpl
+
+from dm_jax import CCE, DM, GCE, MAE, MSE
+from experiments.reporting import plots, table_figures
+from experiments.reporting.cells import Cell
+from experiments.reporting.plots import Line
+from experiments.reporting.table_figures import Figure
+from experiments.reporting.tables import Table, rate_of
+
+FIGURE_2_RUN = "noise_0.4"
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A figure on disk; `png` and `svg` are paths relative to the report, `panels` a count."""
+
+    title: str
+    caption: str
+    table: str | None
+    is_curves: bool
+    panels: int
+    png: str
+    svg: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """What was drawn, and why the rest was not."""
+
+    drawn: tuple[Drawn, ...]
+    not_drawn: dict[str, str]
+
+    def of_table(self, name: str | None) -> list[Drawn]:
+        """The figures of a table; of None, those that need no results."""
+        return [figure for figure in self.drawn if figure.table == name]
+
+
+def draw(tables: Mapping[str, Table], folder: pathlib.Path) -> Gallery:
+    """Draws every figure into `folder`/figures, as PNG and SVG."""
+    with mpl.rc_context(plots.STYLE):
+        paper = {name: function(tables) for name, function in PAPER_FIGURES.items()}
+        figures = [figure for figure in paper.values() if isinstance(figure, Figure)]
+        for table in tables.values():
+            figures += table_figures.of_table(table)
+        drawn = tuple(_save(figure, folder) for figure in figures)
+    not_drawn = {name: reason for name, reason in paper.items() if isinstance(reason, str)}
+    return Gallery(drawn, not_drawn | _curves_not_drawn(tables))
+
+
+def figure_1b(tables: Mapping[str, Table]) -> Figure:
+    """h over p of the common losses and of two settings of DM. It needs no results."""
+    schemes = (CCE(), MAE(), MSE(), GCE(q=0.7), DM(lam=0.0, beta=2.0), DM(lam=2.0, beta=8.0))
+    canvas, axes = plots.canvas(1)
+    plots.densities(axes[0], {repr(edf): edf for edf in schemes})
+    return Figure(
+        name="figure_1b",
+        title="Figure 1b: emphasis density functions",
+        caption="How much of the gradient goes to examples of which probability p: h over p "
+        "(Eq. 8), from the formulas.",
+        table=None,
+        canvas=plots.finish(canvas, axes),
+    )
+
+
+def figure_2a(tables: Mapping[str, Table]) -> Figure | str:
+    """Mean p of clean and of noisy training examples, CCE and DM."""
+    figure = table_figures.mean_probabilities(tables["9"], [FIGURE_2_RUN])
+    if figure is None:
+        return f"Table 9 has no CCE and DM with curves of p at {FIGURE_2_RUN}"
+    title = f"Figure 2a: mean p of clean and of noisy training examples, {FIGURE_2_RUN}"
+    return dataclasses.replace(figure, name="figure_2a", title=title)
+
+
+def figure_2b(tables: Mapping[str, Table]) -> Figure | str:
+    """Test accuracy over the steps, CCE and DM."""
+    cells = table_figures.cce_and_dm(tables["9"], FIGURE_2_RUN, "test_accuracy")
+    if not cells:
+        return f"Table 9 has no CCE and DM with curves of test accuracy at {FIGURE_2_RUN}"
+    canvas, axes = plots.canvas(1)
+    lines = [
+        Line(table_figures.label(tables["9"], cell), curve, table_figures.look(tables["9"], cell))
+        for cell in cells
+        if (curve := cell.curve("test_accuracy"))
+    ]
+    plots.curves(axes[0], lines, title="", ylabel="test accuracy (%)")
+    return Figure(
+        name="figure_2b",
+        title=f"Figure 2b: test accuracy over training, {FIGURE_2_RUN}",
+        caption=table_figures.seeds_caption(cells),
+        table="9",
+        canvas=plots.finish(canvas, axes),
+    )
+
+
+def figure_2c(tables: Mapping[str, Table]) -> Figure | str:
+    """The emphasis mode of the best DM by noise rate, where at least two lambdas were compared."""
+    best = _best_modes(tables["9"])
+    if len(best) < 2:
+        return "Table 9 has fewer than two noise rates at which several lambdas were run"
+    canvas, axes = plots.canvas(1)
+    rates = sorted(best)
+    axes[0].plot(rates, [best[rate][1] for rate in rates], "o-", color="black")
+    for rate, (cell, mode) in best.items():
+        name = table_figures.label(tables["9"], cell).replace(",", "\n")
+        axes[0].annotate(
+            name, (rate, mode), (0, 7), textcoords="offset points", ha="center", fontsize=7.5
+        )
+    axes[0].set(xlabel="noise rate", ylabel="best emphasis mode", ylim=(-0.05, 0.85), xticks=rates)
+    axes[0].margins(x=0.2)
+    return Figure(
+        name="figure_2c",
+        title="Figure 2c: the best emphasis mode by noise rate",
+        caption="lambda / (lambda + 1) of the DM row of Table 9 with the highest final accuracy.",
+        table="9",
+        canvas=canvas,
+    )
+
+
+PAPER_FIGURES: dict[str, Callable[[Mapping[str, Table]], Figure | str]] = {
+    "Figure 1b": figure_1b,
+    "Figure 2a": figure_2a,
+    "Figure 2b": figure_2b,
+    "Figure 2c": figure_2c,
+}
+CURVES = {  # the paper's figures that are the curves of a table's runs
+    "9": ("Figures 5-9", ("noise_0.2", "noise_0.4", "noise_0.6", "noise_0.8")),
+    "figure10": ("Figure 10", ("clean",)),
+    "figure11": ("Figure 11", ("clean",)),
+}
+
+
+def _curves_not_drawn(tables: Mapping[str, Table]) -> dict[str, str]:
+    missing = {}
+    for table, (figure, runs) in CURVES.items():
+        for run in runs:
+            if table not in tables or table_figures.curves(tables[table], run) is None:
+                heading = tables[table].heading if table in tables else f"table {table}"
+                missing[f"{figure} ({run})"] = f"{heading} has no curves at {run}"
+    return missing
+
+
+def _best_modes(table: Table) -> dict[float, tuple[Cell, float]]:
+    """By noise rate, the most accurate DM cell and its mode, where several modes compete."""
+    found: dict[float, list[tuple[Cell, float]]] = {}
+    for (row, run), cell in table.cells.items():
+        rate, mode = rate_of(run), _mode(row)
+        if rate is not None and mode is not None and cell.measured("final"):
+            found.setdefault(rate, []).append((cell, mode))
+    return {
+        rate: max(pairs, key=lambda pair: table_figures.final_accuracy(pair[0]))
+        for rate, pairs in found.items()
+        if len({mode for _, mode in pairs}) > 1
+    }
+
+
+def _mode(row: str) -> float | None:
+    """The mode of a row named after its lambda."""
+    found = re.match(r"DM\(lambda=([\d.]+)", row)
+    return float(found[1]) / (float(found[1]) + 1) if found else None
+
+
+def _save(figure: Figure, folder: pathlib.Path) -> Drawn:
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    png, svg = f"figures/{figure.name}.png", f"figures/{figure.name}.svg"
+    figure.canvas.savefig(folder / png, dpi=150, metadata={"Software": None})
+    figure.canvas.savefig(folder / svg, metadata={"Date": None}, transparent=True)
+    return Drawn(
+        title=figure.title,
+        caption=figure.caption,
+        table=figure.table,
+        is_curves=figure.is_curves,
+        panels=len(figure.canvas.axes),
+        png=png,
+        svg=svg,
+    )

@@ -1,0 +1,165 @@
+"""Lays a table out: which rows and columns, what each cell prints, what is bold."""
+
+import dataclasses
+from collections.abc import Iterable
+
+from experiments import paper
+from experiments import tables as specs
+from experiments.reporting.cells import Cell, Cells
+from experiments.reporting.tables import METHODS_ARE_COLUMNS, Entry, Section, Table, rate_of
+
+TITLES = {
+    "digits": "Digits of scikit-learn, a small network: symmetric label noise",
+    "cifar_n": "CIFAR-10N and CIFAR-100N: labels by people",
+    "figure10": "Clean CIFAR-10, ResNet-20: lambda 0 and varying beta (Figure 10)",
+    "figure11": "Clean CIFAR-10, ResNet-56: lambda 0 and varying beta (Figure 11)",
+}
+NOT_RANKED = ("train_corrupted",)  # fitting wrong labels is no merit
+
+
+def build(name: str, cells: Cells) -> Table:
+    """The table of that name, with these cells of it measured."""
+    published = paper.table(name) if name in paper.names() else None
+    title = published.title if published else TITLES.get(name, name)
+    wanted = _wanted(name, published)
+    rows = _in_order(
+        published.rows if published else (row for row, _ in wanted), (r for r, _ in cells)
+    )
+    runs = _in_order(
+        published.runs if published else (run for _, run in wanted), _sorted_runs(cells)
+    )
+    if published and len(published.runs) < len(published.columns):
+        sections = [_section_of_run(published, run, rows, cells) for run in runs]
+    else:
+        sections = [_plain_section(published, rows, runs, cells)]
+    return Table(
+        name=name,
+        title=title,
+        published=published,
+        wanted=wanted,
+        choices=specs.spec(name).ours if name in specs.names() else "",
+        cells=cells,
+        sections=tuple(_ranked(section, name in METHODS_ARE_COLUMNS) for section in sections),
+    )
+
+
+def _wanted(name: str, published: paper.PublishedTable | None) -> tuple[tuple[str, str], ...]:
+    """The paper's own cells, or for a table that it has not, those that can be run."""
+    if published:
+        return published.cells
+    if name not in specs.names():
+        return ()
+    spec = specs.spec(name)
+    return tuple((row, run) for row in spec.rows for run in spec.columns if spec.has(row, run))
+
+
+def _plain_section(
+    published: paper.PublishedTable | None,
+    rows: tuple[str, ...],
+    runs: tuple[str, ...],
+    cells: Cells,
+) -> Section:
+    """Every column a run, every entry its final accuracy."""
+    entries = {
+        (r, c): _entry(published, r, c, "final", cells, best=True) for r in rows for c in runs
+    }
+    return Section("", rows, runs, entries)
+
+
+def _section_of_run(
+    published: paper.PublishedTable, run: str, rows: tuple[str, ...], cells: Cells
+) -> Section:
+    """One run, every column a measure of it (Tables 4 and 9)."""
+    columns = [published.column(name) for name in published.columns]
+    measures = {c.name.removeprefix(f"{run}/"): c.measure for c in columns if c.run == run}
+    present = tuple(
+        row
+        for row in rows
+        if (row, run) in cells or (row in published.rows and published.published(row, run))
+    )
+    best = "best" not in measures.values()
+    entries = {
+        (row, name): _entry(published, row, run, measure, cells, best=best and measure == "final")
+        for row in present
+        for name, measure in measures.items()
+    }
+    return Section(run, present, tuple(measures), entries)
+
+
+def _entry(
+    published: paper.PublishedTable | None,
+    row: str,
+    run: str,
+    measure: str,
+    cells: Cells,
+    *,
+    best: bool,
+) -> Entry:
+    cell = cells.get((row, run))
+    number = deviation = None
+    if published and row in published.rows and run in published.runs:
+        number = published.published(row, run).get(measure)
+        deviation = published.deviation(row, run) if run in published.columns else None
+    measured = cell.measured(measure) if cell else None
+    return Entry(
+        cell=cell,
+        measured=measured,
+        best=cell.measured("best") if cell and best else None,
+        paper=number,
+        paper_deviation=deviation,
+        note="" if measured else _note(published, row, cell, number),
+    )
+
+
+def _note(
+    published: paper.PublishedTable | None, row: str, cell: Cell | None, number: float | None
+) -> str:
+    if cell is not None:
+        return "not recorded" if cell.runs else "failed"
+    if published and row in published.quoted:
+        return ""
+    return "not run" if number is not None or not published else ""
+
+
+def _ranked(section: Section, by_row: bool) -> Section:
+    """Marks the highest of each column (or row) among the entries of its largest scale."""
+    entries = dict(section.entries)
+    for line in section.rows if by_row else section.columns:
+        keys = [
+            key for key in entries if key[0 if by_row else 1] == line and line not in NOT_RANKED
+        ]
+        tops, best_tops = _highest(entries, keys, "measured"), _highest(entries, keys, "best")
+        for key in keys:
+            entries[key] = dataclasses.replace(
+                entries[key], top=key in tops, best_top=key in best_tops
+            )
+    return dataclasses.replace(section, entries=entries)
+
+
+def _highest(
+    entries: dict[tuple[str, str], Entry], keys: list[tuple[str, str]], field: str
+) -> set[tuple[str, str]]:
+    """Those that print the highest number, where at least two can be compared."""
+    found = {
+        key: (number.mean, cell.scale)
+        for key in keys
+        if (number := getattr(entries[key], field)) and (cell := entries[key].cell)
+    }
+    largest = max((scale for _, scale in found.values()), default=1.0)
+    printed = {key: round(mean, 1) for key, (mean, scale) in found.items() if scale == largest}
+    if len(printed) < 2:
+        return set()
+    return {key for key, value in printed.items() if value == max(printed.values())}
+
+
+def _in_order(first: Iterable[str], then: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*first, *then]))
+
+
+def _sorted_runs(cells: Cells) -> list[str]:
+    """The columns of the results by the number they end with, else as they appeared."""
+    runs = list(dict.fromkeys(column for _, column in cells))
+    rates = [rate_of(run) for run in runs]
+    if None in rates:
+        return runs
+    return [run for _, run in sorted(zip(rates, runs, strict=True))]

@@ -1,0 +1,122 @@
+"""report.md: every table with its cells stacked as measured, published and best."""
+
+import dataclasses
+from collections.abc import Iterable
+
+from experiments.reporting import provenance
+from experiments.reporting.figures import Drawn, Gallery
+from experiments.reporting.tables import Entry, Section, Table, listing
+from experiments.reporting.text import DASH, number, published, signed
+
+HOW_TO_READ = (
+    "Test accuracy in percent at the end of training, mean ± sample deviation over seeds; the "
+    "highest of those compared is bold. Below it the paper's number with our difference to it, "
+    "then the best accuracy seen during training and the number of seeds. A cell that had less "
+    "than the full training budget says at which scale."
+)
+
+
+def report(tables: list[Table], gallery: Gallery) -> str:
+    """The whole report as Markdown; pictures are linked where `gallery` put them."""
+    shown = [table for table in tables if table.cells]
+    blocks = ["# Derivative Manipulation: what was reproduced", _overview(tables), HOW_TO_READ]
+    blocks += [_figure(drawn) for drawn in gallery.of_table(None)]
+    for table in shown:
+        blocks += _table(table, gallery)
+    blocks += _not_drawn(gallery)
+    return "\n\n".join(blocks) + "\n"
+
+
+def grid(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    headings = list(headings)
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _overview(tables: list[Table]) -> str:
+    rows = [(table.heading, table.title, table.status) for table in tables]
+    return grid(("table", "shows", "run"), rows)
+
+
+def _table(table: Table, gallery: Gallery) -> list[str]:
+    blocks = [f"## {table.heading}: {table.title}", f"Run: {table.status}."]
+    for section in table.sections:
+        blocks += [f"### {section.title}"] if section.title else []
+        blocks.append(_section(section, table))
+    if table.missing:
+        blocks.append(f"**Not run:** {listing(table.missing)}.")
+    if table.failures:
+        failed = ((cell.row, cell.column) for cell in table.failures)
+        blocks.append(f"**Failed, wholly or in part:** {listing(failed)}.")
+    if table.choices:
+        blocks.append(f"**Our choices, where the paper leaves them open:** {table.choices}")
+    figures = gallery.of_table(table.name)
+    blocks += [_figure(drawn) for drawn in figures if not drawn.is_curves]
+    curves = [_figure(drawn) for drawn in figures if drawn.is_curves]
+    if curves:
+        blocks += _folded(f"Curves over training ({len(curves)})", curves)
+    return [*blocks, *_folded(f"Provenance of {table.heading}", _provenance(table))]
+
+
+def _folded(summary: str, blocks: list[str]) -> list[str]:
+    """Blocks that GitHub and most viewers fold away."""
+    return [f"<details><summary>{summary}</summary>", *blocks, "</details>"]
+
+
+def _section(section: Section, table: Table) -> str:
+    return grid(
+        (table.head, *section.columns),
+        (
+            (
+                _row(row, table),
+                *(_entry(section.entries[row, column]) for column in section.columns),
+            )
+            for row in section.rows
+        ),
+    )
+
+
+def _row(row: str, table: Table) -> str:
+    source = table.source(row)
+    return f"{row}<br>(quoted from the {source})" if source else row
+
+
+def _entry(entry: Entry) -> str:
+    stack = [_bold(number(entry.measured), entry.top) if entry.measured else entry.note]
+    if entry.paper is not None:
+        text = f"paper {published(entry.paper, entry.paper_deviation)}"
+        stack.append(text if entry.difference is None else f"{text} ({signed(entry.difference)})")
+    if entry.best is not None:
+        stack.append(f"best {_bold(number(entry.best), entry.best_top)}")
+    stack += [entry.seeds, entry.scale]
+    return "<br>".join(part for part in stack if part) or DASH
+
+
+def _bold(text: str, bold: bool) -> str:
+    return f"**{text}**" if bold else text
+
+
+def _figure(drawn: Drawn) -> str:
+    return f"![{drawn.title}]({drawn.png})\n\n*{drawn.title}.* {drawn.caption}"
+
+
+def _not_drawn(gallery: Gallery) -> list[str]:
+    if not gallery.not_drawn:
+        return []
+    lines = [f"- {figure}: {reason}" for figure, reason in gallery.not_drawn.items()]
+    return ["## Figures not drawn", "\n".join(lines)]
+
+
+def _provenance(table: Table) -> list[str]:
+    lines = [dataclasses.astuple(line) for line in provenance.lines(table)]
+    settings = [
+        f"{index}. {setting.device}; {setting.versions}; commit {setting.commit}; "
+        f"`{setting.command}`"
+        for index, setting in enumerate(provenance.settings_of(table), 1)
+    ]
+    return [grid(provenance.HEADINGS, lines), "Settings:", "\n".join(settings)]

@@ -1,0 +1,150 @@
+"""Drawing primitives: lines told apart by colour, dash and marker, so that greyscale keeps them."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from dm_jax import EDF
+from experiments.reporting.cells import Curve, Measured
+
+# Okabe and Ito's colours, told apart by colour-blind readers; yellow is too faint for a line.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
+MARKERS = "os^DvPX<>*"
+STYLE: dict[Any, Any] = {
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": "medium",
+    "font.size": 9,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "svg.fonttype": "none",  # text stays text: a tenth of the size, and readable to screen readers
+    "svg.hashsalt": "dm_jax",  # the same results give the same file
+}
+MARKED = 8  # markers a line
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """How one line looks, in every figure of a table."""
+
+    colour: str
+    dash: str | tuple
+    marker: str
+
+    @classmethod
+    def number(cls, index: int) -> "Look":
+        """The look of the line with this number; the first 140 differ."""
+        return cls(
+            COLOURS[index % len(COLOURS)],
+            DASHES[index % len(DASHES)],
+            MARKERS[index % len(MARKERS)],
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A labelled series."""
+
+    label: str
+    curve: Curve
+    look: Look
+
+
+def canvas(panels: int, *, columns: int = 3) -> tuple[Canvas, list[Axes]]:
+    """A canvas with that many panels, at most `columns` beside each other."""
+    columns = min(panels, columns)
+    rows = -(-panels // columns)
+    figure = Canvas(figsize=(max(5.2, 3.7 * columns), 3.2 * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for unused in axes[panels:]:
+        unused.remove()
+    return figure, axes[:panels]
+
+
+def finish(figure: Canvas, axes: Sequence[Axes]) -> Canvas:
+    """One legend below all panels."""
+    entries: dict[str, Any] = {}
+    for panel in axes:
+        handles, labels = panel.get_legend_handles_labels()
+        entries |= dict(zip(labels, handles, strict=True))
+    widest = max(map(len, entries), default=1)
+    columns = max(1, min(len(entries), int(figure.get_figwidth() * 11 / (widest + 6))))
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
+    return figure
+
+
+def curves(axes: Axes, lines: Sequence[Line], *, title: str, ylabel: str) -> None:
+    """Series over training steps; a band of one deviation where there are several seeds."""
+    for index, line in enumerate(lines):
+        steps, mean = np.asarray(line.curve.steps), np.asarray(line.curve.mean)
+        keep = _thinned(len(steps))
+        spacing = max(1, len(keep) // MARKED)
+        axes.plot(
+            steps[keep],
+            mean[keep],
+            color=line.look.colour,
+            linestyle=line.look.dash,
+            marker=line.look.marker,
+            markevery=(index * spacing // max(len(lines), 1), spacing),
+            label=line.label,
+        )
+        deviation = np.asarray(line.curve.deviation)
+        if deviation.any():
+            low, high = (mean - deviation)[keep], (mean + deviation)[keep]
+            axes.fill_between(steps[keep], low, high, color=line.look.colour, alpha=0.12, lw=0)
+    axes.set(title=title, xlabel="training step", ylabel=ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def error_bars(
+    axes: Axes, points: dict[str, list[tuple[float, Measured]]], looks: dict[str, Look]
+) -> None:
+    """By label, what was measured at each noise rate."""
+    for label, unsorted in points.items():
+        found = sorted(unsorted, key=lambda point: point[0])
+        axes.errorbar(
+            [rate for rate, _ in found],
+            [number.mean for _, number in found],
+            yerr=[number.deviation or 0.0 for _, number in found],
+            color=looks[label].colour,
+            linestyle=looks[label].dash,
+            marker=looks[label].marker,
+            capsize=2.5,
+            label=label,
+        )
+    rates = sorted({rate for found in points.values() for rate, _ in found})
+    axes.set(xlabel="noise rate", ylabel="final test accuracy (%)", xticks=rates)
+
+
+def densities(axes: Axes, edfs: dict[str, EDF]) -> None:
+    """h(p) of each scheme (Eq. 8)."""
+    p = np.linspace(0.0, 1.0, 201)
+    for index, (label, edf) in enumerate(edfs.items()):
+        look = Look.number(index)
+        axes.plot(
+            p,
+            np.asarray(edf.density(p)),
+            color=look.colour,
+            linestyle=look.dash,
+            marker=look.marker,
+            markevery=(7 * index % 25, 25),
+            label=label,
+        )
+    axes.set(xlabel="p, the probability of the label", ylabel="h(p)", xlim=(0, 1))
+    axes.set_ylim(bottom=0)
+
+
+def _thinned(count: int, most: int = 250) -> np.ndarray:
+    """Indices of at most that many points, the ends among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))

@@ -1,0 +1,86 @@
+"""Where each number comes from: a line a cell, and the settings that many cells share."""
+
+import dataclasses
+from collections.abc import Iterable
+
+from experiments.reporting.cells import Cell, scale_text
+from experiments.reporting.tables import Table
+from experiments.reporting.text import duration
+from experiments.results_file import Result
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What runs of one call share: listed once, referred to by its number."""
+
+    device: str
+    versions: str
+    commit: str
+    command: str
+
+    @classmethod
+    def of(cls, result: Result) -> "Setting":
+        versions = ", ".join(f"{name} {value}" for name, value in sorted(result.versions.items()))
+        return cls(result.device, versions, result.commit, result.command)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One cell's provenance; `settings` are numbers from 1."""
+
+    cell: str
+    seeds: str
+    scale: str
+    config: str
+    corruption: str
+    date: str
+    seconds: str
+    settings: str
+    remarks: str
+
+
+HEADINGS = (
+    "cell", "seeds", "scale", "config", "label corruption", "finished", "time a seed", "setting",
+    "remarks",
+)  # fmt: skip
+
+
+def settings_of(table: Table) -> list[Setting]:
+    """The distinct settings of a table's runs, in order of appearance."""
+    return list(dict.fromkeys(Setting.of(run) for run in _runs(table)))
+
+
+def lines(table: Table) -> list[Line]:
+    """A line for each cell that was run."""
+    numbers = {setting: number for number, setting in enumerate(settings_of(table), 1)}
+    return [_line(cell, numbers) for cell in table.cells.values()]
+
+
+def _runs(table: Table) -> Iterable[Result]:
+    return (run for cell in table.cells.values() for run in (*cell.runs, *cell.failed))
+
+
+def _line(cell: Cell, numbers: dict[Setting, int]) -> Line:
+    runs = cell.runs or cell.failed
+    return Line(
+        cell=f"{cell.row} at {cell.column}",
+        seeds=_joined(run.seed for run in cell.runs),
+        scale=scale_text(cell.scale),
+        config=_joined(run.config_hash for run in runs),
+        corruption=_joined(run.corruption[:12] for run in runs),
+        date=_joined(sorted({run.date[:10] for run in runs})),
+        seconds=duration(sum(run.seconds for run in runs) / len(runs)),
+        settings=_joined(sorted({numbers[Setting.of(run)] for run in runs})),
+        remarks=_remarks(cell),
+    )
+
+
+def _joined(values: Iterable[object]) -> str:
+    return ", ".join(str(value) for value in dict.fromkeys(values)) or "none"
+
+
+def _remarks(cell: Cell) -> str:
+    failed = [f"seed {run.seed} failed: {run.error}" for run in cell.failed]
+    if cell.left_out:
+        failed.append(f"{cell.left_out} earlier or smaller runs left out")
+    return "; ".join(failed)

@@ -1,0 +1,214 @@
+"""Figures that any table can have: its curves, accuracy by noise rate, the EDFs it used."""
+
+import dataclasses
+import re
+from collections.abc import Iterable
+
+from matplotlib.figure import Figure as Canvas
+
+from dm_jax import EDF, emphasis
+from experiments.reporting import plots
+from experiments.reporting.cells import Cell, Measured, scale_text, seeds_text
+from experiments.reporting.plots import Line, Look
+from experiments.reporting.tables import Table, rate_of
+
+ACCURACIES = {
+    "test_accuracy": "test",
+    "train_corrupted": "training, labels trained on",
+    "train_intact": "training, true labels",
+}
+PROBABILITIES = {"p_clean": "clean", "p_noisy": "noisy"}
+NOT_OF_THE_EDF = (
+    "name", "normalization", "saturation", "class_weights", "schedule", "schedule_length",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A drawn figure.
+
+    Attributes:
+      name: its file's, without the ending.
+      title, caption: what it shows.
+      table: the table it belongs to; None for one that needs no results.
+      canvas: the picture.
+      is_curves: whether it is one of the many figures of curves, which the page folds away.
+    """
+
+    name: str
+    title: str
+    caption: str
+    table: str | None
+    canvas: Canvas
+    is_curves: bool = False
+
+
+def of_table(table: Table) -> list[Figure]:
+    """All figures that its results allow."""
+    conditions = table.conditions
+    found = [_accuracy_by_rate(table)]
+    if table.published is None:
+        found += [_edfs(table), mean_probabilities(table, conditions)]
+    found += [curves(table, condition) for condition in conditions]
+    return [figure for figure in found if figure is not None]
+
+
+def curves(table: Table, condition: str) -> Figure | None:
+    """Accuracies of all methods over the steps under one condition of a table, a panel each."""
+    cells = [cell for cell in table.cells_of(condition) if cell.runs]
+    panels = {
+        title: [
+            Line(label(table, cell), curve, look(table, cell))
+            for cell in cells
+            if (curve := cell.curve(name))
+        ]
+        for name, title in ACCURACIES.items()
+    }
+    panels = {title: lines for title, lines in panels.items() if lines}
+    if not panels:
+        return None
+    canvas, axes = plots.canvas(len(panels))
+    for panel, (title, lines) in zip(axes, panels.items(), strict=True):
+        plots.curves(panel, lines, title=title, ylabel="accuracy (%)")
+    return Figure(
+        name=_file_name(f"table_{table.name}_{condition}_curves"),
+        title=f"{table.heading}, {condition}: accuracy over training",
+        caption=seeds_caption(cells),
+        table=table.name,
+        canvas=plots.finish(canvas, axes),
+        is_curves=True,
+    )
+
+
+def mean_probabilities(table: Table, conditions: Iterable[str]) -> Figure | None:
+    """Mean p of clean and of noisy training examples: CCE and the best DM, a panel a condition."""
+    panels = {name: cells for name in conditions if (cells := cce_and_dm(table, name, "p_noisy"))}
+    if not panels:
+        return None
+    canvas, axes = plots.canvas(len(panels))
+    for panel, (condition, cells) in zip(axes, panels.items(), strict=True):
+        lines = [
+            Line(f"{label(table, cell)}, {kind}", curve, Look.number(2 * number + part))
+            for number, cell in enumerate(cells)
+            for part, (name, kind) in enumerate(PROBABILITIES.items())
+            if (curve := cell.curve(name)) and curve.steps
+        ]
+        plots.curves(panel, lines, title=condition, ylabel="mean p of the given label")
+        panel.set_ylim(0, 1)
+    return Figure(
+        name=_file_name(f"table_{table.name}_mean_p"),
+        title=f"{table.heading}: mean p of clean and of noisy training examples",
+        caption="p is the probability of the label trained on: the higher for noisy examples, the "
+        "more wrong labels were learned. "
+        + seeds_caption([cell for cells in panels.values() for cell in cells]),
+        table=table.name,
+        canvas=plots.finish(canvas, axes),
+    )
+
+
+def cce_and_dm(table: Table, condition: str, curve: str) -> list[Cell]:
+    """The cells of cross entropy and of the best DM, if both have a (non-empty) curve."""
+    cells = [
+        cell for cell in table.cells_of(condition) if (found := cell.curve(curve)) and found.steps
+    ]
+    plain = [cell for cell in cells if cell.row == "CCE"]
+    derived = [cell for cell in cells if cell.row.startswith("DM") and cell.measured("final")]
+    if not plain or not derived:
+        return []
+    return [plain[0], max(derived, key=final_accuracy)]
+
+
+def final_accuracy(cell: Cell) -> float:
+    """Mean final accuracy of a cell that has runs."""
+    measured = cell.measured("final")
+    return measured.mean if measured else 0.0
+
+
+def look(table: Table, cell: Cell) -> Look:
+    """The look of a cell's method, the same in all figures of its table."""
+    methods = list(dict.fromkeys(table.method(known) for known in table.cells.values()))
+    return Look.number(methods.index(table.method(cell)))
+
+
+def label(table: Table, cell: Cell) -> str:
+    """The method, with the scale where it is not the full one."""
+    method = table.method(cell)
+    return f"{method} ({scale_text(cell.scale)})" if cell.scale != 1 else method
+
+
+def seeds_caption(cells: list[Cell]) -> str:
+    """What the lines and bands are, truthfully for one seed too."""
+    counts = sorted({len(cell.runs) for cell in cells})
+    scaled = any(cell.scale != 1 for cell in cells)
+    text = "One seed." if counts == [1] else f"Mean over {_counts(counts)}; one deviation shaded."
+    return text + (" Scaled down where the legend says so." if scaled else "")
+
+
+def _counts(counts: list[int]) -> str:
+    low, high = counts[0], counts[-1]
+    return seeds_text(high) if low == high else f"{low} to {high} seeds"
+
+
+def _accuracy_by_rate(table: Table) -> Figure | None:
+    """Final accuracy over the conditions that differ in the rate alone: "clean", "sym_0.2" ..."""
+    if table.name == "9":  # it has other parameters at each rate
+        return None
+    points: dict[str, list[tuple[float, Measured]]] = {}
+    looks = {}
+    for cell in table.cells.values():
+        rate, measured = _symmetric_rate(cell.column), cell.measured("final")
+        if rate is not None and measured is not None:
+            points.setdefault(label(table, cell), []).append((rate, measured))
+            looks[label(table, cell)] = look(table, cell)
+    if len({rate for found in points.values() for rate, _ in found}) < 2:
+        return None
+    canvas, axes = plots.canvas(1)
+    plots.error_bars(axes[0], points, looks)
+    return Figure(
+        name=_file_name(f"table_{table.name}_accuracy_by_rate"),
+        title=f"{table.heading}: final test accuracy by noise rate",
+        caption=seeds_caption(list(table.cells.values())).replace("shaded", "as bars"),
+        table=table.name,
+        canvas=plots.finish(canvas, axes),
+    )
+
+
+def _symmetric_rate(run: str) -> float | None:
+    kind = run.rpartition("_")[0]
+    return rate_of(run) if kind in ("", "sym", "symmetric", "noise") else None
+
+
+def _edfs(table: Table) -> Figure | None:
+    """h over p of every scheme in the configs of a table."""
+    rows: dict[str, list[str]] = {}
+    schemes: dict[str, EDF] = {}
+    for (row, _), cell in table.cells.items():
+        for run in cell.runs:
+            edf = _edf(run.config.get("loss", {}))
+            rows.setdefault(repr(edf) if edf else "Not drawn, for want of its code", []).append(row)
+            schemes |= {repr(edf): edf} if edf else {}
+    if not schemes:
+        return None
+    canvas, axes = plots.canvas(1)
+    plots.densities(axes[0], schemes)
+    return Figure(
+        name=_file_name(f"table_{table.name}_edfs"),
+        title=f"{table.heading}: the emphasis density functions used",
+        caption="h over p (Eq. 8). "
+        + " ".join(f"{name}: {', '.join(dict.fromkeys(used))}." for name, used in rows.items()),
+        table=table.name,
+        canvas=plots.finish(canvas, axes),
+    )
+
+
+def _edf(loss: dict) -> EDF | None:
+    """The scheme of a config's loss; None where it is not in this installation."""
+    parameters = {name: value for name, value in loss.items() if name not in NOT_OF_THE_EDF}
+    try:
+        return emphasis.create(loss["name"], **parameters)
+    except (KeyError, ValueError, ImportError):
+        return None
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w.+-]", "_", text)

@@ -1,0 +1,196 @@
+"""A table beside the paper's: what Markdown and HTML print, and how much of it was run."""
+
+import dataclasses
+import re
+from collections.abc import Iterable
+
+from experiments import paper
+from experiments.reporting.cells import Cell, Cells, Measured, scale_text, seeds_text
+
+NO_DATA = ("3", "4")  # tables whose data cannot be had without an agreement
+METHODS_ARE_COLUMNS = ("7", "8")  # there the best of a row is bold, not of a column
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One printed cell.
+
+    Attributes:
+      cell: the runs behind it, if any.
+      measured: the number of the column; None where there is none.
+      best: the best accuracy seen, where the column shows the final one.
+      paper: the published number, in percent.
+      paper_deviation: its published deviation.
+      note: what to print instead of a number: "not run", "failed", "not recorded" or,
+        where there is nothing to run, "".
+      top, best_top: whether `measured` and `best` are the highest of those they compare with.
+    """
+
+    cell: Cell | None
+    measured: Measured | None
+    best: Measured | None
+    paper: float | None
+    paper_deviation: float | None
+    note: str
+    top: bool = False
+    best_top: bool = False
+
+    @property
+    def difference(self) -> float | None:
+        """Measured less published, in percentage points."""
+        if self.measured is None or self.paper is None:
+            return None
+        return self.measured.mean - self.paper
+
+    @property
+    def seeds(self) -> str:
+        """How many seeds it is the mean of, and how many failed, in words."""
+        if self.cell is None:
+            return ""
+        parts = [seeds_text(len(self.cell.runs))] if self.cell.runs else []
+        if self.cell.failed:
+            parts.append(f"{len(self.cell.failed)} failed")
+        return ", ".join(parts)
+
+    @property
+    def scale(self) -> str:
+        """The scale in words, where it is not the full one."""
+        return scale_text(self.cell.scale) if self.cell and self.cell.scale != 1 else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A grid of entries: a whole table, or the part of it that one run fills."""
+
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    entries: dict[tuple[str, str], Entry]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One table of the report.
+
+    Attributes:
+      name: as in the results.
+      title: what it shows.
+      published: the paper's, if it has one.
+      wanted: the (row, run) cells that there are to run, as far as is known.
+      choices: what the paper leaves open and we chose, in words.
+      cells: what was run.
+      sections: what to print.
+    """
+
+    name: str
+    title: str
+    published: paper.PublishedTable | None
+    wanted: tuple[tuple[str, str], ...]
+    choices: str
+    cells: Cells
+    sections: tuple[Section, ...]
+
+    @property
+    def heading(self) -> str:
+        """ "Table 5" for a table of the paper, else its name."""
+        return f"Table {self.name}" if self.published else self.name
+
+    @property
+    def methods_are_columns(self) -> bool:
+        """Whether a row is a condition and a column a method: then rows are what is compared."""
+        return self.name in METHODS_ARE_COLUMNS
+
+    @property
+    def head(self) -> str:
+        """What its rows are."""
+        return self.published.head if self.published else "method"
+
+    def source(self, row: str) -> str:
+        """The paper that the published numbers of a row are quoted from; "" if none."""
+        if self.published is None or row not in self.published.quoted:
+            return ""
+        return self.published.sources[row]
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """What is the same for all methods that are compared, in the order printed."""
+        if self.methods_are_columns:
+            return self.sections[0].rows
+        titles = tuple(section.title for section in self.sections)
+        return titles if all(titles) else self.sections[0].columns
+
+    def method(self, cell: Cell) -> str:
+        """The method that a cell shows."""
+        return cell.column if self.methods_are_columns else cell.row
+
+    def cells_of(self, condition: str) -> list[Cell]:
+        """The cells that were run under a condition."""
+        by_row = self.methods_are_columns
+        return [c for c in self.cells.values() if condition == (c.row if by_row else c.column)]
+
+    @property
+    def missing(self) -> list[tuple[str, str]]:
+        """The wanted cells that have no finished run."""
+        return [key for key in self.wanted if key not in self.cells or not self.cells[key].runs]
+
+    @property
+    def failures(self) -> list[Cell]:
+        """The cells in which a seed failed and did not finish later."""
+        return [cell for cell in self.cells.values() if cell.failed]
+
+    @property
+    def status(self) -> str:
+        """How much of it was run, in words."""
+        done = [cell for cell in self.cells.values() if cell.runs]
+        if not done:
+            reason = ": data not at hand" if self.name in NO_DATA and not self.cells else ""
+            return "no cell finished" if self.cells else f"not run{reason}"
+        parts = [self._extent(done), _range([len(cell.runs) for cell in done])]
+        scales = sorted({cell.scale for cell in done if cell.scale != 1})
+        if scales:
+            share = "" if len(scales) == 1 and all(cell.scale != 1 for cell in done) else " in part"
+            parts.append(f"scaled down{share} ({', '.join(map(scale_text, scales))})")
+        if self.failures:
+            parts.append(f"failures in {_cells(len(self.failures))}")
+        return ", ".join(parts)
+
+    def _extent(self, done: list[Cell]) -> str:
+        if not self.wanted:
+            return _cells(len(done))
+        found = len(self.wanted) - len(self.missing)
+        more = f" and {len(done) - found} more" if len(done) > found else ""
+        full = "in part" if self.missing else "in full"
+        return f"{full}: {found} of {_cells(len(self.wanted))}{more}"
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell" if count == 1 else f"{count} cells"
+
+
+def rate_of(run: str) -> float | None:
+    """The noise rate that the name of a run ends with; "clean" is 0.
+
+    >>> rate_of("sym_0.4"), rate_of("clean"), rate_of("MARS")
+    (0.4, 0.0, None)
+    """
+    found = re.search(r"(?:^|_)(\d+(?:\.\d+)?)$", run)
+    if run == "clean":
+        return 0.0
+    return float(found[1]) if found else None
+
+
+def _range(counts: list[int]) -> str:
+    low, high = min(counts), max(counts)
+    return seeds_text(high) if low == high else f"{low} to {high} seeds"
+
+
+def listing(keys: Iterable[tuple[str, str]]) -> str:
+    """Cells in words, by row.
+
+    >>> listing([("MAE", "clean"), ("MAE", "sym_0.2"), ("DM", "clean")])
+    'MAE at clean, sym_0.2; DM at clean'
+    """
+    by_row: dict[str, list[str]] = {}
+    for row, column in keys:
+        by_row.setdefault(row, []).append(column)
+    return "; ".join(f"{row} at {', '.join(columns)}" for row, columns in by_row.items())

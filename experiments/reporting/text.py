@@ -1,0 +1,47 @@
+"""How numbers are written, in Markdown, HTML and figures alike."""
+
+from experiments.reporting.cells import Measured
+
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"  # nothing to print here
+
+
+def number(measured: Measured) -> str:
+    """
+    >>> number(Measured(88.94, 0.06, 5)), number(Measured(88.94, None, 1))
+    ('88.9 ± 0.1', '88.9')
+    """
+    if measured.deviation is None:
+        return f"{measured.mean:.1f}"
+    return f"{measured.mean:.1f} ± {measured.deviation:.1f}"
+
+
+def published(value: float, deviation: float | None) -> str:
+    """
+    >>> published(59.3, 0.2), published(59.3, None)
+    ('59.3 ± 0.2', '59.3')
+    """
+    return f"{value:.1f}" if deviation is None else f"{value:.1f} ± {deviation:.1f}"
+
+
+def signed(difference: float) -> str:
+    """A signed number with a true minus; what rounds to zero has no sign.
+
+    >>> signed(0.26), signed(-0.04)
+    ('+0.3', '0.0')
+    """
+    text = f"{abs(difference):.1f}"
+    if text == "0.0":
+        return text
+    return ("+" if difference > 0 else MINUS) + text
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(3.26), duration(75), duration(7260)
+    ('3.3 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
