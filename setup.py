@@ -52,7 +52,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["dm_jax*", "experiments*", "configs*"]),
-    package_data={"dm_jax": ["py.typed"], "experiments": ["**/*.csv"]},
+    package_data={"dm_jax": ["py.typed"], "experiments": ["**/*.csv", "**/*.css"]},
     python_requires=">=3.11",
     install_requires=REQUIRED,
     extras_require=EXTRAS,
