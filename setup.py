@@ -31,6 +31,8 @@ EXTRAS = {
     "datasets": ["tensorflow>=2.18", "pandas>=2.1"],
     # Paragraph vectors of the IMDB reviews.
     "text": ["gensim>=4.3.3"],
+    # ImageNet weights from .safetensors files.
+    "pretrained": ["safetensors>=0.4.3"],
     # Sending the cells of a table to a SLURM cluster.
     "slurm": ["submitit>=1.5"],
     "test": [

@@ -25,6 +25,11 @@ class MLP(nn.Module):
     axis_name: str | None = None
     dtype: DTypeLike = jnp.float32
 
+    def __post_init__(self) -> None:
+        if any(size < 1 for size in self.hidden):
+            raise ValueError(f"hidden takes positive sizes, got {self.hidden}")
+        super().__post_init__()
+
     @nn.compact
     def __call__(
         self,
@@ -40,6 +45,9 @@ class MLP(nn.Module):
           train: whether to drop.
           where: ignored, for there are no batch statistics.
           features: whether to return the features too.
+
+        Raises:
+          TypeError: ``x`` is not floating.
         """
         del where
         check_floating("mlp", x)

@@ -1,0 +1,91 @@
+"""Every network by name: shapes, dtypes and collections; and the names and values refused."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dm_jax import models
+from tests.models.written_forward import random_variables
+
+SMALL = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
+SIDES = {name: 32 if name in SMALL or name.endswith("_32") else 224 for name in models.names()}
+FEATURES = {"mlp": 8, "resnet34": 512, "resnet50": 2048, "googlenet": 1024, "inception_v2": 1024}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+@pytest.mark.parametrize("name", models.names())
+def test_logits_features_and_variables_are_wide(name, dtype):
+    """float32, or float64 throughout if that is the dtype of the network."""
+    with jax.enable_x64(dtype == "float64"):
+        wide = jnp.dtype("float64" if dtype == "float64" else "float32")
+        model = models.create(name, num_classes=7, dtype=dtype)
+        x = jax.ShapeDtypeStruct((2, SIDES[name], SIDES[name], 3), wide)
+
+        variables = jax.eval_shape(model.init, jax.random.key(0), x)
+        (logits, features), updated = jax.eval_shape(partial(_train, model), variables, x)
+
+    assert variables.keys() <= {"params", "batch_stats"}
+    statistics = {name: tree for name, tree in variables.items() if name == "batch_stats"}
+    assert jax.tree.structure(updated) == jax.tree.structure(statistics)
+    assert {leaf.dtype for leaf in jax.tree.leaves((variables, updated, logits, features))} == {
+        wide
+    }
+    assert logits.shape == (2, 7)
+    assert features.shape == (2, FEATURES.get(name, features.shape[1]))
+
+
+def test_masked_examples_change_neither_the_other_logits_nor_the_statistics():
+    model = models.create("resnet20", num_classes=10)
+    x = jax.random.normal(jax.random.key(1), (4, 8, 8, 3))
+    where = jnp.array([True, True, False, True])
+    variables = random_variables(model, x.shape)
+    train = jax.jit(partial(_train, model))
+
+    logits, stats = train(variables, x, where)
+    spoiled_logits, spoiled_stats = train(variables, x.at[2].set(100.0), where)
+
+    np.testing.assert_allclose(logits[0][where], spoiled_logits[0][where], atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), stats, spoiled_stats)
+
+
+def _train(model, variables, x, where=None):
+    return model.apply(
+        variables, x, train=True, where=where, features=True, mutable=["batch_stats"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "resnet444"}, "unknown model 'resnet444'; did you mean 'resnet44'"),
+        ({"name": "mlp", "hiden": (8,)}, "unknown option of mlp 'hiden'; did you mean 'hidden'"),
+        ({"name": "resnet20", "depth": 8}, "unknown option of resnet20 'depth'"),
+        ({"name": "mlp", "hidden": (8, 0)}, r"hidden takes positive sizes, got \(8, 0\)"),
+        ({"num_classes": 0}, "num_classes must be positive, got 0"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+        ({"dtype": "float16"}, "float32, bfloat16, float64, got float16"),
+        ({"dtype": "float64"}, "jax_enable_x64"),
+    ],
+)
+def test_refused_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        models.create(**{"name": "resnet20", "num_classes": 10, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("resnet44", (2, 4, 4, 3), "resnet44 takes images of at least 8x8, got 4x4"),
+        ("resnet50", (2, 28, 28, 3), "resnet50 takes images of at least 32x32, got 28x28"),
+        ("googlenet", (2, 16, 16, 3), "googlenet takes images of at least 32x32"),
+        ("inception_v2", (2, 240, 240, 3), "multiples of 32, got 240x240"),
+        ("resnet20", (2, 64), r"\[B, H, W, C\], got shape \(2, 64\)"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(name, shape, message):
+    model = models.create(name, num_classes=10)
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(shape))
