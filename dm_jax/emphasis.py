@@ -34,205 +34,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.nn import log_sigmoid, sigmoid, softplus
-from jax.scipy.special import betaln
 from jax.typing import ArrayLike
 
-from dm_jax.edf import EDF, as_float, log_of_function, parameter, static
+from dm_jax.common_losses import CCE, GCE, MAE, MSE
+from dm_jax.edf import EDF, as_float, log_of_function, log_p_and_q, parameter, static
 from dm_jax.errors import unknown
+from dm_jax.families import DM, Beta, Exponential, Normal
 
 __all__ = [
     "CCE", "DM", "EDF", "GCE", "MAE", "MSE", "Beta", "Exponential", "Normal",
     "create", "from_loss", "from_pdf", "from_weight", "names", "parameter", "static",
 ]  # fmt: skip
-
-
-class DM(EDF):
-    """Derivative Manipulation: w(p) = exp(beta * p**lam * (1 - p)) (Eq. 12).
-
-    Args:
-      lam: where the emphasis lies, at least 0: the mode is lam / (lam + 1).
-      beta: how concentrated it is; 0 weights all examples equally.
-    """
-
-    lam: float = parameter(minimum=0)
-    beta: float
-
-    def weight(self, p: ArrayLike) -> Array:
-        p = as_float(p)
-        return jnp.exp(self.beta * _power(p, self.lam) * (1 - p))
-
-    def log_weight(self, margin: ArrayLike) -> Array:
-        margin = as_float(margin)
-        return self.beta * jnp.exp(self.lam * log_sigmoid(margin) + log_sigmoid(-margin))
-
-    @property
-    def mode(self) -> Array:
-        return jnp.where(jnp.asarray(self.beta) < 0, 1.0, self.lam / (self.lam + 1.0))
-
-
-class Normal(EDF):
-    """The normal variant: w(p) = exp(-beta * p * (p - 2 * psi)) (Eq. 9).
-
-    Args:
-      psi: the emphasis mode, in [0, 1].
-      beta: how concentrated it is, at least 0.
-    """
-
-    psi: float = parameter(minimum=0, maximum=1)
-    beta: float = parameter(minimum=0)
-
-    def weight(self, p: ArrayLike) -> Array:
-        p = as_float(p)
-        return jnp.exp(-self.beta * p * (p - 2 * self.psi))
-
-    def log_weight(self, margin: ArrayLike) -> Array:
-        p = sigmoid(as_float(margin))
-        return -self.beta * p * (p - 2 * self.psi)
-
-    @property
-    def mode(self) -> Array:
-        return jnp.asarray(self.psi, float)
-
-
-class Exponential(EDF):
-    """The exponential variant: w(p) = exp(beta * (1 - p)) (Eq. 10); its mode is 0, or 1 if beta < 0."""
-
-    beta: float
-
-    def weight(self, p: ArrayLike) -> Array:
-        return jnp.exp(self.beta * (1 - as_float(p)))
-
-    def log_weight(self, margin: ArrayLike) -> Array:
-        return self.beta * sigmoid(-as_float(margin))
-
-    def log_integral(self) -> Array:
-        """log of (exp(beta) - 1) / beta, without overflow and through beta = 0."""
-        beta = jnp.asarray(self.beta, float)
-        size = jnp.abs(beta)
-        safe = jnp.where(size < 1e-3, 1.0, size)
-        series = size / 2 + size**2 / 24
-        exact = safe + jnp.log(-jnp.expm1(-safe) / safe)
-        return jnp.where(size < 1e-3, series, exact) - jnp.maximum(-beta, 0.0)
-
-    @property
-    def mode(self) -> Array:
-        return jnp.where(jnp.asarray(self.beta) < 0, 1.0, 0.0)
-
-
-class Beta(EDF):
-    """The beta variant: w(p) = p**(alpha - 1) * (1 - p)**(eta - 1) (Eq. 11), alpha and eta at least
-    0.
-
-    Up to a constant it holds CCE (1, 2), MAE (2, 2), MSE (2, 3) and GCE (q + 1, 2).
-    """
-
-    alpha: float = parameter(minimum=0)
-    eta: float = parameter(minimum=0)
-
-    def weight(self, p: ArrayLike) -> Array:
-        p = as_float(p)
-        return _power(p, self.alpha - 1) * _power(1 - p, self.eta - 1)
-
-    def log_weight(self, margin: ArrayLike) -> Array:
-        margin = as_float(margin)
-        return (self.alpha - 1) * log_sigmoid(margin) + (self.eta - 1) * log_sigmoid(-margin)
-
-    def log_integral(self) -> Array:
-        return betaln(jnp.asarray(self.alpha, float), jnp.asarray(self.eta, float))
-
-    @property
-    def mode(self) -> Array:
-        """(alpha - 1) / (alpha + eta - 2) where there is an inside maximum, else the higher end."""
-        a, b = jnp.asarray(self.alpha, float) - 1, jnp.asarray(self.eta, float) - 1
-        inside = (a > 0) & (b > 0)
-        return jnp.where(inside, a / jnp.where(inside, a + b, 1.0), jnp.where(b < a, 1.0, 0.0))
-
-
-class GCE(EDF):
-    """Generalised cross entropy, L = (1 - p**q) / q, q in [0, 1]: w(p) = 2 * p**q * (1 - p) (Eq. 6)."""
-
-    q: float = parameter(minimum=0, maximum=1)
-
-    def weight(self, p: ArrayLike) -> Array:
-        p = as_float(p)
-        return 2 * _power(p, self.q) * (1 - p)
-
-    def log_weight(self, margin: ArrayLike) -> Array:
-        margin = as_float(margin)
-        return math.log(2) + self.q * log_sigmoid(margin) + log_sigmoid(-margin)
-
-    def log_integral(self) -> Array:
-        q = jnp.asarray(self.q, float)
-        return math.log(2) - jnp.log((q + 1) * (q + 2))
-
-    @property
-    def mode(self) -> Array:
-        return jnp.asarray(self.q / (self.q + 1.0), float)
-
-
-class CCE(EDF):
-    """Categorical cross entropy: w(p) = 2 * (1 - p) (Eq. 6)."""
-
-    def weight(self, p: ArrayLike) -> Array:
-        return 2 * (1 - as_float(p))
-
-    def log_weight(self, margin: ArrayLike) -> Array:
-        return math.log(2) + log_sigmoid(-as_float(margin))
-
-    def log_integral(self) -> Array:
-        return jnp.zeros(())
-
-    @property
-    def mode(self) -> Array:
-        return jnp.zeros(())
-
-    def potential(self, margin: ArrayLike) -> Array:
-        return softplus(-as_float(margin)) - math.log(2)
-
-
-class MAE(EDF):
-    """Mean absolute error, L = 1 - p: w(p) = 2 * p * (1 - p) (Eq. 6)."""
-
-    def weight(self, p: ArrayLike) -> Array:
-        p = as_float(p)
-        return 2 * p * (1 - p)
-
-    def log_weight(self, margin: ArrayLike) -> Array:
-        margin = as_float(margin)
-        return math.log(2) + log_sigmoid(margin) + log_sigmoid(-margin)
-
-    def log_integral(self) -> Array:
-        return -jnp.log(jnp.full((), 3.0))
-
-    @property
-    def mode(self) -> Array:
-        return jnp.full((), 1 / 2)
-
-    def potential(self, margin: ArrayLike) -> Array:
-        return sigmoid(-as_float(margin)) - 1 / 2
-
-
-class MSE(EDF):
-    """Mean squared error, L = (1 - p)**2: w(p) = 4 * p * (1 - p)**2 (Eq. 6)."""
-
-    def weight(self, p: ArrayLike) -> Array:
-        p = as_float(p)
-        return 4 * p * (1 - p) ** 2
-
-    def log_weight(self, margin: ArrayLike) -> Array:
-        margin = as_float(margin)
-        return math.log(4) + log_sigmoid(margin) + 2 * log_sigmoid(-margin)
-
-    def log_integral(self) -> Array:
-        return -jnp.log(jnp.full((), 3.0))
-
-    @property
-    def mode(self) -> Array:
-        return jnp.full((), 1 / 3)
-
-    def potential(self, margin: ArrayLike) -> Array:
-        return sigmoid(-as_float(margin)) ** 2 - 1 / 4
 
 
 class FromWeight(EDF):
@@ -247,7 +59,7 @@ class FromWeight(EDF):
 class FromPdf(FromWeight):
     """A density over [0, 1] as a scheme; see `from_pdf`."""
 
-    def log_integral(self) -> Array:
+    def log_area(self) -> Array:
         return jnp.zeros(())
 
 
@@ -266,7 +78,7 @@ class FromLoss(EDF):
     def log_weight(self, margin: ArrayLike) -> Array:
         margin = as_float(margin)
         log_steepness = log_of_function(self._steepness, margin)
-        return math.log(2) + log_sigmoid(margin) + log_sigmoid(-margin) + log_steepness
+        return math.log(2) + sum(log_p_and_q(margin)) + log_steepness
 
 
 def from_weight(function: Callable[[Array], Array]) -> EDF:
@@ -337,8 +149,3 @@ def _imported(path: str) -> type[EDF]:
     if not (isinstance(cls, type) and issubclass(cls, EDF)):
         raise ValueError(f"{path!r} is not a subclass of dm_jax.EDF, but {cls!r}")
     return cls
-
-
-def _power(base: Array, exponent: ArrayLike) -> Array:
-    """base**exponent, in the dtype of the base."""
-    return jnp.power(base, jnp.asarray(exponent, base.dtype))

@@ -6,11 +6,11 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.nn import log_sigmoid, sigmoid, softplus
 from jax.typing import ArrayLike
 
-from dm_jax.edf import EDF
+from dm_jax.edf import EDF, log_p_and_q
 from dm_jax.errors import unknown
+from dm_jax.margin import is_label, soft_margin
 
 Normalization = Literal["batch", "density"] | None
 
@@ -70,11 +70,12 @@ def dm_softmax_cross_entropy(
 
     >>> from dm_jax import MAE
     >>> logits, labels = jnp.array([[2.0, 0.0], [0.0, 0.0]]), jnp.array([0, 0])
-    >>> print(dm_softmax_cross_entropy(logits, labels, MAE()).round(4))
-    [0.1269 0.6931]
+    >>> print(" ".join(f"{x:.4f}" for x in dm_softmax_cross_entropy(logits, labels, MAE())))
+    0.1269 0.6931
     >>> mean = lambda z: dm_softmax_cross_entropy(z, labels, MAE(), saturation=0.0).mean()
-    >>> print(jnp.abs(jax.grad(mean)(logits)).sum(-1).round(4))  # w = 2pq over its sum
-    [0.2958 0.7042]
+    >>> share = jnp.abs(jax.grad(mean)(logits)).sum(-1)  # w = 2pq over its sum
+    >>> print(" ".join(f"{x:.4f}" for x in share))
+    0.2958 0.7042
     """
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)
     _check(logits, labels, edf, normalization, saturation)
@@ -120,86 +121,64 @@ def _check_companion(name: str, array: Array, kind: Any, kind_name: str, shape: 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
 def _loss(logits, labels, edf, where, class_weights, normalization, axis_name, saturation):
-    margin, _, _ = _margin(logits, labels)
-    return _masked(where, softplus(-margin))
+    margin = soft_margin(_computable(logits), labels, edf, where).margin
+    return _masked(where, -log_p_and_q(margin)[0])
 
 
 def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis_name, saturation):
-    margin, others, total = _margin(logits, labels)
-    log_weight = edf.log_weight(margin)
+    soft = soft_margin(_computable(logits), labels, edf, where)
+    log_p, log_q = log_p_and_q(soft.margin)
+    log_shape = edf.log_shape(soft.margin).astype(log_q.dtype)
+    correction = soft.correction
     if class_weights is not None:
-        log_weight = log_weight + _safe_log(class_weights[labels])
-    log_weight = jnp.clip(log_weight, None, jnp.finfo(margin.dtype).max).astype(margin.dtype)
-    log_scale = _log_scale(log_weight, edf, where, normalization, axis_name)
-    size = _bounded_exp(log_weight + log_scale + _log_saturation(margin, saturation))
-    size = _masked(where, size)
-    # Times the size, this is the gradient: half the softmax over the other classes, minus half the
-    # label.
-    direction = (0.5 / total)[..., None] * others
-    direction = _set_label(direction, labels, -0.5)
-    losses = _masked(where, softplus(-margin))
-    return losses, (direction, size, where, jnp.zeros((0,), logits.dtype))
+        correction = correction + _safe_log(class_weights[labels]).astype(log_q.dtype)
+    if normalization == "batch":
+        log_size = _batch_normalised(log_shape, correction, where, axis_name)
+    else:
+        log_constant = edf.log_scale if normalization is None else -edf.log_area()
+        log_size = log_shape + correction + jnp.asarray(log_constant, log_q.dtype)
+    if saturation > 0:
+        log_size = log_size + log_q - jnp.log(jnp.exp(log_q) + saturation / 2)
+    size = jnp.minimum(jnp.exp(log_size), jnp.finfo(log_q.dtype).max)
+    dtype_like = jnp.zeros((0,), logits.dtype)
+    return _masked(where, -log_p), (soft, _masked(where, size), labels, where, dtype_like)
 
 
 def _loss_backward(normalization, axis_name, saturation, residuals, cotangent):
-    direction, size, where, like = residuals
-    largest = float(jnp.finfo(like.dtype).max)
-    scale = jnp.clip(cotangent * size, -largest, largest)
-    gradient = scale[..., None] * direction
+    soft, size, labels, where, dtype_like = residuals
+    largest = float(jnp.finfo(dtype_like.dtype).max)
+    half = jnp.clip(cotangent * size, -largest, largest) / 2
+    # Not others * (half / total): that quotient underflows where the total is large.
+    others = soft.others * (1 / soft.total)[..., None] * half[..., None]
+    gradient = jnp.where(is_label(labels, others.shape), -half[..., None], others)
     if where is not None:
         gradient = jnp.where(where[..., None], gradient, 0)
-    return gradient.astype(like.dtype), None, None, None, None
+    return gradient.astype(dtype_like.dtype), None, None, None, None
 
 
 _loss.defvjp(_loss_forward, _loss_backward)
 
 
-def _margin(logits: Array, labels: Array) -> tuple[Array, Array, Array]:
-    """The soft margin, the exponentials of the other classes (0 at the label), and their sum."""
-    logits = logits.astype(jnp.float64 if logits.dtype == jnp.float64 else jnp.float32)
-    label_logit = jnp.take_along_axis(logits, labels[..., None], axis=-1, mode="clip")[..., 0]
-    others = _set_label(logits, labels, -jnp.inf)
-    largest = lax.stop_gradient(jnp.max(others, axis=-1))
-    exponentials = jnp.exp(others - largest[..., None])
-    total = jnp.sum(exponentials, axis=-1)
-    return (label_logit - largest) - jnp.log(total), exponentials, total
-
-
-def _set_label(array: Array, labels: Array, value: float) -> Array:
-    """The array with the entry of each example's label set to the value."""
-    is_label = lax.broadcasted_iota(labels.dtype, array.shape, array.ndim - 1) == labels[..., None]
-    return jnp.where(is_label, value, array)
-
-
-def _log_scale(log_weight, edf, where, normalization, axis_name):
-    """log of the number all weights are multiplied by; of N / sum_j w_j for "batch"."""
-    if normalization is None:
-        return jnp.zeros((), log_weight.dtype)
-    if normalization == "density":
-        return -edf.log_integral().astype(log_weight.dtype)
-    counted = jnp.ones(log_weight.shape, bool) if where is None else where
-    log_weight = jnp.where(counted, log_weight, -jnp.inf)
-    largest = lax.stop_gradient(jnp.max(log_weight, initial=-jnp.inf))
+def _batch_normalised(
+    log_shape: Array, correction: Array, where: Array | None, axis_name: Any
+) -> Array:
+    """log of N * w_i / sum_j w_j over the unmasked examples of the whole batch."""
+    counted = jnp.ones(log_shape.shape, bool) if where is None else where
+    log_shape = jnp.where(counted, log_shape, -jnp.inf)
+    # Any constant serves; it cancels. So no derivative is lost by stopping it here.
+    largest = lax.stop_gradient(jnp.max(log_shape, initial=-jnp.inf))
     if axis_name is not None:
         largest = lax.pmax(largest, axis_name)
-    largest = jnp.where(largest == -jnp.inf, 0.0, largest)
-    total = jnp.sum(jnp.exp(log_weight - largest))
-    count = jnp.sum(counted, dtype=log_weight.dtype)
+    log_ratio = (log_shape - jnp.where(jnp.isfinite(largest), largest, 0.0)) + correction
+    total = jnp.sum(jnp.exp(log_ratio))
+    count = jnp.sum(counted, dtype=log_shape.dtype)
     if axis_name is not None:
         total, count = lax.psum((total, count), axis_name)
-    return _safe_log(count) - largest - _safe_log(total)
+    return log_ratio + jnp.log(count / jnp.where(total > 0, total, 1.0))
 
 
-def _log_saturation(margin: Array, saturation: float) -> Array:
-    """log of s(q) = q / (q + saturation / 2)."""
-    if saturation == 0:
-        return jnp.zeros((), margin.dtype)
-    return log_sigmoid(-margin) - jnp.log(sigmoid(-margin) + saturation / 2)
-
-
-def _bounded_exp(x: Array) -> Array:
-    """exp, held at the largest float instead of inf; 0 at -inf."""
-    return jnp.minimum(jnp.exp(x), jnp.finfo(x.dtype).max)
+def _computable(logits: Array) -> Array:
+    return logits.astype(jnp.float64 if logits.dtype == jnp.float64 else jnp.float32)
 
 
 def _safe_log(x: Array) -> Array:

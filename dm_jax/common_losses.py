@@ -1,0 +1,112 @@
+"""The common losses of p as emphasis density functions (Eq. 6), each with its coefficient."""
+
+import math
+
+import jax.numpy as jnp
+from jax import Array
+from jax.nn import sigmoid, softplus
+from jax.typing import ArrayLike
+
+from dm_jax.edf import ScaledEDF, as_float, log_p_and_q, parameter, power
+
+
+class GCE(ScaledEDF):
+    """Generalised cross entropy, L = (1 - p**q) / q: w(p) = 2 * p**q * (1 - p) (Eq. 6)."""
+
+    q: float = parameter(minimum=0, maximum=1)
+
+    def weight(self, p: ArrayLike) -> Array:
+        p = as_float(p)
+        return 2 * power(p, self.q) * (1 - p)
+
+    def log_shape(self, margin: ArrayLike) -> Array:
+        log_p, log_q = log_p_and_q(as_float(margin))
+        return self.q * log_p + log_q
+
+    @property
+    def log_scale(self) -> Array:
+        return jnp.full((), math.log(2))
+
+    def log_area(self) -> Array:
+        q = jnp.asarray(self.q, float)
+        return -jnp.log((q + 1) * (q + 2))
+
+    @property
+    def mode(self) -> Array:
+        return jnp.asarray(self.q / (self.q + 1.0), float)
+
+
+class CCE(ScaledEDF):
+    """Categorical cross entropy: w(p) = 2 * (1 - p) (Eq. 6)."""
+
+    def weight(self, p: ArrayLike) -> Array:
+        return 2 * (1 - as_float(p))
+
+    def log_shape(self, margin: ArrayLike) -> Array:
+        return log_p_and_q(as_float(margin))[1]
+
+    @property
+    def log_scale(self) -> Array:
+        return jnp.full((), math.log(2))
+
+    def log_area(self) -> Array:
+        return jnp.full((), -math.log(2))
+
+    @property
+    def mode(self) -> Array:
+        return jnp.zeros(())
+
+    def potential(self, margin: ArrayLike) -> Array:
+        return softplus(-as_float(margin)) - math.log(2)
+
+
+class MAE(ScaledEDF):
+    """Mean absolute error, L = 1 - p: w(p) = 2 * p * (1 - p) (Eq. 6)."""
+
+    def weight(self, p: ArrayLike) -> Array:
+        p = as_float(p)
+        return 2 * p * (1 - p)
+
+    def log_shape(self, margin: ArrayLike) -> Array:
+        log_p, log_q = log_p_and_q(as_float(margin))
+        return log_p + log_q
+
+    @property
+    def log_scale(self) -> Array:
+        return jnp.full((), math.log(2))
+
+    def log_area(self) -> Array:
+        return jnp.full((), -math.log(6))
+
+    @property
+    def mode(self) -> Array:
+        return jnp.full((), 1 / 2)
+
+    def potential(self, margin: ArrayLike) -> Array:
+        return sigmoid(-as_float(margin)) - 1 / 2
+
+
+class MSE(ScaledEDF):
+    """Mean squared error, L = (1 - p)**2: w(p) = 4 * p * (1 - p)**2 (Eq. 6)."""
+
+    def weight(self, p: ArrayLike) -> Array:
+        p = as_float(p)
+        return 4 * p * (1 - p) ** 2
+
+    def log_shape(self, margin: ArrayLike) -> Array:
+        log_p, log_q = log_p_and_q(as_float(margin))
+        return log_p + 2 * log_q
+
+    @property
+    def log_scale(self) -> Array:
+        return jnp.full((), math.log(4))
+
+    def log_area(self) -> Array:
+        return jnp.full((), -math.log(12))
+
+    @property
+    def mode(self) -> Array:
+        return jnp.full((), 1 / 3)
+
+    def potential(self, margin: ArrayLike) -> Array:
+        return sigmoid(-as_float(margin)) ** 2 - 1 / 4

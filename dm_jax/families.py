@@ -1,0 +1,130 @@
+"""The paper's families of emphasis density functions: DM (Eq. 12) and its variants (9 to 11)."""
+
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.nn import sigmoid
+from jax.scipy.special import betaln, xlogy
+from jax.typing import ArrayLike
+
+from dm_jax.edf import EDF, ScaledEDF, as_float, log_p_and_q, parameter, power
+
+
+class DM(ScaledEDF):
+    """Derivative Manipulation: w(p) = exp(beta * p**lam * (1 - p)) (Eq. 12).
+
+    Args:
+      lam: where the emphasis lies, at least 0: the mode is lam / (lam + 1).
+      beta: how concentrated it is; 0 weights all examples equally.
+    """
+
+    lam: float = parameter(minimum=0)
+    beta: float
+
+    def weight(self, p: ArrayLike) -> Array:
+        p = as_float(p)
+        return jnp.exp(self.beta * power(p, self.lam) * (1 - p))
+
+    def log_shape(self, margin: ArrayLike) -> Array:
+        log_p, log_q = log_p_and_q(as_float(margin))
+        log_peak = self._log_peak
+        return self.beta * jnp.exp(log_peak) * jnp.expm1(self.lam * log_p + log_q - log_peak)
+
+    @property
+    def log_scale(self) -> Array:
+        return self.beta * jnp.exp(self._log_peak)
+
+    @property
+    def _log_peak(self) -> Array:
+        """log of the largest p**lam * (1 - p). A constant to derivatives: it cancels out of w."""
+        lam = jnp.asarray(self.lam, float)
+        return lax.stop_gradient(xlogy(lam, lam) - xlogy(lam + 1, lam + 1))
+
+    @property
+    def mode(self) -> Array:
+        return jnp.where(jnp.asarray(self.beta) < 0, 1.0, self.lam / (self.lam + 1.0))
+
+
+class Normal(ScaledEDF):
+    """The normal variant: w(p) = exp(-beta * p * (p - 2 * psi)) (Eq. 9).
+
+    Args:
+      psi: the emphasis mode, in [0, 1].
+      beta: how concentrated it is, at least 0.
+    """
+
+    psi: float = parameter(minimum=0, maximum=1)
+    beta: float = parameter(minimum=0)
+
+    def weight(self, p: ArrayLike) -> Array:
+        p = as_float(p)
+        return jnp.exp(-self.beta * p * (p - 2 * self.psi))
+
+    def log_shape(self, margin: ArrayLike) -> Array:
+        return -self.beta * (sigmoid(as_float(margin)) - self.psi) ** 2
+
+    @property
+    def log_scale(self) -> Array:
+        return jnp.asarray(self.beta * self.psi**2, float)
+
+    @property
+    def mode(self) -> Array:
+        return jnp.asarray(self.psi, float)
+
+
+class Exponential(ScaledEDF):
+    """The exponential variant, of mode 0, or 1 if beta < 0: w(p) = exp(beta * (1 - p)) (Eq. 10)."""
+
+    beta: float
+
+    def weight(self, p: ArrayLike) -> Array:
+        return jnp.exp(self.beta * (1 - as_float(p)))
+
+    def log_shape(self, margin: ArrayLike) -> Array:
+        return -self.beta * sigmoid(as_float(margin))
+
+    @property
+    def log_scale(self) -> Array:
+        return jnp.asarray(self.beta, float)
+
+    def log_area(self) -> Array:
+        """log of (1 - exp(-beta)) / beta, through beta = 0 and without overflow."""
+        beta = jnp.asarray(self.beta, float)
+        size = jnp.abs(beta)
+        near_zero = size < 1e-2
+        safe = jnp.where(near_zero, 1.0, size)
+        series = -size / 2 + size**2 / 24
+        log_area = jnp.where(near_zero, series, jnp.log(-jnp.expm1(-safe) / safe))
+        return log_area + jnp.maximum(-beta, 0.0)
+
+    @property
+    def mode(self) -> Array:
+        return jnp.where(jnp.asarray(self.beta) < 0, 1.0, 0.0)
+
+
+class Beta(EDF):
+    """The beta variant: w(p) = p**(alpha - 1) * (1 - p)**(eta - 1) (Eq. 11), both at least 0.
+
+    Up to a constant it holds CCE (1, 2), MAE (2, 2), MSE (2, 3) and GCE (q + 1, 2). Its integral,
+    and with it the density, is finite for alpha and eta above 0 only.
+    """
+
+    alpha: float = parameter(minimum=0)
+    eta: float = parameter(minimum=0)
+
+    def weight(self, p: ArrayLike) -> Array:
+        p = as_float(p)
+        return power(p, self.alpha - 1) * power(1 - p, self.eta - 1)
+
+    def log_weight(self, margin: ArrayLike) -> Array:
+        log_p, log_q = log_p_and_q(as_float(margin))
+        return (self.alpha - 1) * log_p + (self.eta - 1) * log_q
+
+    def log_area(self) -> Array:
+        return betaln(jnp.asarray(self.alpha, float), jnp.asarray(self.eta, float))
+
+    @property
+    def mode(self) -> Array:
+        """(alpha - 1) / (alpha + eta - 2) where there is an inside maximum, else the higher end."""
+        a, b = jnp.asarray(self.alpha, float) - 1, jnp.asarray(self.eta, float) - 1
+        inside = (a > 0) & (b > 0)
+        return jnp.where(inside, a / jnp.where(inside, a + b, 1.0), jnp.where(b < a, 1.0, 0.0))

@@ -1,0 +1,73 @@
+"""The fields of an EDF: parameters with a range, static parts, and how they become a pytree."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def parameter(
+    *, minimum: float = -math.inf, maximum: float = math.inf, default: Any = dataclasses.MISSING
+) -> Any:
+    """A field of an EDF: a traced leaf whose value, where it is concrete, lies in the range."""
+    metadata = {"minimum": minimum, "maximum": maximum}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def static(*, default: Any = dataclasses.MISSING) -> Any:
+    """A field of an EDF that is part of its structure (a function, a name): never traced."""
+    return dataclasses.field(default=default, metadata={"static": True})
+
+
+def register(cls: type) -> None:
+    """Registers the dataclass as a pytree that is rebuilt without its constructor.
+
+    A tree of EDFs holds anything: tracers, gradients, shapes. Checking those values would be wrong
+    and, for the results of a compiled step, would wait for the device.
+    """
+    fields = dataclasses.fields(cls)
+    static_names = tuple(f.name for f in fields if f.metadata.get("static"))
+    names = tuple(f.name for f in fields if not f.metadata.get("static"))
+
+    def flatten(edf: Any) -> tuple[list, tuple]:
+        children = [(jax.tree_util.GetAttrKey(name), getattr(edf, name)) for name in names]
+        return children, tuple(getattr(edf, name) for name in static_names)
+
+    def unflatten(values: tuple, leaves: Any) -> Any:
+        edf: Any = object.__new__(cls)
+        for name, value in zip(names + static_names, (*leaves, *values), strict=True):
+            object.__setattr__(edf, name, value)
+        return edf
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+
+
+def checked(owner: str, field: dataclasses.Field, value: Any) -> Any:
+    """The value as a leaf; raises where it is concrete and wrong."""
+    if value is None or isinstance(value, (str, bool)):
+        raise TypeError(f"{owner}: {field.name} must be a number, got {value!r}")
+    if isinstance(value, (int, float, np.number)):
+        value = float(value)
+    concrete = isinstance(value, (float, np.ndarray)) or (
+        isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer)
+    )
+    if concrete:
+        _check_range(owner, field, np.asarray(value))
+    return value
+
+
+def _check_range(owner: str, field: dataclasses.Field, value: np.ndarray) -> None:
+    low = field.metadata.get("minimum", -math.inf)
+    high = field.metadata.get("maximum", math.inf)
+    if not (np.isfinite(value).all() and (value >= low).all() and (value <= high).all()):
+        accepted = f"finite and in [{low:g}, {high:g}]" if low > -math.inf else "finite"
+        raise ValueError(f"{owner}: {field.name} must be {accepted}, got {value}")
+
+
+def readable(value: Any) -> str:
+    """Numbers as numbers, functions by name; arrays and tracers as they print themselves."""
+    if isinstance(value, (jax.Array, np.ndarray)) and not isinstance(value, jax.core.Tracer):
+        return f"{float(value):.6g}" if value.ndim == 0 else f"{value.dtype}{list(value.shape)}"
+    return getattr(value, "__name__", None) or repr(value)

@@ -1,0 +1,111 @@
+"""The soft margin of each example, m = z_y - logsumexp of the other logits, for any finite logits.
+
+p = sigmoid(m), and the gradient of m by the logits is onehot(y) less the softmax over the other
+classes: with m, no gradient of the loss needs a division by 1 - p, and none cancels.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from dm_jax.edf import EDF
+
+# exp(60) times 50,257 classes is far from overflow; sums within exp(+-57) have lost no term that
+# matters.
+_LARGEST_EXPONENT = 60.0
+_TRUSTED = 1e25
+# The bits of a float32 whose product with another such number is exact.
+_HIGH_BITS = 0xFFFFF000
+
+
+class SoftMargin(NamedTuple):
+    """margin, correction, total: [...]; others: [..., C], in the dtype of the computation."""
+
+    margin: Array
+    correction: Array  # what rounding took from the log weight at the margin
+    others: Array  # exponentials of the logits, up to a factor; 0 at the label
+    total: Array  # their sum
+
+
+def soft_margin(logits: Array, labels: Array, edf: EDF, where: Array | None) -> SoftMargin:
+    """The margins, and the correction that the log weights of `edf` need.
+
+    The label's own logit is the first shift of the exponentials, which saves a pass over the logits
+    for their maximum. Only if a margin (of an unmasked example) is too large for that, all is
+    computed again.
+    """
+    label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1, mode="clip")
+    exponents = jnp.minimum(logits - label_logits, _LARGEST_EXPONENT)
+    others = jnp.where(is_label(labels, logits.shape), 0, jnp.exp(exponents))
+    total = jnp.sum(others, axis=-1)
+    far = ~((total > 1 / _TRUSTED) & (total < _TRUSTED))
+    if where is not None:
+        far = far & where
+    return lax.cond(
+        jnp.any(far),
+        lambda others, total: _any_margin(logits, labels, label_logits[..., 0], edf),
+        lambda others, total: _near_margin(others, total),
+        others,
+        total,
+    )
+
+
+def is_label(labels: Array, shape: tuple[int, ...]) -> Array:
+    """[..., C] bool: the one-hot labels."""
+    return lax.broadcasted_iota(labels.dtype, shape, len(shape) - 1) == labels[..., None]
+
+
+def _near_margin(others: Array, total: Array) -> SoftMargin:
+    margin = -jnp.log(jnp.maximum(total, 1 / _TRUSTED))
+    return SoftMargin(margin, jnp.zeros_like(margin), others, total)
+
+
+def _any_margin(logits: Array, labels: Array, label_logits: Array, edf: EDF) -> SoftMargin:
+    other_logits = jnp.where(is_label(labels, logits.shape), -jnp.inf, logits)
+    largest = lax.stop_gradient(jnp.max(other_logits, axis=-1))
+    others = jnp.exp(other_logits - largest[..., None])
+    total = jnp.sum(others, axis=-1)
+    lead, lead_lost = _exact_sum(label_logits, -largest)
+    margin, margin_lost = _exact_sum(lead, -jnp.log(total))
+    correction = lax.stop_gradient(_correction(edf, margin, lead_lost + margin_lost))
+    return SoftMargin(margin, correction, others, total)
+
+
+def _correction(edf: EDF, margin: Array, lost: Array) -> Array:
+    """log_shape at margin + lost, less what log_shape(margin) gives in the precision at hand.
+
+    At a margin of 1e4 the weights of MAE are near exp(-1e4) and a digit of float32 is 1e-3: far too
+    coarse for their ratios. Where log_shape is that large it is a line in m, and a line can be
+    evaluated exactly.
+    """
+    near = jnp.clip(margin, -_LARGEST_EXPONENT, _LARGEST_EXPONENT)
+    ones = jnp.ones_like(margin)
+    value, slope = jax.jvp(edf.log_shape, (near,), (ones,))
+    rounded, slope_here = jax.jvp(edf.log_shape, (margin,), (ones,))
+    rise, rise_lost = _exact_product(slope, margin - near)
+    line, line_lost = _exact_sum(value, rise)
+    residual = jnp.where(slope == slope_here, line - rounded + (line_lost + rise_lost), 0.0)
+    correction = residual + slope_here * lost
+    return jnp.where(jnp.isfinite(correction), correction, 0.0).astype(margin.dtype)
+
+
+def _exact_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """a + b as rounded, and what the rounding lost (Knuth)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def _exact_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """a * b as two numbers whose sum holds all its digits (Dekker; no rounding to tell apart)."""
+    a_high, b_high = _high_bits(a), _high_bits(b)
+    return a_high * b_high, a_high * (b - b_high) + (a - a_high) * b
+
+
+def _high_bits(x: Array) -> Array:
+    if x.dtype != jnp.float32:
+        return x
+    bits = lax.bitcast_convert_type(x, jnp.uint32) & jnp.uint32(_HIGH_BITS)
+    return lax.bitcast_convert_type(bits, jnp.float32)
