@@ -14,7 +14,7 @@ pytestmark = pytest.mark.data
 def load(name):
     try:
         return data.load(name)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ModuleNotFoundError) as error:
         pytest.skip(str(error))
 
 
