@@ -1,0 +1,58 @@
+"""Prepared images that are read one by one, still encoded."""
+
+from typing import NamedTuple
+
+from dm_jax.data import prepared, user
+
+
+class Record(NamedTuple):
+    """One example as it lies on disk.
+
+    Attributes:
+      image: the encoded file, JPEG or PNG.
+      label: its class.
+      key: what an error calls it.
+    """
+
+    image: bytes
+    label: int
+    key: str
+
+
+class Records:
+    """A split of a prepared TFDS data set with random access; worker processes can copy it.
+
+    Args:
+      name: as TFDS takes it: "clothing1m", "mars", "imagenette/full-size".
+      split: "train", "test", "train[:10%]", …
+      data_dir: where TFDS keeps it.
+
+    Raises:
+      FileNotFoundError: if it is not prepared; names the command.
+      ValueError: TFDS does not know it, or it is no image classification data set.
+    """
+
+    def __init__(self, name: str, split: str, data_dir: str | None = None):
+        import tensorflow_datasets as tfds
+
+        builder = prepared.builder(name, data_dir)
+        self._image, self._label = user.supervised_features(builder)
+        self.num_classes = builder.info.features[self._label].num_classes
+        self._title = f"{name} {split}"
+        raw = tfds.core.decode.DeserializeMethod.RAW_BYTES
+        # The reader below TFDS' own: it copies into worker processes, and TFDS takes longer to
+        # unpack an example than Pillow to decode a small image.
+        self._source = builder.as_data_source(split, deserialize_method=raw).data_source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Record:
+        from tensorflow_datasets.proto import tf_example_pb2
+
+        feature = tf_example_pb2.Example.FromString(self._source[index]).features.feature
+        key = f"{self._title}[{index}]"
+        if "key" in feature:
+            key = f"{key} {feature['key'].bytes_list.value[0].decode()}"
+        image = feature[self._image].bytes_list.value[0]
+        return Record(image, feature[self._label].int64_list.value[0], key)

@@ -1,0 +1,223 @@
+"""Images too many for the memory: grain reads, decodes and augments them in worker processes.
+
+Every batch is a pure function of the settings and of its number. So the state of a stream is the
+number of the next batch, and neither workers nor processes change the global batches, their crops
+or their flips.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import Literal, Protocol
+
+import grain
+import numpy as np
+from absl import flags
+
+from dm_jax.data.decode import DamagedImageError, resized_crop
+from dm_jax.data.records import Record
+
+Batch = dict[str, np.ndarray]
+# Batches that a worker, or the thread of a stream without workers, prepares ahead.
+_AHEAD = 2
+_PADDING = -1
+
+
+class Source(Protocol):
+    """Random access to encoded images, such as `records.Records`; it must pickle for workers."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Record: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """What the batches depend on besides the images and the seed.
+
+    Attributes:
+      batch_size: examples of the global batch, over all processes.
+      resize: images are first scaled to this height and width, whatever their proportions.
+      crop: height and width of what is cropped from that.
+      process_index, process_count: this process gets every `process_count`-th example of a global
+        batch, from the `process_index`-th on.
+      damaged: for an image that cannot be decoded, "raise" an error that names its key, or "skip"
+        it: black and masked, it keeps its place in the batch and is counted (`Stream.skipped`).
+
+    Raises:
+      ValueError: for a value that cannot be.
+    """
+
+    batch_size: int
+    resize: int = 256
+    crop: int = 224
+    process_index: int = 0
+    process_count: int = 1
+    damaged: Literal["raise", "skip"] = "raise"
+
+    def __post_init__(self):
+        if self.process_count < 1 or not 0 <= self.process_index < self.process_count:
+            raise ValueError(
+                f"process_index must lie below process_count, got {self.process_index} "
+                f"of {self.process_count}"
+            )
+        if self.batch_size < 1 or self.batch_size % self.process_count:
+            raise ValueError(
+                f"batch_size {self.batch_size} does not divide over {self.process_count} processes"
+            )
+        if not 1 <= self.crop <= self.resize:
+            raise ValueError(f"crop must lie in 1 .. {self.resize} (resize), got {self.crop}")
+        if self.damaged not in ("raise", "skip"):
+            raise ValueError(f"damaged must be 'raise' or 'skip', got {self.damaged!r}")
+
+
+def train_stream(source: Source, batching: Batching, *, seed: int, workers: int = 0) -> "Stream":
+    """Endless shuffled batches with random crops and flips.
+
+    Every epoch is a new permutation; a batch may span two. See `Stream` for what a batch holds.
+
+    Args:
+      source: the images.
+      batching: sizes, and this process' share.
+      seed: of order, crops and flips.
+      workers: processes that prepare batches; with 0 a thread does.
+    """
+    order = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+    examples = order.random_map(functools.partial(_augmented, source, batching))
+    identity = {"kind": "train", "seed": seed, "size": len(source), **_content(batching)}
+    return Stream(_batches(examples, batching), identity, workers)
+
+
+def eval_stream(source: Source, batching: Batching, *, workers: int = 0) -> "Stream":
+    """Every image once, in order, cropped in the centre; the last batch is padded and masked.
+
+    All processes get the same number of batches. See `Stream` for what a batch holds.
+    """
+    padded = -(-len(source) // batching.batch_size) * batching.batch_size
+    examples = grain.MapDataset.range(padded).map(functools.partial(_centred, source, batching))
+    identity = {"kind": "eval", "size": len(source), **_content(batching)}
+    return Stream(_batches(examples, batching), identity, workers)
+
+
+class Stream(Iterator[Batch]):
+    """An iterator over batches of this process, b = batch_size / process_count:
+
+    - "inputs" uint8 [b, crop, crop, 3], "labels" int32 [b],
+    - "index" int64 [b]: the place of the image in the source, -1 for padding,
+    - "where" bool [b]: False for padding and for skipped images.
+
+    Attributes:
+      skipped: damaged images in the batches given out so far.
+    """
+
+    def __init__(self, batches: grain.MapDataset[Batch], identity: dict, workers: int):
+        self._batches = batches
+        self._identity = identity
+        self._workers = workers
+        self._next = 0
+        self._running: grain.DatasetIterator[Batch] | None = None
+        self.skipped = 0
+
+    def __len__(self) -> int:
+        """Batches in all, of a stream that ends."""
+        return len(self._batches)
+
+    def __next__(self) -> Batch:
+        if self._running is None:
+            self._running = self._start()
+        batch = next(self._running)
+        self._next += 1
+        self.skipped += int(np.sum(~batch["where"] & (batch["index"] != _PADDING)))
+        return batch
+
+    def get_state(self) -> dict:
+        """What JSON can hold and `set_state` goes on from, to the very next batch."""
+        return {**self._identity, "next_batch": self._next, "skipped": self.skipped}
+
+    def set_state(self, state: dict) -> None:
+        """Goes on where the stream stood that gave the state.
+
+        Raises:
+          ValueError: the state is of a stream with other data or settings; names what differs.
+        """
+        differs = [
+            f"{name}: {state.get(name)!r} there, {value!r} here"
+            for name, value in self._identity.items()
+            if state.get(name) != value
+        ]
+        if differs:
+            raise ValueError(f"the state is of another stream ({'; '.join(differs)})")
+        self.close()
+        self._next, self.skipped = state["next_batch"], state["skipped"]
+
+    def close(self) -> None:
+        """Ends the workers; the next batch starts them again."""
+        if self._running is not None:
+            self._running.close()
+            self._running = None
+
+    def _start(self) -> grain.DatasetIterator[Batch]:
+        ahead = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_AHEAD)
+        batches = self._batches[self._next :].to_iter_dataset(ahead)
+        if self._workers:
+            # grain asks absl flags of its own and fails in a program that does not use absl.
+            if not flags.FLAGS.is_parsed():
+                flags.FLAGS.mark_as_parsed()
+            options = grain.multiprocessing.MultiprocessingOptions(
+                num_workers=self._workers, per_worker_buffer_size=_AHEAD
+            )
+            batches = batches.mp_prefetch(options)
+        return iter(batches)
+
+
+def _content(batching: Batching) -> dict:
+    """The settings that a state must agree with; it may move to other processes."""
+    settings = dataclasses.asdict(batching)
+    del settings["process_index"], settings["process_count"]
+    return settings
+
+
+def _batches(examples: grain.MapDataset, batching: Batching) -> grain.MapDataset[Batch]:
+    # Cut after the random draws, so that a draw belongs to the place in the global batch.
+    own = examples[batching.process_index :: batching.process_count]
+    return own.batch(batching.batch_size // batching.process_count)
+
+
+def _augmented(source: Source, batching: Batching, index: int, rng: np.random.Generator) -> Batch:
+    row, column = rng.integers(0, batching.resize - batching.crop + 1, 2)
+    flip = rng.random() < 0.5
+    example = _example(source, batching, index, int(row), int(column))
+    return {**example, "inputs": example["inputs"][:, ::-1]} if flip else example
+
+
+def _centred(source: Source, batching: Batching, position: int) -> Batch:
+    if position >= len(source):
+        return _blank(batching, 0, _PADDING)
+    middle = (batching.resize - batching.crop) // 2
+    return _example(source, batching, position, middle, middle)
+
+
+def _example(source: Source, batching: Batching, index: int, row: int, column: int) -> Batch:
+    image, label, key = source[index]
+    try:
+        pixels = resized_crop(
+            image, key, resize=batching.resize, crop=batching.crop, row=row, column=column
+        )
+    except DamagedImageError:
+        if batching.damaged == "raise":
+            raise
+        return _blank(batching, label, index)
+    return _pack(pixels, label, index, True)
+
+
+def _blank(batching: Batching, label: int, index: int) -> Batch:
+    return _pack(np.zeros((batching.crop, batching.crop, 3), np.uint8), label, index, False)
+
+
+def _pack(pixels: np.ndarray, label: int, index: int, valid: bool) -> Batch:
+    return {
+        "inputs": pixels,
+        "labels": np.asarray(label, np.int32),
+        "index": np.asarray(index, np.int64),
+        "where": np.asarray(valid),
+    }

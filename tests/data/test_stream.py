@@ -1,0 +1,219 @@
+"""Streams: exact coverage, the same batches for any workers and processes, exact resumption."""
+
+import functools
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dm_jax.data.decode import DamagedImageError, resized_crop
+from dm_jax.data.records import Record
+from dm_jax.data.stream import Batching, eval_stream, train_stream
+
+SMALL = Batching(batch_size=6, resize=12, crop=8)
+# Pillow rounds the place of each tap of its filter.
+ROUNDING = 1
+
+
+class Pictures:
+    """Random PNGs of several sizes; those in `damaged` are cut in half."""
+
+    def __init__(self, count: int, damaged: tuple[int, ...] = ()):
+        rng = np.random.default_rng(count)
+        self._files = []
+        for index in range(count):
+            pixels = rng.integers(0, 256, (10 + index % 7, 9 + index % 5, 3), np.uint8)
+            file = encoded(pixels, "PNG")
+            self._files.append(file[: len(file) // 2] if index in damaged else file)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> Record:
+        return Record(self._files[index], index % 3, f"picture-{index}.png")
+
+
+def encoded(pixels: np.ndarray, kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, quality=95)
+    return file.getvalue()
+
+
+def take(stream, count):
+    return [next(stream) for _ in range(count)]
+
+
+def assert_same(batches, others):
+    assert len(batches) == len(others)
+    for batch, other in zip(batches, others, strict=True):
+        assert batch.keys() == other.keys()
+        for name in batch:
+            np.testing.assert_array_equal(batch[name], other[name])
+
+
+def test_a_batch_holds_what_is_promised():
+    batch = next(train_stream(Pictures(10), SMALL, seed=0))
+    kinds = {name: (array.dtype.name, array.shape) for name, array in batch.items()}
+    assert kinds == {
+        "inputs": ("uint8", (6, 8, 8, 3)),
+        "labels": ("int32", (6,)),
+        "index": ("int64", (6,)),
+        "where": ("bool", (6,)),
+    }
+    np.testing.assert_array_equal(batch["labels"], batch["index"] % 3)
+    assert batch["where"].all()
+
+
+def test_epochs_are_different_permutations_and_batches_span_them():
+    index = np.concatenate([b["index"] for b in take(train_stream(Pictures(10), SMALL, seed=0), 5)])
+    epochs = index.reshape(3, 10)
+    np.testing.assert_array_equal(np.sort(epochs), np.tile(np.arange(10), (3, 1)))
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_the_seed_fixes_order_crops_and_flips():
+    first, again, other = (
+        take(train_stream(Pictures(10), SMALL, seed=seed), 4) for seed in (1, 1, 2)
+    )
+    assert_same(first, again)
+    assert any(np.any(a["index"] != b["index"]) for a, b in zip(first, other, strict=True))
+
+
+def test_crops_and_flips_are_those_of_the_scaled_image():
+    source = Pictures(5)
+    seen = set()
+    for batch in take(train_stream(source, SMALL, seed=0), 60):
+        for pixels, index in zip(batch["inputs"], batch["index"], strict=True):
+            difference = np.abs(all_crops(source, int(index)) - pixels).max(axis=(-3, -2, -1))
+            found = np.argwhere(difference <= ROUNDING)
+            assert len(found) == 1
+            seen.add(tuple(found[0]))
+    assert len(seen) == 2 * 5 * 5
+
+
+@functools.cache
+def all_crops(source, index):
+    """Every crop and its mirror image, by the plain way: scale the whole image, cut it, flip it.
+
+    int [2, 5, 5, 8, 8, 3]: flipped or not, row, column, and the pixels.
+    """
+    image = Image.open(io.BytesIO(source[index].image))
+    scaled = np.asarray(image.resize((12, 12), Image.Resampling.BILINEAR)).astype(int)
+    cut = [[scaled[row : row + 8, column : column + 8] for column in range(5)] for row in range(5)]
+    return np.stack([cut, np.array(cut)[..., ::-1, :]])
+
+
+def test_evaluation_covers_every_image_once_from_the_centre():
+    source = Pictures(10)
+    stream = eval_stream(source, SMALL)
+    batches = list(stream)
+    assert len(stream) == len(batches) == 2
+    index = np.concatenate([b["index"] for b in batches])
+    where = np.concatenate([b["where"] for b in batches])
+    assert index.tolist() == [*range(10), -1, -1]
+    assert where.tolist() == [True] * 10 + [False] * 2
+    inputs = np.concatenate([b["inputs"] for b in batches])
+    for pixels, number in zip(inputs[:10], range(10), strict=True):
+        assert np.abs(all_crops(source, number)[0, 2, 2] - pixels).max() <= ROUNDING
+    assert stream.skipped == 0
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_share_the_batches_of_one(count):
+    whole = take(train_stream(Pictures(10), SMALL, seed=4), 5)
+    parts = [
+        take(train_stream(Pictures(10), shard(index, count), seed=4), 5) for index in range(count)
+    ]
+    for step, batch in enumerate(whole):
+        for name, array in batch.items():
+            for index in range(count):
+                np.testing.assert_array_equal(parts[index][step][name], array[index::count])
+    lengths = {len(eval_stream(Pictures(10), shard(index, count))) for index in range(count)}
+    assert lengths == {2}
+
+
+def shard(index, count):
+    return Batching(batch_size=6, resize=12, crop=8, process_index=index, process_count=count)
+
+
+def test_a_stream_goes_on_at_the_very_next_batch():
+    expected = take(train_stream(Pictures(20), SMALL, seed=5), 7)
+    stream = train_stream(Pictures(20), SMALL, seed=5)
+    take(stream, 3)
+    saved = json.dumps(stream.get_state())
+    take(stream, 2)
+    stream.set_state(json.loads(saved))
+    assert_same(take(stream, 4), expected[3:])
+
+
+def test_workers_give_the_same_batches_and_their_state_is_that_of_any_stream():
+    expected = take(train_stream(Pictures(20), SMALL, seed=5), 7)
+    stream = train_stream(Pictures(20), SMALL, seed=5, workers=2)
+    assert_same(take(stream, 3), expected[:3])
+    saved = json.dumps(stream.get_state())
+    assert_same(take(stream, 2), expected[3:5])
+    stream.close()
+    resumed = train_stream(Pictures(20), SMALL, seed=5)
+    resumed.set_state(json.loads(saved))
+    assert_same(take(resumed, 4), expected[3:])
+
+
+def test_a_worker_names_the_damaged_image():
+    stream = eval_stream(Pictures(8, damaged=(7,)), SMALL, workers=1)
+    next(stream)
+    with pytest.raises(Exception, match=r"picture-7\.png"):
+        next(stream)
+    stream.close()
+
+
+def test_a_damaged_image_stops_the_stream_by_its_key():
+    stream = train_stream(Pictures(8, damaged=(3,)), SMALL, seed=0)
+    with pytest.raises(DamagedImageError, match=r"image 'picture-3\.png' cannot be decoded"):
+        take(stream, 2)
+
+
+def test_a_damaged_image_is_masked_and_counted_if_asked():
+    lenient = Batching(batch_size=4, resize=12, crop=8, damaged="skip")
+    stream = eval_stream(Pictures(10, damaged=(3, 8)), lenient)
+    batches = list(stream)
+    masked = np.concatenate([b["index"][~b["where"]] for b in batches])
+    assert masked.tolist() == [3, 8, -1, -1]
+    assert not batches[0]["inputs"][3].any()
+    assert stream.skipped == 2
+    state = stream.get_state()
+    stream.set_state(state)
+    assert stream.skipped == 2
+
+
+def test_a_state_of_another_stream_is_refused():
+    state = train_stream(Pictures(10), SMALL, seed=0).get_state()
+    with pytest.raises(ValueError, match="seed: 0 there, 1 here"):
+        train_stream(Pictures(10), SMALL, seed=1).set_state(state)
+    with pytest.raises(ValueError, match="kind.*size: 10 there, 11 here"):
+        eval_stream(Pictures(11), SMALL).set_state(state)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 250, "process_count": 8}, "250 does not divide over 8 processes"),
+        ({"batch_size": 0}, "batch_size 0"),
+        ({"batch_size": 8, "process_index": 2, "process_count": 2}, "2 of 2"),
+        ({"batch_size": 8, "resize": 200}, "crop must lie in 1 .. 200"),
+        ({"batch_size": 8, "damaged": "ignore"}, "'ignore'"),
+    ],
+)
+def test_settings_that_cannot_be(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Batching(**settings)
+
+
+def test_large_jpegs_are_scaled_while_they_are_decoded_to_nearly_the_same_pixels():
+    smooth = np.linspace(0, 255, 64 * 80).reshape(64, 80, 1).repeat(3, axis=2).astype(np.uint8)
+    kinds = [encoded(smooth, kind) for kind in ("JPEG", "PNG")]
+    jpeg, png = (
+        resized_crop(file, "k", resize=16, crop=12, row=1, column=3).astype(int) for file in kinds
+    )
+    assert np.abs(jpeg - png).max() <= 8
