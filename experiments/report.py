@@ -15,9 +15,6 @@ from experiments import paper, results_file
 from experiments.reporting import cells, figures, layout, markdown, page
 from experiments.results_file import Result
 
-_RESULTS = flags.DEFINE_list("results", None, "Results files, separated by commas.")
-_OUT = flags.DEFINE_string("out", None, "The folder that the report goes to.")
-
 
 def write_report(results: Sequence[Result], out_dir: str | pathlib.Path) -> pathlib.Path:
     """Writes report.md, report.html and figures/ into `out_dir`, which is made if need be.
@@ -42,13 +39,16 @@ def main(argv: list[str]) -> None:
     """Reads, writes, and says where."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    paths = flags.FLAGS.results
     try:
-        results = [result for path in _RESULTS.value or () for result in results_file.read(path)]
-        print(f"wrote {write_report(results, _OUT.value or '.')}")
+        results = [result for path in paths for result in results_file.read(path)]
+        print(f"wrote {write_report(results, flags.FLAGS.out)}")
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["results", "out"])
+    # Here, so that a command that imports `write_report` does not have them too.
+    flags.DEFINE_list("results", None, "Results files, separated by commas.", required=True)
+    flags.DEFINE_string("out", None, "The folder that the report goes to.", required=True)
     app.run(main)

@@ -76,8 +76,8 @@ class Cell:
 
     @property
     def scale(self) -> float:
-        """The share of the full budget that the runs had."""
-        return self.runs[0].scale if self.runs else 1.0
+        """The share of the full budget that the runs had, or tried to have."""
+        return (self.runs or self.failed)[0].scale
 
     def measured(self, measure: str) -> Measured | None:
         """`final`, `best` or a metric over the seeds; None where a run lacks it."""

@@ -58,7 +58,7 @@ def figure_1b(tables: Mapping[str, Table]) -> Figure:
     """h over p of the common losses and of two settings of DM. It needs no results."""
     schemes = (CCE(), MAE(), MSE(), GCE(q=0.7), DM(lam=0.0, beta=2.0), DM(lam=2.0, beta=8.0))
     canvas, axes = plots.canvas(1)
-    plots.densities(axes[0], {repr(edf): edf for edf in schemes})
+    plots.densities(axes[0], {repr(edf).removesuffix("()"): edf for edf in schemes})
     return Figure(
         name="figure_1b",
         title="Figure 1b: emphasis density functions",
@@ -129,21 +129,20 @@ PAPER_FIGURES: dict[str, Callable[[Mapping[str, Table]], Figure | str]] = {
     "Figure 2b": figure_2b,
     "Figure 2c": figure_2c,
 }
-CURVES = {  # the paper's figures that are the curves of a table's runs
-    "9": ("Figures 5-9", ("noise_0.2", "noise_0.4", "noise_0.6", "noise_0.8")),
-    "figure10": ("Figure 10", ("clean",)),
-    "figure11": ("Figure 11", ("clean",)),
+CURVES = {  # the conditions under which the paper shows the curves of a table
+    "9": ("noise_0.2", "noise_0.4", "noise_0.6", "noise_0.8"),
+    "figure10": ("clean",),
+    "figure11": ("clean",),
 }
 
 
 def _curves_not_drawn(tables: Mapping[str, Table]) -> dict[str, str]:
-    missing = {}
-    for table, (figure, runs) in CURVES.items():
-        for run in runs:
-            if table not in tables or table_figures.curves(tables[table], run) is None:
-                heading = tables[table].heading if table in tables else f"table {table}"
-                missing[f"{figure} ({run})"] = f"{heading} has no curves at {run}"
-    return missing
+    return {
+        f"{table_figures.PAPER_FIGURES[table]}, {condition}": "no results with curves"
+        for table, conditions in CURVES.items()
+        for condition in conditions
+        if table not in tables or table_figures.curves(tables[table], condition) is None
+    }
 
 
 def _best_modes(table: Table) -> dict[float, tuple[Cell, float]]:

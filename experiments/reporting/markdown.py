@@ -48,11 +48,10 @@ def _table(table: Table, gallery: Gallery) -> list[str]:
     for section in table.sections:
         blocks += [f"### {section.title}"] if section.title else []
         blocks.append(_section(section, table))
-    if table.missing:
-        blocks.append(f"**Not run:** {listing(table.missing)}.")
+    if table.not_run:
+        blocks.append(f"**Not run:** {table.not_run}.")
     if table.failures:
-        failed = ((cell.row, cell.column) for cell in table.failures)
-        blocks.append(f"**Failed, wholly or in part:** {listing(failed)}.")
+        blocks.append(f"**Failed, wholly or in part:** {listing(table.failures, ())}.")
     if table.choices:
         blocks.append(f"**Our choices, where the paper leaves them open:** {table.choices}")
     figures = gallery.of_table(table.name)

@@ -82,11 +82,8 @@ def _table(table: Table, gallery: Gallery, folder: pathlib.Path) -> str:
         f'<p class="lead">{escape(table.title)}</p>',
         f'<p class="muted">Run: {escape(table.status)}.</p></header>',
         *(_section(section, table) for section in table.sections),
-        _sentence("Not run", listing(table.missing)),
-        _sentence(
-            "Failed, wholly or in part",
-            listing((cell.row, cell.column) for cell in table.failures),
-        ),
+        _sentence("Not run", table.not_run),
+        _sentence("Failed, wholly or in part", listing(table.failures, ())),
         _sentence("Our choices, where the paper leaves them open", table.choices.rstrip(".")),
         _figures([figure for figure in figures if not figure.is_curves], folder),
         _folded(f"Curves over training ({len(curves)})", _figures(curves, folder)),
@@ -128,7 +125,7 @@ def _grid(columns: Iterable[str], rows: list[str], *, label: str, kind: str = ""
 
 def _row(row: str, table: Table) -> str:
     """The heading of a row; long names may break where a person would."""
-    name = re.sub(r"([(,+])", r"\1<wbr>", escape(row))
+    name = re.sub(r"([,+])", r"\1<wbr>", escape(row))
     source = table.source(row)
     note = f'<div class="fine">from the {escape(source)}</div>' if source else ""
     return f'<th scope="row">{name}{note}</th>'
@@ -148,6 +145,8 @@ def _entry(entry: Entry) -> str:
 
 
 def _value(entry: Entry) -> str:
+    if entry.measured is None and not entry.note and entry.paper is not None:
+        return ""  # a quoted number stands alone
     if entry.measured is None:
         return f'<div class="nothing">{escape(entry.note) or DASH}</div>'
     top = " top" if entry.top else ""

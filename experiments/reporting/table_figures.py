@@ -18,6 +18,11 @@ ACCURACIES = {
     "train_intact": "training, true labels",
 }
 PROBABILITIES = {"p_clean": "clean", "p_noisy": "noisy"}
+PAPER_FIGURES = {  # the paper's figures that are the curves of a table
+    "9": "Figures 5-9",
+    "figure10": "Figure 10",
+    "figure11": "Figure 11",
+}
 NOT_OF_THE_EDF = (
     "name", "normalization", "saturation", "class_weights", "schedule", "schedule_length",
 )  # fmt: skip
@@ -72,7 +77,7 @@ def curves(table: Table, condition: str) -> Figure | None:
         plots.curves(panel, lines, title=title, ylabel="accuracy (%)")
     return Figure(
         name=_file_name(f"table_{table.name}_{condition}_curves"),
-        title=f"{table.heading}, {condition}: accuracy over training",
+        title=f"{_heading(table, condition)}: accuracy over training",
         caption=seeds_caption(cells),
         table=table.name,
         canvas=plots.finish(canvas, axes),
@@ -185,8 +190,9 @@ def _edfs(table: Table) -> Figure | None:
     for (row, _), cell in table.cells.items():
         for run in cell.runs:
             edf = _edf(run.config.get("loss", {}))
-            rows.setdefault(repr(edf) if edf else "Not drawn, for want of its code", []).append(row)
-            schemes |= {repr(edf): edf} if edf else {}
+            name = repr(edf).removesuffix("()") if edf else "a scheme that is not installed"
+            rows.setdefault(name, []).append(row)
+            schemes |= {name: edf} if edf else {}
     if not schemes:
         return None
     canvas, axes = plots.canvas(1)
@@ -194,11 +200,16 @@ def _edfs(table: Table) -> Figure | None:
     return Figure(
         name=_file_name(f"table_{table.name}_edfs"),
         title=f"{table.heading}: the emphasis density functions used",
-        caption="h over p (Eq. 8). "
-        + " ".join(f"{name}: {', '.join(dict.fromkeys(used))}." for name, used in rows.items()),
+        caption="h over p (Eq. 8): "
+        + "; ".join(_used_in(name, list(dict.fromkeys(used))) for name, used in rows.items())
+        + ".",
         table=table.name,
         canvas=plots.finish(canvas, axes),
     )
+
+
+def _used_in(scheme: str, rows: list[str]) -> str:
+    return scheme if rows == [scheme] else f"{scheme} in {', '.join(rows)}"
 
 
 def _edf(loss: dict) -> EDF | None:
@@ -208,6 +219,12 @@ def _edf(loss: dict) -> EDF | None:
         return emphasis.create(loss["name"], **parameters)
     except (KeyError, ValueError, ImportError):
         return None
+
+
+def _heading(table: Table, condition: str) -> str:
+    name = f"{table.head} {condition}" if table.methods_are_columns else condition
+    figure = PAPER_FIGURES.get(table.name)
+    return f"{table.heading}, {name} ({figure})" if figure else f"{table.heading}, {name}"
 
 
 def _file_name(text: str) -> str:

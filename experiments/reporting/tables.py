@@ -134,9 +134,14 @@ class Table:
         return [key for key in self.wanted if key not in self.cells or not self.cells[key].runs]
 
     @property
-    def failures(self) -> list[Cell]:
+    def not_run(self) -> str:
+        """The wanted cells that were not even tried, in words; "" if there are none."""
+        return listing((key for key in self.wanted if key not in self.cells), self.wanted)
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
         """The cells in which a seed failed and did not finish later."""
-        return [cell for cell in self.cells.values() if cell.failed]
+        return [key for key, cell in self.cells.items() if cell.failed]
 
     @property
     def status(self) -> str:
@@ -184,13 +189,22 @@ def _range(counts: list[int]) -> str:
     return seeds_text(high) if low == high else f"{low} to {high} seeds"
 
 
-def listing(keys: Iterable[tuple[str, str]]) -> str:
-    """Cells in words, by row.
+def listing(keys: Iterable[tuple[str, str]], every: Iterable[tuple[str, str]]) -> str:
+    """Cells in words, by row; rows of which all cells are meant come first.
 
-    >>> listing([("MAE", "clean"), ("MAE", "sym_0.2"), ("DM", "clean")])
-    'MAE at clean, sym_0.2; DM at clean'
+    >>> every = [(row, column) for row in ("CCE", "MAE", "DM") for column in ("clean", "sym_0.2")]
+    >>> listing([("CCE", "clean"), ("MAE", "clean"), ("MAE", "sym_0.2")], every)
+    'MAE in every column; CCE at clean'
     """
-    by_row: dict[str, list[str]] = {}
+    meant, known = _by_row(keys), _by_row(every)
+    whole = [row for row, columns in meant.items() if columns == known.get(row)]
+    parts = [f"{', '.join(whole)} in every column"] if whole else []
+    parts += [f"{row} at {', '.join(meant[row])}" for row in meant if row not in whole]
+    return "; ".join(parts)
+
+
+def _by_row(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    rows: dict[str, list[str]] = {}
     for row, column in keys:
-        by_row.setdefault(row, []).append(column)
-    return "; ".join(f"{row} at {', '.join(columns)}" for row, columns in by_row.items())
+        rows.setdefault(row, []).append(column)
+    return rows

@@ -102,7 +102,7 @@ def append_some(path, seed):
 
 def test_processes_may_append_at_once(tmp_path):
     path = tmp_path / "r.jsonl"
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=append_some, args=(path, seed)) for seed in range(4)]
     for worker in workers:
         worker.start()

@@ -1,0 +1,176 @@
+"""The report of made-up results against the golden one, and the page in a real browser."""
+
+import base64
+import html.parser
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from experiments import report, results_file
+from tests.experiments.browser import browser, executable
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    report.write_report(results_file.read(GOLDEN / "results.jsonl"), folder)
+    return folder
+
+
+class Links(html.parser.HTMLParser):
+    """Everything that a page refers to, and its elements that never end."""
+
+    VOID = ("br", "img", "link", "meta", "wbr")
+
+    def __init__(self):
+        super().__init__()
+        self.links, self.open = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.links += [value for name, value in attributes if name in ("src", "href")]
+        self.open += [tag] if tag not in self.VOID else []
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def parsed(folder):
+    page = Links()
+    page.feed((folder / "report.html").read_text(encoding="utf-8"))
+    return page
+
+
+def test_markdown_equals_the_golden_report(written):
+    """If the change is meant, copy the new report.md over the golden one."""
+    made = (written / "report.md").read_text(encoding="utf-8")
+    assert made == (GOLDEN / "report.md").read_text(encoding="utf-8")
+
+
+def test_every_picture_of_the_markdown_exists_as_png_and_svg(written):
+    pictures = re.findall(r"\]\((figures/.+?)\)", (written / "report.md").read_text())
+    assert len(pictures) == len(set(pictures)) == 12
+    for picture in pictures:
+        assert (written / picture).read_bytes().startswith(b"\x89PNG")
+        assert b"<svg" in (written / picture).with_suffix(".svg").read_bytes()
+
+
+def test_the_page_is_well_formed_and_refers_to_itself_only(written):
+    page = parsed(written)
+    assert page.open == []
+    assert all(link.startswith(("#", "data:")) for link in page.links)
+    text = (written / "report.html").read_text(encoding="utf-8")
+    assert "url(" not in text
+    assert "<script" not in text
+    targets = {link[1:] for link in page.links if link.startswith("#")}
+    assert targets == set(re.findall(r'id="(.+?)"', text))
+
+
+def test_the_page_embeds_every_figure(written):
+    embedded = [link for link in parsed(written).links if link.startswith("data:image/svg+xml")]
+    files = sorted((written / "figures").glob("*.svg"))
+    contents = {base64.b64decode(link.partition(",")[2]) for link in embedded}
+    assert contents == {file.read_bytes() for file in files}
+
+
+def test_scaled_down_cells_say_so_wherever_they_show(written):
+    page = (written / "report.html").read_text(encoding="utf-8")
+    cells = [cell for cell in re.findall(r"<td>.*?</td>", page) if ">38.0<" in cell]
+    assert len(cells) == 1
+    assert "scale 0.1" in cells[0]
+    assert "scaled down (scale 0.1)" in page
+    curves = (written / "figures" / "table_8_0.4_curves.svg").read_text()
+    assert "Baseline (scale 0.1)" in curves
+
+
+def test_text_from_results_is_escaped(tmp_path):
+    result = results_file.Result(
+        table="<b>own</b>",
+        row="a|<i>",
+        column="x&y",
+        seed=0,
+        final=50.0,
+        best=50.0,
+        config={"a": "<"},
+    )
+    report.write_report([result], tmp_path)
+    page = parsed(tmp_path)
+    assert page.open == []
+    assert "<i>" not in (tmp_path / "report.html").read_text()
+    assert "a\\|<i>" in (tmp_path / "report.md").read_text()
+
+
+def test_no_results_give_a_report_that_says_so(tmp_path):
+    report.write_report([], tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert text.count("| not run |") == 7
+    assert text.count("| not run: data not at hand |") == 2
+    assert "Figure 2a" in text.partition("Figures not drawn")[2]
+
+
+def test_the_same_results_give_the_same_files(written, tmp_path):
+    report.write_report(results_file.read(GOLDEN / "results.jsonl"), tmp_path)
+    for name in ("report.md", "report.html"):
+        assert (tmp_path / name).read_bytes() == (written / name).read_bytes()
+
+
+def command(*arguments):
+    command = [sys.executable, "-m", "experiments.report", *arguments]
+    root = pathlib.Path(__file__).parents[2]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+def test_command_reads_several_files(tmp_path):
+    lines = (GOLDEN / "results.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "a.jsonl").write_text("".join(lines[:3]))
+    (tmp_path / "b.jsonl").write_text(lines[-1])
+    done = command(f"--results={tmp_path}/a.jsonl,{tmp_path}/b.jsonl", f"--out={tmp_path}/out")
+    assert done.returncode == 0, done.stderr
+    assert f"wrote {tmp_path}/out/report.html" in done.stdout
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "## digits" in text
+    assert "## Table 9" in text
+
+
+def test_command_names_a_file_that_is_not_there(tmp_path):
+    done = command(f"--results={tmp_path}/none.jsonl", f"--out={tmp_path}/out")
+    assert done.returncode == 1
+    assert "error: " in done.stderr
+    assert "none.jsonl" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+OVERFLOWING = """
+  [...document.querySelectorAll('body *')].filter(element => {
+    const box = element.getBoundingClientRect();
+    return box.right > innerWidth + 1 && !element.closest('.scroll');
+  }).map(element => element.outerHTML.slice(0, 80))
+"""
+LOADED = "[...document.images].every(image => image.complete && image.naturalWidth > 0)"
+
+
+@pytest.mark.skipif(executable() is None, reason="no chromium: apt-get install chromium")
+def test_page_in_a_browser_fits_and_asks_for_nothing(written, tmp_path):
+    with browser(tmp_path / "profile") as page:
+        for width, dark in ((1400, False), (400, False), (400, True)):
+            page.open(written / "report.html", width=width, dark=dark)
+            page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            assert page.evaluate(OVERFLOWING) == []
+            assert page.evaluate(LOADED)
+            page.screenshot(tmp_path / f"{width}.png")
+            assert (tmp_path / f"{width}.png").stat().st_size > 10_000
+            complaints = [e for e in page.events if e["method"] in COMPLAINTS]
+            assert complaints == []
+            asked = [e["params"]["request"]["url"] for e in page.events if e["method"] == REQUEST]
+            assert [url for url in asked if not url.startswith("data:")] == [
+                (written / "report.html").as_uri()
+            ]
+
+
+COMPLAINTS = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
+REQUEST = "Network.requestWillBeSent"

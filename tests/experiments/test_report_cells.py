@@ -1,0 +1,143 @@
+"""Means, what is bold, what is missing: the numbers of the report before they are printed."""
+
+import math
+
+import pytest
+
+from experiments.reporting import cells, layout
+from experiments.reporting.cells import Cell, Measured
+from experiments.results_file import Result
+
+
+def a_result(**changed):
+    fields = {"table": "1", "row": "CCE", "column": "clean", "seed": 0, "final": 70.0, "best": 71.0}
+    return Result(**(fields | changed))
+
+
+def failed(**changed):
+    return a_result(status="failed", error="killed", final=math.nan, best=math.nan, **changed)
+
+
+def a_table(*results):
+    (name,) = {result.table for result in results}
+    return layout.build(name, cells.group(results)[name])
+
+
+def test_mean_and_sample_deviation_over_seeds():
+    cell = Cell.of([a_result(seed=seed, final=value) for seed, value in enumerate((60, 62, 64))])
+    assert cell.measured("final") == Measured(62.0, 2.0, 3)
+    assert Cell.of([a_result()]).measured("final") == Measured(70.0, None, 1)
+
+
+def test_of_a_seed_run_twice_the_last_counts():
+    cell = Cell.of([a_result(final=10.0), a_result(final=20.0)])
+    assert cell.measured("final") == Measured(20.0, None, 1)
+    assert cell.left_out == 1
+
+
+def test_budgets_are_never_mixed_and_the_largest_wins():
+    cell = Cell.of([a_result(), a_result(seed=1, scale=0.1, final=10.0)])
+    assert (cell.scale, len(cell.runs), cell.left_out) == (1.0, 1, 1)
+
+
+def test_a_seed_that_failed_and_then_finished_is_no_failure():
+    assert Cell.of([failed(), a_result()]).failed == ()
+    assert len(Cell.of([failed(seed=1), a_result()]).failed) == 1
+
+
+def test_a_metric_that_some_seeds_lack_is_not_recorded():
+    cell = Cell.of([a_result(metrics={"mAP": 50.0}), a_result(seed=1)])
+    assert cell.measured("mAP") is None
+
+
+def test_curves_are_averaged_at_the_steps_all_seeds_share():
+    first = a_result(curves={"steps": [0, 10, 20], "p_clean": [0.1, 0.2, 0.3]})
+    second = a_result(seed=1, curves={"steps": [0, 20], "p_clean": [0.1, 0.5]})
+    curve = Cell.of([first, second]).curve("p_clean")
+    assert curve.steps == [0, 20]
+    assert curve.mean == pytest.approx([0.1, 0.4])
+    assert Cell.of([first, second]).curve("p_noisy") is None
+
+
+def test_points_that_are_no_numbers_are_left_out_of_a_curve():
+    result = a_result(curves={"steps": [0, 10], "p_noisy": [math.nan, 0.5]})
+    assert Cell.of([result]).curve("p_noisy").steps == [10]
+
+
+def test_highest_of_a_column_is_marked_among_equal_budgets():
+    table = a_table(
+        a_result(row="CCE", final=70.0),
+        a_result(row="GCE", final=71.04),
+        a_result(row="MSE", final=70.96),
+        a_result(row="MAE", final=90.0, scale=0.5),
+    )
+    entries = table.sections[0].entries
+    top = {row for row, column in entries if entries[row, column].top}
+    assert top == {"GCE", "MSE"}  # both print 71.0
+
+
+def test_a_single_number_is_not_marked():
+    assert not any(entry.top for entry in a_table(a_result()).sections[0].entries.values())
+
+
+def test_where_methods_are_columns_the_highest_of_a_row_is_marked():
+    table = a_table(
+        a_result(table="8", row="0.4", column="Baseline", final=40.0),
+        a_result(table="8", row="0.4", column="DM", final=46.0),
+        a_result(table="8", row="0.0", column="Baseline", final=75.0),
+        a_result(table="8", row="0.0", column="DM", final=74.0),
+    )
+    entries = table.sections[0].entries
+    assert {key for key in entries if entries[key].top} == {("0.4", "DM"), ("0.0", "Baseline")}
+
+
+def test_difference_is_measured_less_published():
+    entry = a_table(a_result(final=71.5)).sections[0].entries["CCE", "clean"]
+    assert (entry.paper, entry.difference) == (70.0, 1.5)
+
+
+def test_quoted_rows_have_a_source_and_are_never_missing():
+    table = a_table(a_result())
+    assert table.source("LS") == "SL paper"
+    assert table.source("CCE") == ""
+    assert "LS" not in table.not_run
+    assert table.sections[0].entries["LS", "clean"].note == ""
+
+
+def test_status_says_how_much_was_run():
+    assert layout.build("3", {}).status == "not run: data not at hand"
+    assert layout.build("1", {}).status == "not run"
+    assert a_table(a_result()).status == "in part: 1 of 84 cells, 1 seed"
+    assert a_table(failed()).status == "no cell finished"
+    runs = [a_result(), a_result(seed=1), a_result(row="GCE", scale=0.25)]
+    assert a_table(*runs).status == (
+        "in part: 2 of 84 cells, 1 to 2 seeds, scaled down in part (scale 0.25)"
+    )
+
+
+def test_a_table_run_in_full_says_so():
+    published = layout.build("4", {}).published
+    table = a_table(*(a_result(table="4", row=row, column=run) for row, run in published.cells))
+    assert table.status == "in full: 5 of 5 cells, 1 seed"
+    assert table.not_run == ""
+
+
+def test_rows_and_columns_that_the_paper_lacks_are_shown_too():
+    table = a_table(a_result(row="Mine", column="sym_0.8"))
+    assert table.sections[0].rows[-1] == "Mine"
+    assert table.sections[0].columns[-1] == "sym_0.8"
+    assert table.status == "in part: 0 of 84 cells and 1 more, 1 seed"
+
+
+def test_table_4_shows_both_measures_of_its_one_run():
+    table = a_table(a_result(table="4", row="DM", column="MARS", metrics={"CMC-1": 85.0}))
+    (section,) = table.sections
+    assert section.columns == ("mAP", "CMC-1")
+    assert section.entries["DM", "CMC-1"].difference == pytest.approx(0.7)
+
+
+def test_a_table_of_another_name_is_reported_without_a_paper():
+    table = a_table(a_result(table="mine", column="r_10"), a_result(table="mine", column="r_9"))
+    assert table.sections[0].columns == ("r_9", "r_10")
+    assert table.sections[0].entries["CCE", "r_9"].difference is None
+    assert table.status == "2 cells, 1 seed"

@@ -1,0 +1,143 @@
+"""Which figures are drawn, from which results, and that greyscale can tell their lines apart."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from experiments import paper
+from experiments.reporting import cells, figures, layout, plots, table_figures
+from experiments.reporting.cells import Curve
+from experiments.reporting.plots import Line, Look
+from experiments.results_file import Result
+
+
+def a_result(**changed):
+    fields = {"table": "9", "row": "CCE", "column": "noise_0.4", "seed": 0}
+    return Result(**(fields | {"final": 60.0, "best": 70.0} | changed))
+
+
+def curves(*names):
+    return {"steps": [0, 10, 20]} | {name: [0.1, 0.2, 0.3] for name in names}
+
+
+def tables_of(*results):
+    grouped = cells.group(results)
+    return {name: layout.build(name, grouped.get(name, {})) for name in {*paper.names(), *grouped}}
+
+
+def lines_of(figure, panel=0):
+    return {line.get_label(): line for line in figure.canvas.axes[panel].get_lines()}
+
+
+def test_figure_1b_shows_the_densities_of_equation_8():
+    drawn = lines_of(figures.figure_1b({}))
+    assert list(drawn) == [
+        "CCE", "MAE", "MSE", "GCE(q=0.7)", "DM(lam=0.0, beta=2.0)", "DM(lam=2.0, beta=8.0)",
+    ]  # fmt: skip
+    p = drawn["MSE"].get_xdata()
+    np.testing.assert_allclose(drawn["MSE"].get_ydata(), 12 * p * (1 - p) ** 2, atol=1e-5)
+    for line in drawn.values():
+        assert np.trapezoid(line.get_ydata(), line.get_xdata()) == pytest.approx(1.0, abs=2e-3)
+
+
+def test_figure_2_compares_cce_with_the_best_dm():
+    shown = {"curves": curves("test_accuracy", "p_clean", "p_noisy")}
+    tables = tables_of(
+        a_result(**shown),
+        a_result(row="DM(lambda=0,beta=1)", final=65.0, **shown),
+        a_result(row="DM(lambda=1,beta=16)", final=83.0, scale=0.5, **shown),
+    )
+    assert list(lines_of(figures.figure_2b(tables))) == ["CCE", "DM(lambda=1,beta=16) (scale 0.5)"]
+    assert list(lines_of(figures.figure_2a(tables))) == [
+        "CCE, clean", "CCE, noisy",
+        "DM(lambda=1,beta=16) (scale 0.5), clean", "DM(lambda=1,beta=16) (scale 0.5), noisy",
+    ]  # fmt: skip
+
+
+def test_figure_2c_takes_the_best_mode_of_each_rate():
+    finals = {"noise_0.2": (88.0, 86.0), "noise_0.4": (79.0, 83.0)}
+    tables = tables_of(
+        *(
+            a_result(row=f"DM(lambda={lam},beta=12)", column=run, final=final)
+            for run, values in finals.items()
+            for lam, final in zip((0.5, 1), values, strict=True)
+        )
+    )
+    (line,) = figures.figure_2c(tables).canvas.axes[0].get_lines()
+    assert list(line.get_xdata()) == [0.2, 0.4]
+    assert list(line.get_ydata()) == pytest.approx([1 / 3, 1 / 2])
+
+
+def test_figures_without_their_data_are_named_not_drawn(tmp_path):
+    gallery = figures.draw(tables_of(a_result()), tmp_path)
+    assert [drawn.title for drawn in gallery.drawn] == ["Figure 1b: emphasis density functions"]
+    assert set(gallery.not_drawn) == {
+        "Figure 2a", "Figure 2b", "Figure 2c", "Figure 10, clean", "Figure 11, clean",
+        *(f"Figures 5-9, noise_{rate}" for rate in (0.2, 0.4, 0.6, 0.8)),
+    }  # fmt: skip
+
+
+def test_curves_of_a_table_have_a_panel_for_each_accuracy(tmp_path):
+    names = ("test_accuracy", "train_corrupted", "train_intact")
+    tables = tables_of(
+        a_result(curves=curves(*names)),
+        a_result(table="figure10", row="DM(lambda=0,beta=2)", column="clean",
+                 curves=curves("test_accuracy")),
+    )  # fmt: skip
+    figure = table_figures.curves(tables["9"], "noise_0.4")
+    assert [panel.get_title() for panel in figure.canvas.axes] == [
+        "test", "training, labels trained on", "training, true labels",
+    ]  # fmt: skip
+    gallery = figures.draw(tables, tmp_path)
+    assert "Figures 5-9, noise_0.4" not in gallery.not_drawn
+    assert "Figure 10, clean" not in gallery.not_drawn
+
+
+def test_accuracy_by_rate_has_error_bars_and_leaves_other_noise_out():
+    results = [
+        a_result(table="1", column=column, seed=seed, final=final + seed)
+        for column, final in (("sym_0.2", 60.0), ("clean", 70.0), ("asym_0.4", 10.0))
+        for seed in (0, 1)
+    ]
+    (figure,) = table_figures.of_table(tables_of(*results)["1"])
+    line, *_ = figure.canvas.axes[0].containers[0]
+    assert list(line.get_xdata()) == [0.0, 0.2]
+    assert list(line.get_ydata()) == [70.5, 60.5]
+    assert "one deviation as bars" in figure.caption
+
+
+def test_edfs_used_come_from_the_configs_and_strange_ones_are_named():
+    loss = {"name": "DM", "lam": 0.5, "beta": 4.0, "normalization": "batch", "saturation": 1e-6}
+    strange = {"name": "not_installed_anywhere:Scheme"}
+    tables = tables_of(
+        a_result(table="digits", row="DM", column="clean", config={"loss": loss}),
+        a_result(table="digits", row="Mine", column="clean", config={"loss": strange}),
+    )
+    (figure,) = table_figures.of_table(tables["digits"])
+    assert list(lines_of(figure)) == ["DM(lam=0.5, beta=4.0)"]
+    assert "a scheme that is not installed in Mine" in figure.caption
+
+
+def test_lines_differ_in_dash_or_marker_not_only_in_colour():
+    looks = [Look.number(index) for index in range(20)]
+    for first, second in itertools.combinations(looks, 2):
+        assert (first.dash, first.marker) != (second.dash, second.marker)
+
+
+def test_long_curves_are_thinned_but_keep_their_ends():
+    steps = list(range(5000))
+    line = Line("long", Curve(steps, [1.0] * 5000, [0.0] * 5000), Look.number(0))
+    _, (axes,) = plots.canvas(1)
+    plots.curves(axes, [line], title="", ylabel="")
+    shown = axes.get_lines()[0].get_xdata()
+    assert len(shown) == 250
+    assert (shown[0], shown[-1]) == (0, 4999)
+
+
+def test_same_results_draw_the_same_bytes(tmp_path):
+    tables = tables_of(a_result(curves=curves("test_accuracy")))
+    for run in ("a", "b"):
+        figures.draw(tables, tmp_path / run)
+    for file in (tmp_path / "a" / "figures").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / "figures" / file.name).read_bytes()
