@@ -1,6 +1,6 @@
 """Data sets that TFDS has prepared, read without TensorFlow.
 
-TensorFlow is needed to prepare a data set (`python -m dm_jax.data.prepare NAME`), never to read
+TensorFlow is needed to prepare a data set (`python -m experiments.prepare NAME`), never to read
 one. TFDS itself is imported inside the functions: not every data set needs it.
 """
 
@@ -46,5 +46,5 @@ def _not_prepared(name: str, data_dir: str | None, instead: str = "") -> FileNot
     manual = " --manual_dir=DIR" if name in OWN_BUILDERS else ""
     return FileNotFoundError(
         f"data set {name!r} is not prepared in {where}{found}; prepare it once with "
-        f"`python -m dm_jax.data.prepare {name}{flag}{manual}` (see docs/data.md)"
+        f"`python -m experiments.prepare {name}{flag}{manual}` (see docs/data.md)"
     )

@@ -191,7 +191,7 @@ def test_a_state_of_another_stream_is_refused():
     state = train_stream(Pictures(10), SMALL, seed=0).get_state()
     with pytest.raises(ValueError, match="seed: 0 there, 1 here"):
         train_stream(Pictures(10), SMALL, seed=1).set_state(state)
-    with pytest.raises(ValueError, match="kind.*size: 10 there, 11 here"):
+    with pytest.raises(ValueError, match=r"kind.*size: 10 there, 11 here"):
         eval_stream(Pictures(11), SMALL).set_state(state)
 
 

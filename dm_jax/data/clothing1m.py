@@ -1,0 +1,103 @@
+"""TFDS builder of Clothing1M (Xiao et al., CVPR 2015): about a million photographs of clothes.
+
+Labels of the split "train" come from the text around the photographs, about 38.5% of them wrong;
+those of "clean_train", "validation" and "test" from people.
+"""
+
+import pathlib
+from collections.abc import Iterator, Mapping
+
+import tensorflow_datasets as tfds
+
+CLASS_NAMES = (
+    "T-Shirt",
+    "Shirt",
+    "Knitwear",
+    "Chiffon",
+    "Sweater",
+    "Hoodie",
+    "Windbreaker",
+    "Jacket",
+    "Down Coat",
+    "Suit",
+    "Shawl",
+    "Dress",
+    "Vest",
+    "Underwear",
+)
+# split -> (the list of its keys, the labels of the keys)
+_SPLITS = {
+    "train": ("noisy_train_key_list.txt", "noisy_label_kv.txt"),
+    "clean_train": ("clean_train_key_list.txt", "clean_label_kv.txt"),
+    "validation": ("clean_val_key_list.txt", "clean_label_kv.txt"),
+    "test": ("clean_test_key_list.txt", "clean_label_kv.txt"),
+}
+
+
+class Clothing1m(tfds.core.GeneratorBasedBuilder):
+    """Clothing1M from the files of its authors; a key is the path of an image, "images/…"."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (TFDS wants a dict here)
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    Ask the authors for the data (https://github.com/Cysu/noisy_label) and unpack it, so that
+    manual_dir holds images/, noisy_train_key_list.txt, noisy_label_kv.txt,
+    clean_train_key_list.txt, clean_val_key_list.txt, clean_test_key_list.txt and
+    clean_label_kv.txt.
+    """
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=__doc__,
+            homepage="https://github.com/Cysu/noisy_label",
+            features=tfds.features.FeaturesDict(
+                {
+                    "key": tfds.features.Text(),
+                    "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+                    "label": tfds.features.ClassLabel(names=CLASS_NAMES),
+                }
+            ),
+            supervised_keys=("image", "label"),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        root = pathlib.Path(dl_manager.manual_dir)
+        labels = {file: read_labels(root / file) for _, file in _SPLITS.values()}
+        return {
+            split: self._generate_examples(root, read_keys(root / keys), labels[file])
+            for split, (keys, file) in _SPLITS.items()
+        }
+
+    def _generate_examples(
+        self, root: pathlib.Path, keys: list[str], labels: Mapping[str, int]
+    ) -> Iterator[tuple[str, dict]]:
+        for key in keys:
+            if key not in labels:
+                raise ValueError(f"the image {key!r} has no label")
+            if not (root / key).is_file():
+                raise FileNotFoundError(f"the image {key!r} is not in {root}")
+            yield key, {"key": key, "image": root / key, "label": labels[key]}
+
+
+def read_keys(path: pathlib.Path) -> list[str]:
+    """The keys of a list, one a line."""
+    return path.read_text().split()
+
+
+def read_labels(path: pathlib.Path) -> dict[str, int]:
+    """The label of each key, from lines "images/….jpg 5".
+
+    Raises:
+      ValueError: a line is not of this form or the label is not one of the 14; names the line.
+    """
+    labels = {}
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        key, _, label = line.strip().rpartition(" ")
+        if not key or not label.isdecimal() or int(label) >= len(CLASS_NAMES):
+            raise ValueError(
+                f"{path.name}, line {number}: expected a key and a label of 0 .. "
+                f"{len(CLASS_NAMES) - 1}, got {line!r}"
+            )
+        labels[key] = int(label)
+    return labels

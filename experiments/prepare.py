@@ -1,0 +1,25 @@
+"""Prepare a data set once: ``python -m experiments.prepare NAME [--data_dir=D] [--manual_dir=M]``.
+
+Needs TensorFlow (``pip install 'dm_jax[datasets]'``); training on prepared data does not.
+Clothing1M, MARS and CIFAR-N cannot be downloaded by a program: --manual_dir says where their files
+lie (docs/data.md).
+"""
+
+import argparse
+import sys
+
+from dm_jax.data.prepare import prepare
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="experiments.prepare", description=__doc__)
+    parser.add_argument("name", help="such as cifar10, imdb, clothing1m, or any name of TFDS")
+    parser.add_argument("--data_dir", help="default: $TFDS_DATA_DIR or ~/tensorflow_datasets")
+    parser.add_argument("--manual_dir", help="where what cannot be downloaded lies")
+    flags = parser.parse_args(argv)
+    path = prepare(flags.name, data_dir=flags.data_dir, manual_dir=flags.manual_dir)
+    print(f"{flags.name} is prepared in {path}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,44 @@
+"""Splits decoded into arrays, in the order of the ids, once."""
+
+import numpy as np
+import pytest
+
+from dm_jax.data import decoded, prepared
+
+
+def test_examples_come_in_the_order_of_their_ids(tiny_cifar):
+    builder = prepared.builder("tiny_cifar", tiny_cifar)
+    written = [int(example["label"]) for example in builder.as_data_source("train")]
+    columns = decoded.columns(builder, "train", ["image", "label"])
+    assert columns["image"].dtype == np.uint8
+    np.testing.assert_array_equal(columns["image"][:, 0, 0, 0], np.arange(24))
+    np.testing.assert_array_equal(columns["label"], np.arange(24) % 4)
+    assert written != columns["label"].tolist(), "TFDS shuffles what it writes"
+
+
+def test_decoded_once(tiny_cifar, monkeypatch):
+    builder = prepared.builder("tiny_cifar", tiny_cifar)
+    first = decoded.columns(builder, "test", ["image"])
+    monkeypatch.setattr(decoded, "_decode", lambda *args: pytest.fail("decoded again"))
+    np.testing.assert_array_equal(
+        first["image"], decoded.columns(builder, "test", ["image"])["image"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("split", "features", "message"),
+    [
+        ("validation", ["image"], "no split 'validation': train, test"),
+        ("train", ["images"], "no feature 'images'"),
+    ],
+)
+def test_what_is_not_there_is_named(tiny_cifar, split, features, message):
+    builder = prepared.builder("tiny_cifar", tiny_cifar)
+    with pytest.raises(ValueError, match=message):
+        decoded.columns(builder, split, features)
+
+
+def test_images_of_different_sizes_are_to_be_streamed(tiny_photos):
+    builder = prepared.builder("tiny_photos", tiny_photos)
+    with pytest.raises(ValueError, match=r"differ in shape.*dm_jax\.data\.stream"):
+        decoded.columns(builder, "train", ["image"])
