@@ -28,7 +28,8 @@ REQUIRED = [
 ]
 EXTRAS = {
     # What TFDS needs to prepare (not to read) a data set.
-    "datasets": ["tensorflow>=2.18", "pandas>=2.1"],
+    # importlib_resources: TFDS 4.9.10 asks for it, but requires it of Python 3.8 only.
+    "datasets": ["importlib_resources>=6", "pandas>=2.1", "tensorflow>=2.18"],
     # Paragraph vectors of the IMDB reviews.
     "text": ["gensim>=4.3.3"],
     # ImageNet weights from .safetensors files.
