@@ -1,16 +1,18 @@
-"""What every command does first."""
+"""What every command does before it computes anything."""
 
 import os
 import pathlib
 
 import jax
-from absl import app, logging
+from absl import logging
 
 
-def begin(argv: list[str]) -> None:
-    """Quiet logs, a persistent compilation cache, and no stray arguments."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments {argv[1:]}; everything is a flag")
+def prepare() -> None:
+    """Keeps compiled programs from one start to the next, and the libraries' chatter off.
+
+    Programs lie in ~/.cache/dm_jax/jax, or where JAX_COMPILATION_CACHE_DIR says.
+    """
     logging.set_verbosity(logging.WARNING)
-    cache = pathlib.Path(os.environ.get("DM_JAX_CACHE", "~/.cache/dm_jax")).expanduser()
-    jax.config.update("jax_compilation_cache_dir", str(cache / "xla"))
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+        jax.config.update("jax_compilation_cache_dir", str(cache / "dm_jax" / "jax"))

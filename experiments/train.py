@@ -7,10 +7,12 @@ where the last checkpoint stands.
 
 import sys
 
-from absl import app, flags, logging
+import jax
+from absl import app, flags
 from ml_collections import config_flags
 
 from dm_jax import train
+from experiments import startup
 from experiments.progress import Progress
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The configuration.", lock_config=True)
@@ -24,7 +26,7 @@ _ALLOW = flags.DEFINE_bool(
 
 def main(argv: list[str]) -> None:
     """Runs, and says in one line how it went."""
-    logging.set_verbosity(logging.WARNING)
+    startup.prepare()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}: values are set with --config.KEY=")
     try:
@@ -32,7 +34,8 @@ def main(argv: list[str]) -> None:
         summary = train.run(config, _WORKDIR.value, watcher=Progress(), allow_changes=_ALLOW.value)
     except (ValueError, TypeError, OSError, ArithmeticError) as error:
         sys.exit(f"error: {error}")
-    print(describe(config, summary, _WORKDIR.value))
+    if jax.process_index() == 0:
+        print(describe(config, summary, _WORKDIR.value))
 
 
 def describe(config: train.Config, summary: train.Summary, workdir: str) -> str:

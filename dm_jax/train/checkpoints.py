@@ -17,6 +17,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
+from dm_jax.train import parallel
+
 log = logging.getLogger(__name__)
 
 
@@ -63,7 +65,9 @@ class Checkpoints:
                 step,
                 args=ocp.args.Composite(
                     tree=ocp.args.StandardSave(arrays),
-                    meta=ocp.args.JsonSave({"checksum": _checksum(arrays)}),
+                    meta=ocp.args.JsonSave(
+                        {"checksum": _checksum(arrays), "arrays": _description(arrays)}
+                    ),
                 ),
                 metrics=None if score is None else {"score": score},
                 force=True,
@@ -86,13 +90,24 @@ class Checkpoints:
 
         Args:
           like: a tree of the same structure; its arrays may be abstract.
+
+        Raises:
+          ValueError: a checkpoint holds other arrays: of another network, optimiser or scheme.
         """
         shapes = jax.tree.map(_numpy_like, jax.eval_shape(_raw_keys, like))
         while (step := self.latest) is not None:
             try:
-                return step, _wrap_keys(like, self._read(step, shapes))
+                meta = self._read(step, meta=ocp.args.JsonRestore()).meta
+                different = _differences(meta["arrays"], _description(shapes))
+                if not different:
+                    return step, _wrap_keys(like, self._read_arrays(step, shapes, meta["checksum"]))
             except Exception as error:  # orbax and tensorstore raise bare Exceptions here
                 self._set_aside(step, error)
+                continue
+            raise ValueError(
+                f"checkpoint {step} in {self._directory} is of another network, optimiser or "
+                f"scheme: {different}"
+            )
         return None
 
     def close(self) -> None:
@@ -100,22 +115,23 @@ class Checkpoints:
         self.wait()
         self._manager.close()
 
-    def _read(self, step: int, shapes: Any) -> Any:
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                tree=ocp.args.StandardRestore(shapes), meta=ocp.args.JsonRestore()
-            ),
-        )
-        found, recorded = _checksum(restored.tree), restored.meta["checksum"]
+    def _read(self, step: int, **items: Any) -> Any:
+        return self._manager.restore(step, args=ocp.args.Composite(**items))
+
+    def _read_arrays(self, step: int, shapes: Any, recorded: int) -> Any:
+        arrays = self._read(step, tree=ocp.args.StandardRestore(shapes)).tree
+        found = _checksum(arrays)
         if found != recorded:
             raise ValueError(f"its checksum is {found}, recorded {recorded}")
-        return restored.tree
+        return arrays
 
     def _set_aside(self, step: int, error: Exception) -> None:
+        """Every host finds the damage; the first one moves the files, the others wait for it."""
         damaged = self._directory / "damaged" / f"{step}-{time.time_ns()}"
-        damaged.parent.mkdir(exist_ok=True)
-        (self._directory / str(step)).rename(damaged)
+        if parallel.is_primary():
+            damaged.parent.mkdir(exist_ok=True)
+            (self._directory / str(step)).rename(damaged)
+        parallel.any_host(True)
         self._manager.reload()
         log.warning(
             "checkpoint %d in %s is damaged (%s) and was moved to %s; falling back to %s",
@@ -156,6 +172,23 @@ def _wrap_keys(like: Any, tree: Any) -> Any:
         like,
         tree,
     )
+
+
+def _description(arrays: Any) -> dict[str, str]:
+    """{path: "float32[8,3]"} of every leaf."""
+    return {
+        jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}"
+        for path, leaf in jax.tree_util.tree_leaves_with_path(arrays)
+    }
+
+
+def _differences(old: dict[str, str], new: dict[str, str]) -> str:
+    """The first of what differs, and how many more there are; "" if nothing does."""
+    paths = [path for path in sorted(old.keys() | new.keys()) if old.get(path) != new.get(path)]
+    if not paths:
+        return ""
+    first = f"{paths[0]} is {old.get(paths[0])} there and {new.get(paths[0])} here"
+    return first if len(paths) == 1 else f"{first}, and {len(paths) - 1} more"
 
 
 def _checksum(tree: Any) -> int:

@@ -41,6 +41,7 @@ class Engine:
             raise ValueError("a population needs parallel mode 'jit', got 'pmap'")
         self.experiments, self.population = experiments, population
         self.mesh, self.mode = mesh, mode
+        self._placed = parallel.placement(mesh, mode)
         parallel.check_batch(mesh, experiments[0].sampler.batch_size, "batch_size")
         self.scans = jax.default_backend() != "cpu" or not self._convolves()
         plan = experiments[0].plan
@@ -88,7 +89,7 @@ class Engine:
     def place(self, tree: Any) -> Any:
         """State or totals, whole on every device (a population's: over the run axis)."""
         place = parallel.spread if self.population else parallel.replicate
-        return place(tree, self.mesh)
+        return place(tree, self._placed)
 
     def _evaluate_one(self, state: State, name: str) -> dict[str, Any]:
         """Exact means over the rows of `Experiment.evaluated[name]`."""
@@ -111,17 +112,17 @@ class Engine:
 
     def _place(self, split: str) -> dict[str, jax.Array]:
         arrays = getattr(self.experiments[0].dataset, split)
-        true_labels = parallel.replicate(arrays.labels, self.mesh)
+        true_labels = parallel.replicate(arrays.labels, self._placed)
         data = {
-            "inputs": parallel.replicate(arrays.inputs, self.mesh),
+            "inputs": parallel.replicate(arrays.inputs, self._placed),
             "labels": true_labels,
             "true_labels": true_labels,
         }
         if split == "train" and self.population:
             labels = np.stack([experiment.train_labels for experiment in self.experiments])
-            data["labels"] = parallel.spread(labels, self.mesh)
+            data["labels"] = parallel.spread(labels, self._placed)
         elif split == "train":
-            data["labels"] = parallel.replicate(self.experiments[0].train_labels, self.mesh)
+            data["labels"] = parallel.replicate(self.experiments[0].train_labels, self._placed)
         return data
 
     def _rows(self, name: str) -> tuple[str, list[Any]]:

@@ -49,9 +49,11 @@ class Plan:
         return max(d for d in range(1, min(self.most, common) + 1) if common % d == 0)
 
     def blocks(self, start: int) -> Iterator[tuple[int, int]]:
-        """(begin, end) of every call from step `start`, a multiple of `block`, on."""
-        for begin in range(start, self.total, self.block):
-            yield begin, min(begin + self.block, self.total)
+        """(begin, end) of every call from step `start` on; each ends at a multiple of `block`."""
+        while start < self.total:
+            end = min(start - start % self.block + self.block, self.total)
+            yield start, end
+            start = end
 
     def due(self, interval: int, step: int) -> bool:
         """Whether something with this interval happens after `step` steps."""
@@ -87,7 +89,7 @@ def fit(
     empty: metrics.Totals,
     window: metrics.Totals,
     start: int = 0,
-    stop_requested: Callable[[], bool] = lambda: False,
+    stop_requested: Callable[[int], bool] = lambda step: False,
 ) -> tuple[State, int]:
     """Trains from step `start` to the end of the plan, or until a stop is requested.
 
@@ -99,7 +101,7 @@ def fit(
       observer: is told of them.
       empty: totals of nothing.
       window, start: what was measured since the last log, and the step, of a resumed run.
-      stop_requested: asked between blocks; if so, checkpoints and returns.
+      stop_requested: asked, with the step, between blocks; if so, checkpoints and returns.
 
     Returns:
       (state, the number of steps it has taken).
@@ -118,9 +120,11 @@ def fit(
             window = empty
         if plan.due(plan.evaluate, end):
             observer.evaluate(end, state)
-        stop = stop_requested() and end < plan.total
+        stop = stop_requested(end) and end < plan.total
         if plan.due(plan.checkpoint, end) or stop:
             observer.checkpoint(end, state, window)
         if stop:
             return state, end
+    for done, _ in in_flight:
+        observer.progress(done)
     return state, plan.total

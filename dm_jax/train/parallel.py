@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dm_jax.train.config import ParallelConfig
@@ -21,13 +22,33 @@ def initialize(config: ParallelConfig) -> None:
     """Joins the other hosts, if there are any; call it before anything else touches JAX.
 
     Without a coordinator, JAX finds it itself under SLURM, Open MPI and on TPU pods.
+
+    Raises:
+      ValueError: a process number that is not below the number of processes.
     """
-    if not config.distributed:
+    if not config.distributed or jax.distributed.is_initialized():
         return
-    if config.coordinator:
+    if not config.coordinator:
+        jax.distributed.initialize()
+    elif 0 <= config.process < config.processes:
         jax.distributed.initialize(config.coordinator, config.processes, config.process)
     else:
-        jax.distributed.initialize()
+        raise ValueError(
+            f"config.parallel.process must be in [0, {config.processes}), the number of "
+            f"config.parallel.processes, got {config.process}"
+        )
+
+
+def is_primary() -> bool:
+    """Whether this is the host that writes files and talks: the first."""
+    return jax.process_index() == 0
+
+
+def any_host(flag: bool) -> bool:
+    """Whether any host says so; every host must ask, and waits for the others."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
 def make_mesh(config: ParallelConfig, *, runs: int = 1) -> Mesh:
@@ -85,6 +106,11 @@ def compile_step(
     return jax.jit(make_step(axis_name=None), donate_argnums=donated, out_shardings=returned)
 
 
+def placement(mesh: Mesh, mode: str) -> Mesh:
+    """Where `replicate` and `spread` put what the step takes: pmap wants this host's devices."""
+    return mesh.local_mesh if mode == "pmap" else mesh
+
+
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """`tree` whole on every device; every host passes the same values."""
     return _put(tree, NamedSharding(mesh, PartitionSpec()))
@@ -101,8 +127,8 @@ def split(block: Any, mesh: Mesh, mode: str) -> Any:
     Every host passes the whole block (indices into data that all of them hold).
     """
     if mode == "pmap":
-        whole = NamedSharding(mesh, PartitionSpec((RUN, DATA)))
-        return _put(jax.tree.map(lambda array: _by_device(array, mesh.size), block), whole)
+        own = NamedSharding(mesh.local_mesh, PartitionSpec((RUN, DATA)))
+        return _put(jax.tree.map(lambda array: _by_device(array, mesh), block), own)
     return jax.tree.map(lambda array: _put(array, _batch_sharding(mesh, array.ndim)), block)
 
 
@@ -111,9 +137,10 @@ def _batch_sharding(mesh: Mesh, rank: int) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(*axes))
 
 
-def _by_device(array: np.ndarray, devices: int) -> np.ndarray:
-    """[k, B] as [devices, k, B / devices]."""
-    return array.reshape(len(array), devices, -1).swapaxes(0, 1)
+def _by_device(array: np.ndarray, mesh: Mesh) -> np.ndarray:
+    """The parts of [k, B] for this host's devices, [local devices, k, B / devices]."""
+    own = [device.process_index == jax.process_index() for device in mesh.devices.flat]
+    return array.reshape(len(array), mesh.size, -1).swapaxes(0, 1)[own]
 
 
 def _put(tree: Any, sharding: NamedSharding) -> Any:

@@ -1,14 +1,19 @@
 """What a single run writes while it trains."""
 
+import contextlib
 import pathlib
 import time
-from typing import Protocol
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
 
 from dm_jax import metrics
+from dm_jax.train import parallel
 from dm_jax.train.checkpoints import Checkpoints
 from dm_jax.train.engine import Engine
 from dm_jax.train.state import State
-from dm_jax.train.writers import MetricsFile, TensorBoard
+from dm_jax.train.writers import MetricsFile, Nowhere, TensorBoard, Writer
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -31,6 +36,22 @@ class Watcher(Protocol):
         """Training has ended."""
 
 
+class Unwatched:
+    """A `Watcher` that looks away: of tests, and of all hosts but the first."""
+
+    def begin(self, total: int, start: int) -> None:
+        """Nothing."""
+
+    def moved(self, step: int) -> None:
+        """Nothing."""
+
+    def note(self, step: int, values: dict[str, float]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 class Recorder:
     """The loop's observer: metrics.jsonl, TensorBoard, checkpoints, and a watcher.
 
@@ -48,13 +69,17 @@ class Recorder:
         watcher: Watcher,
         start: int,
     ):
-        self._engine, self._checkpoints, self._watcher = engine, checkpoints, watcher
+        self._engine, self._checkpoints = engine, checkpoints
         self._experiment = engine.experiments[0]
-        self._file = MetricsFile(folder / "metrics.jsonl", resume_step=start)
-        self._board = TensorBoard(folder / "tensorboard", resume_step=start)
+        self._file: Writer = Nowhere()
+        self._board: Writer = Nowhere()
+        if parallel.is_primary():
+            self._file = MetricsFile(folder / "metrics.jsonl", resume_step=start)
+            self._board = TensorBoard(folder / "tensorboard", resume_step=start)
+        self._watcher = watcher if parallel.is_primary() else Unwatched()
         self._score: tuple[int, float] | None = None
         self._clock = time.monotonic(), start
-        watcher.begin(self._experiment.plan.total, start)
+        self._watcher.begin(self._experiment.plan.total, start)
 
     def progress(self, step: int) -> None:
         """Tells the watcher."""
@@ -88,17 +113,18 @@ class Recorder:
         self._watcher.note(step, {name: values[name] for name in shown if name in values})
 
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
-        """Saves, unless the loss is no longer finite."""
+        """Saves, unless the loss or a parameter is no longer finite."""
         self._check_finite(window)
+        if not _all_finite((state.params, state.batch_stats)):
+            raise self._not_finite("parameters were", step - 1)
         score = self._score[1] if self._score and self._score[0] == step else None
         self._checkpoints.save(step, (state, window), score=score)
 
     def close(self) -> None:
-        """Waits for the last checkpoint and closes the files."""
-        self._watcher.close()
-        self._file.close()
-        self._board.close()
-        self._checkpoints.close()
+        """Closes the files, whichever of them fails."""
+        with contextlib.ExitStack() as stack:
+            for one in (self._board, self._file, self._watcher):
+                stack.callback(one.close)
 
     def _write(self, step: int, values: dict[str, float]) -> None:
         self._file.write(step, values)
@@ -106,10 +132,20 @@ class Recorder:
 
     def _check_finite(self, window: metrics.Totals) -> None:
         bad = int(window.first_nonfinite)
-        if bad == metrics.NEVER:
-            return
-        rate = float(self._experiment.learning_rate(bad))
-        raise NonFiniteLossError(
-            f"the loss was not finite at step {bad} (learning rate {rate:.3g}); "
-            f"the last good checkpoint is of step {self._checkpoints.latest}"
+        if bad != metrics.NEVER:
+            raise self._not_finite("loss was", bad)
+
+    def _not_finite(self, what: str, step: int) -> NonFiniteLossError:
+        rate = float(self._experiment.learning_rate(step))
+        latest = self._checkpoints.latest
+        last_good = "there is no checkpoint"
+        if latest is not None:
+            last_good = f"the last good checkpoint is of step {latest}"
+        return NonFiniteLossError(
+            f"the {what} not finite at step {step} (learning rate {rate:.3g}); {last_good}"
         )
+
+
+@jax.jit
+def _all_finite(tree: Any) -> jax.Array:
+    return jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))

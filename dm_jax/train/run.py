@@ -1,16 +1,20 @@
 """One run, from a config to a summary, in a workdir that survives being killed."""
 
+import contextlib
 import pathlib
 import signal
 import threading
 import time
+from collections.abc import Callable
+
+import jax
 
 from dm_jax.train import build, parallel
 from dm_jax.train import workdir as workdir_lib
 from dm_jax.train.checkpoints import Checkpoints
 from dm_jax.train.config import Config
 from dm_jax.train.engine import Engine
-from dm_jax.train.loop import fit
+from dm_jax.train.loop import Plan, fit
 from dm_jax.train.recorder import Recorder, Watcher
 from dm_jax.train.summary import Summary
 from dm_jax.train.writers import read_metrics
@@ -29,30 +33,45 @@ def run(
       OSError: the workdir or a checkpoint cannot be written.
       NonFiniteLossError: with the step, the learning rate and the last good checkpoint.
     """
-    began = time.monotonic()
+    # Before the signal is handled here: joining the other hosts, JAX installs its own handler.
     parallel.initialize(config.parallel)
+    with _StopRequest() as stop_requested:
+        return _run(config, pathlib.Path(workdir), watcher, allow_changes, stop_requested)
+
+
+def _run(
+    config: Config,
+    folder: pathlib.Path,
+    watcher: Watcher,
+    allow_changes: bool,
+    stop_requested: Callable[[], bool],
+) -> Summary:
+    began = time.monotonic()
     mesh = parallel.make_mesh(config.parallel)
     parallel.check_batch(mesh, config.train.batch_size, "config.train.batch_size")
     experiment = build.experiment(config)
-    folder = pathlib.Path(workdir)
     workdir_lib.claim(folder, config, allow_changes=allow_changes)
     workdir_lib.record_corruption(folder, experiment.training)
-    step = _train(Engine([experiment], mesh, config.parallel.mode), folder, watcher)
+    engine = Engine([experiment], mesh, config.parallel.mode)
+    step = _train(engine, folder, watcher, stop_requested)
     rows = list(read_metrics(folder / "metrics.jsonl"))
     return Summary.of(experiment, rows, step=step, seconds=time.monotonic() - began)
 
 
-def _train(engine: Engine, folder: pathlib.Path, watcher: Watcher) -> int:
+def _train(
+    engine: Engine, folder: pathlib.Path, watcher: Watcher, stop_requested: Callable[[], bool]
+) -> int:
     """Trains to the end or to a stop; returns the step reached."""
     experiment = engine.experiments[0]
     state = experiment.create_state(experiment.config.seed)
     empty = engine.empty_totals(state)
     keep = experiment.config.train.keep_checkpoints
-    checkpoints = Checkpoints(folder / "checkpoints", keep=keep)
-    start, (state, window) = checkpoints.restore((state, empty)) or (0, (state, empty))
-    recorder = Recorder(engine, folder, checkpoints, watcher, start)
-    try:
-        with _StopRequest() as stop_requested:
+    with contextlib.closing(Checkpoints(folder / "checkpoints", keep=keep)) as checkpoints:
+        start, (state, window) = checkpoints.restore((state, empty)) or (0, (state, empty))
+        if parallel.any_host(stop_requested()):
+            return start
+        recorder = Recorder(engine, folder, checkpoints, watcher, start)
+        with contextlib.closing(recorder):
             return fit(
                 engine.advance,
                 engine.blocks,
@@ -62,10 +81,15 @@ def _train(engine: Engine, folder: pathlib.Path, watcher: Watcher) -> int:
                 empty=engine.place(empty),
                 window=engine.place(window),
                 start=start,
-                stop_requested=stop_requested,
+                stop_requested=_agreement(stop_requested, engine.plan),
             )[1]
-    finally:
-        recorder.close()
+
+
+def _agreement(stop_requested: Callable[[], bool], plan: Plan) -> Callable[[int], bool]:
+    """Asks this host; of several, all together, and only where they wait for results anyway."""
+    if jax.process_count() == 1:
+        return lambda step: stop_requested()
+    return lambda step: plan.due(plan.log, step) and parallel.any_host(stop_requested())
 
 
 class _StopRequest:

@@ -4,6 +4,7 @@ from typing import Any
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 import optax
 
 from dm_jax.emphasis import EDF
@@ -39,14 +40,15 @@ def create(model, optimizer, edf: EDF, *, seed, inputs: jax.Array) -> State:
       inputs: [B, ...] preprocessed inputs, or a ShapeDtypeStruct of one; only shapes matter.
     """
     init_key, run_key = jax.random.split(jax.random.key(seed))
-    blank = jax.numpy.zeros(inputs.shape, inputs.dtype)
+    blank = jnp.zeros(inputs.shape, inputs.dtype)
     variables = model.init(init_key, blank, train=False)
     params = variables["params"]
     return State(
-        step=jax.numpy.zeros((), jax.numpy.int32),
+        step=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=variables.get("batch_stats", {}),
         opt_state=optimizer.init(params),
-        edf=edf,
+        # As arrays, so that the state is of the same types from the first step on.
+        edf=jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), edf),
         rng=run_key,
     )

@@ -158,7 +158,10 @@ def make_evaluate_step(task: Task, *, axis_name: str | None = None):
 
 
 def _scheduled(edf, schedules: Mapping[str, Schedule], step: jax.Array):
-    values = {name: jnp.asarray(schedule(step)) for name, schedule in schedules.items()}
+    values = {
+        name: jnp.asarray(schedule(step), getattr(edf, name).dtype)
+        for name, schedule in schedules.items()
+    }
     return dataclasses.replace(edf, **values) if values else edf
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from dm_jax.noise import Corruption
+from dm_jax.train import parallel
 from dm_jax.train.config import Config
 
 _PACKAGES = ("dm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -53,7 +54,7 @@ def differences(old: dict[str, Any], new: dict[str, Any], path: str = "config") 
 
 
 def claim(workdir: pathlib.Path, config: Config, *, allow_changes: bool = False) -> None:
-    """Makes `workdir` this config's: writes config.json and environment.json there.
+    """Makes `workdir` this config's: the first host writes config.json and environment.json there.
 
     Raises:
       ValueError: it holds the run of another config (names the keys), unless `allow_changes`.
@@ -70,8 +71,9 @@ def claim(workdir: pathlib.Path, config: Config, *, allow_changes: bool = False)
                 f"{workdir} holds the run of another config; differing: {'; '.join(changed)}. "
                 "Choose another workdir, or allow the change"
             )
-        write_whole(path, json.dumps(config.to_dict(), indent=2) + "\n")
-        write_whole(workdir / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        if parallel.is_primary():
+            write_whole(path, json.dumps(config.to_dict(), indent=2) + "\n")
+            write_whole(workdir / "environment.json", json.dumps(environment(), indent=2) + "\n")
     except (OSError, json.JSONDecodeError) as error:
         raise OSError(f"workdir {workdir} cannot be used: {error}") from error
 
@@ -84,7 +86,8 @@ def record_corruption(workdir: pathlib.Path, corruption: Corruption) -> None:
     """
     path = workdir / "corruption.npz"
     if not path.exists():
-        corruption.save(path)
+        if parallel.is_primary():
+            corruption.save(path)
         return
     found = Corruption.load(path).hash
     if found != corruption.hash:

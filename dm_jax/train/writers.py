@@ -5,6 +5,27 @@ import math
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+
+class Writer(Protocol):
+    """Where numbers go."""
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds values measured after `step` steps."""
+
+    def close(self) -> None:
+        """Nothing follows."""
+
+
+class Nowhere:
+    """What the hosts other than the first write to."""
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Drops them."""
+
+    def close(self) -> None:
+        """Does nothing."""
 
 
 class MetricsFile:
@@ -16,12 +37,22 @@ class MetricsFile:
         partial = path.with_name(path.name + ".partial")
         partial.write_text("".join(_line(row) for row in kept))
         os.replace(partial, path)
-        self._file = path.open("a", encoding="utf-8")
+        # Without a buffer: a line that could not be written is not tried again when closing.
+        self._file = path.open("ab", buffering=0)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Appends {"step": step, name: value ...}; a NaN (nothing was counted) is null."""
-        self._file.write(_line({"step": step, **values}))
-        self._file.flush()
+        """Appends {"step": step, name: value ...}; a NaN (nothing was counted) is null.
+
+        Raises:
+          OSError: the line could not be written, or not all of it; it is then not read either.
+        """
+        line = _line({"step": step, **values}).encode()
+        try:
+            written = self._file.write(line)
+        except OSError as error:
+            raise OSError(f"{self._file.name} cannot be written: {error}") from error
+        if written != len(line):
+            raise OSError(f"{self._file.name} cannot be written: {written} of {len(line)} bytes")
 
     def close(self) -> None:
         """Closes the file."""
