@@ -124,11 +124,14 @@ def _grid(columns: Iterable[str], rows: list[str], *, label: str, kind: str = ""
 
 
 def _row(row: str, table: Table) -> str:
-    """The heading of a row; long names may break where a person would."""
-    name = re.sub(r"([,+])", r"\1<wbr>", escape(row))
     source = table.source(row)
     note = f'<div class="fine">from the {escape(source)}</div>' if source else ""
-    return f'<th scope="row">{name}{note}</th>'
+    return f'<th scope="row">{_breakable(row)}{note}</th>'
+
+
+def _breakable(name: str) -> str:
+    """A long name that may break where a person would break it."""
+    return re.sub(r"([,+ ])", r"\1<wbr>", escape(name))
 
 
 def _entry(entry: Entry) -> str:
@@ -208,10 +211,9 @@ def _not_drawn(gallery: Gallery) -> str:
 def _provenance(table: Table) -> str:
     rows = []
     for line in provenance.lines(table):
-        cell, *rest = (escape(text) for text in dataclasses.astuple(line))
-        rows.append(
-            f'<tr><th scope="row">{cell}</th>{"".join(f"<td>{text}</td>" for text in rest)}</tr>'
-        )
+        cell, *rest = dataclasses.astuple(line)
+        numbers = "".join(f"<td>{escape(text)}</td>" for text in rest)
+        rows.append(f'<tr><th scope="row">{_breakable(cell)}</th>{numbers}</tr>')
     settings = (
         f"<li>{escape(setting.device)}; {escape(setting.versions)}; commit "
         f"<code>{escape(setting.commit)}</code>; <code>{escape(setting.command)}</code></li>"

@@ -10,7 +10,7 @@ from dm_jax import EDF, emphasis
 from experiments.reporting import plots
 from experiments.reporting.cells import Cell, Measured, scale_text, seeds_text
 from experiments.reporting.plots import Line, Look
-from experiments.reporting.tables import Table, rate_of
+from experiments.reporting.tables import Table, listing, rate_of
 
 ACCURACIES = {
     "test_accuracy": "test",
@@ -185,13 +185,13 @@ def _symmetric_rate(run: str) -> float | None:
 
 def _edfs(table: Table) -> Figure | None:
     """h over p of every scheme in the configs of a table."""
-    rows: dict[str, list[str]] = {}
+    used: dict[str, dict[tuple[str, str], None]] = {}
     schemes: dict[str, EDF] = {}
-    for (row, _), cell in table.cells.items():
+    for key, cell in table.cells.items():
         for run in cell.runs:
             edf = _edf(run.config.get("loss", {}))
             name = repr(edf).removesuffix("()") if edf else "a scheme that is not installed"
-            rows.setdefault(name, []).append(row)
+            used.setdefault(name, {})[key] = None
             schemes |= {name: edf} if edf else {}
     if not schemes:
         return None
@@ -200,16 +200,12 @@ def _edfs(table: Table) -> Figure | None:
     return Figure(
         name=_file_name(f"table_{table.name}_edfs"),
         title=f"{table.heading}: the emphasis density functions used",
-        caption="h over p (Eq. 8): "
-        + "; ".join(_used_in(name, list(dict.fromkeys(used))) for name, used in rows.items())
+        caption="h over p (Eq. 8). "
+        + ". ".join(f"{name}: {listing(keys, table.cells)}" for name, keys in used.items())
         + ".",
         table=table.name,
         canvas=plots.finish(canvas, axes),
     )
-
-
-def _used_in(scheme: str, rows: list[str]) -> str:
-    return scheme if rows == [scheme] else f"{scheme} in {', '.join(rows)}"
 
 
 def _edf(loss: dict) -> EDF | None:

@@ -116,7 +116,7 @@ def test_edfs_used_come_from_the_configs_and_strange_ones_are_named():
     )
     (figure,) = table_figures.of_table(tables["digits"])
     assert list(lines_of(figure)) == ["DM(lam=0.5, beta=4.0)"]
-    assert "a scheme that is not installed in Mine" in figure.caption
+    assert "a scheme that is not installed: Mine in every column" in figure.caption
 
 
 def test_lines_differ_in_dash_or_marker_not_only_in_colour():
