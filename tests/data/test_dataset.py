@@ -1,0 +1,72 @@
+"""What a data set checks of itself."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dm_jax.data.dataset import Dataset, Split, image_statistics
+
+
+def small(**changes):
+    split = Split(np.zeros((3, 2), np.float32), np.array([0, 1, 1], np.int32))
+    values = {
+        "name": "small",
+        "train": split,
+        "test": split,
+        "num_classes": 2,
+        "class_names": ("a", "b"),
+        "mean": np.zeros(2, np.float32),
+        "std": np.ones(2, np.float32),
+    }
+    return Dataset(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "error", "message"),
+    [
+        (np.zeros((2, 3)), np.zeros(2, np.int32), TypeError, "float64"),
+        (np.zeros((2, 3), np.float32), np.zeros(2, np.int64), TypeError, "int64"),
+        (np.zeros((2, 3), np.float32), np.zeros(3, np.int32), ValueError, r"\(2,\)"),
+        (np.zeros((2, 3), np.uint8), np.zeros(2, np.int32), ValueError, r"\(2, 3\)"),
+        (np.full((2, 3), np.inf, np.float32), np.zeros(2, np.int32), ValueError, "finite"),
+    ],
+)
+def test_a_split_that_cannot_be(inputs, labels, error, message):
+    with pytest.raises(error, match=message):
+        Split(inputs, labels)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_classes": 1, "class_names": ("a",)}, "train labels: row 1 is 1"),
+        ({"class_names": ("a",)}, "2 classes, but 1 class names"),
+        ({"superclasses": np.zeros(3, np.int32)}, r"superclasses must have shape \(2,\)"),
+        ({"human_labels": {"worst": np.array([0, 1, 2], np.int32)}}, "'worst': row 2 is 2"),
+        ({"human_labels": {"worst": np.array([0, 1], np.int32)}}, r"'worst' must have shape"),
+    ],
+)
+def test_a_data_set_that_cannot_be(changes, message):
+    with pytest.raises(ValueError, match=message):
+        small(**changes)
+
+
+def test_the_fingerprint_tells_data_apart_and_nothing_else():
+    fingerprint = small().fingerprint()
+    assert small(name="other").fingerprint() == fingerprint
+    for part in ("inputs", "labels"):
+        changed = getattr(small().train, part).copy()
+        changed[0] = 1
+        other = dataclasses.replace(small().train, **{part: changed})
+        assert small(train=other).fingerprint() != fingerprint
+        assert small(test=other).fingerprint() != fingerprint
+
+
+def test_statistics_are_exact_and_a_constant_channel_stays_constant():
+    images = np.random.default_rng(0).integers(0, 256, (9, 6, 5, 2), np.uint8)
+    images[..., 1] = 7
+    mean, std = image_statistics(images)
+    np.testing.assert_allclose(mean, (images / 255).mean(axis=(0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(std, [(images[..., 0] / 255).std(), 1], rtol=1e-6)
+    assert mean.dtype == std.dtype == np.float32

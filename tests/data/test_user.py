@@ -1,0 +1,106 @@
+"""A user's own arrays and TFDS sets: what loads, and how bad input is named."""
+
+import types
+
+import numpy as np
+import pytest
+
+from dm_jax import data
+from dm_jax.data import user
+
+
+@pytest.fixture
+def arrays():
+    rng = np.random.default_rng(0)
+    return {
+        "x_train": rng.integers(0, 256, (6, 5, 4, 3), np.uint8),
+        "y_train": np.array([0, 1, 2, 0, 1, 2]),
+        "x_test": rng.integers(0, 256, (2, 5, 4, 3), np.uint8),
+        "y_test": np.array([2, 0], np.uint8),
+    }
+
+
+def load(tmp_path, arrays):
+    np.savez(tmp_path / "own.npz", **arrays)
+    return data.load(f"npz:{tmp_path / 'own.npz'}")
+
+
+def test_images(tmp_path, arrays):
+    own = load(tmp_path, arrays)
+    np.testing.assert_array_equal(own.train.inputs, arrays["x_train"])
+    assert own.test.labels.tolist() == [2, 0]
+    assert own.class_names == ("0", "1", "2")
+    scaled = arrays["x_train"] / 255
+    np.testing.assert_allclose(own.mean, scaled.mean(axis=(0, 1, 2)), rtol=1e-5)
+    assert own.name == f"npz:{tmp_path / 'own.npz'}"
+
+
+def test_grey_images_get_a_channel(tmp_path, arrays):
+    grey = {name: a[..., 0] if a.ndim == 4 else a for name, a in arrays.items()}
+    assert load(tmp_path, grey).train.inputs.shape == (6, 5, 4, 1)
+
+
+def test_features_are_used_as_they_are(tmp_path, arrays):
+    features = np.random.default_rng(1).normal(size=(6, 7))
+    own = load(tmp_path, {**arrays, "x_train": features, "x_test": features[:2]})
+    np.testing.assert_array_equal(own.train.inputs, features.astype(np.float32))
+    assert own.mean.tolist() == [0] * 7
+    assert own.std.tolist() == [1] * 7
+
+
+def test_a_relative_path_starts_at_data_dir(tmp_path, arrays):
+    load(tmp_path, arrays)
+    assert len(data.load("npz:own.npz", data_dir=str(tmp_path)).train) == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y_test": None}, "lacks the arrays: y_test"),
+        ({"x_train": np.zeros((6, 5, 4, 3))}, "x_train must be uint8 images.*float64"),
+        ({"x_train": np.zeros(6, np.uint8)}, r"x_train must be uint8 images.*\[6\]"),
+        ({"x_test": np.zeros((2, 4, 4, 3), np.uint8)}, r"\[5, 4, 3\] in x_train.*\[4, 4, 3\]"),
+        ({"y_train": np.zeros(5, int)}, r"labels must have shape \(6,\)"),
+        ({"y_train": np.zeros((6, 1), int)}, r"y_train must have shape \[n\]"),
+        ({"y_train": np.zeros(0, int)}, "y_train of .* is empty"),
+        ({"y_train": np.array([0, 1, 2, 0.5, 1, 2])}, r"y_train: row 3 is 0\.5"),
+        ({"y_train": np.array([0, 1, 2, -1, 1, 2])}, "y_train: row 3 is -1"),
+        ({"y_test": np.array([0, 3])}, "y_test: row 1 is 3; accepted: whole numbers from 0 to 2"),
+        ({"y_test": np.array([0, np.nan])}, "y_test: row 1 is nan"),
+        (
+            {"x_train": np.full((6, 2), np.nan), "x_test": np.zeros((2, 2))},
+            "inputs must be finite",
+        ),
+        ({"x_train": np.array([{}] * 6, object)}, "damaged or no array file"),
+    ],
+)
+def test_bad_arrays_are_named(tmp_path, arrays, change, message):
+    merged = {**arrays, **change}
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path, {name: array for name, array in merged.items() if array is not None})
+
+
+def test_labels_that_are_no_numbers_are_named(tmp_path, arrays):
+    with pytest.raises(TypeError, match="y_train must be numbers"):
+        load(tmp_path, {**arrays, "y_train": np.array(list("abcabc"))})
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"missing\.npz"):
+        data.load(f"npz:{tmp_path}/missing.npz")
+
+
+def test_any_prepared_image_set_loads_by_its_name(tiny_cifar):
+    loaded = data.load("tfds:tiny_cifar", data_dir=tiny_cifar)
+    assert loaded.name == "tfds:tiny_cifar"
+    assert loaded.class_names == ("a", "b", "c", "d")
+    assert (len(loaded.train), len(loaded.test)) == (24, 8)
+
+
+def test_a_set_without_images_is_refused():
+    class Reviews:
+        name = "reviews"
+        info = types.SimpleNamespace(supervised_keys=("text", "label"), features={"text": 0})
+
+    with pytest.raises(ValueError, match="reviews is no image classification data set.*text"):
+        user.supervised_features(Reviews())
