@@ -102,5 +102,5 @@ def test_a_set_without_images_is_refused():
         name = "reviews"
         info = types.SimpleNamespace(supervised_keys=("text", "label"), features={"text": 0})
 
-    with pytest.raises(ValueError, match="reviews is no image classification data set.*text"):
+    with pytest.raises(ValueError, match=r"reviews is no image classification data set.*text"):
         user.supervised_features(Reviews())
