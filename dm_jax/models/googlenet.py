@@ -118,7 +118,7 @@ class GoogLeNet(nn.Module):
         x = self._stem(unit, x.astype(self.dtype), train, where)
         for name, sizes in MODULES.items():
             if name in ("4a", "5a"):
-                x = max_pool(x, 2)
+                x = max_pool(x, 2, (0, 1))
             x = inception(unit, name, sizes)(x, train, where)
             if self.auxiliary and name in ("4a", "4d"):
                 self._auxiliary(unit, name, x, train, where)
@@ -146,10 +146,10 @@ class GoogLeNet(nn.Module):
             x = unit(64, 1, name="conv2_reduce")(x, train, where)
             return unit(192, 3, name="conv2")(x, train, where)
         x = unit(64, 7, 2, name="conv1")(x, train, where)
-        x = local_response_norm(max_pool(x, 2))
+        x = local_response_norm(max_pool(x, 2, (0, 1)))
         x = unit(64, 1, name="conv2_reduce")(x, train, where)
         x = unit(192, 3, name="conv2")(x, train, where)
-        return max_pool(local_response_norm(x), 2)
+        return max_pool(local_response_norm(x), 2, (0, 1))
 
     def _auxiliary(
         self,
@@ -185,4 +185,5 @@ def local_response_norm(x: jax.Array) -> jax.Array:
     squares = jnp.square(x.astype(wide(x.dtype)))
     window = (1,) * (x.ndim - 1) + (5,)
     sums = lax.reduce_window(squares, 0.0, lax.add, window, (1,) * x.ndim, "SAME")
-    return (x / (1 + 1e-4 / 5 * sums) ** 0.75).astype(x.dtype)
+    scale = 1 + 1e-4 / 5 * sums
+    return (x * lax.rsqrt(scale * jnp.sqrt(scale))).astype(x.dtype)

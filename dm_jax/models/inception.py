@@ -40,7 +40,10 @@ class Inception(nn.Module):
                 name = f"branch{number}_conv{depth}"
                 y = self.unit(features, kernel, stride, name=name)(y, train, where)
             outputs.append(y)
-        y = max_pool(x, self.stride) if self.pool == "max" else mean_pool(x)
+        if self.pool == "max":
+            y = max_pool(x, self.stride, (1, 1) if self.stride == 1 else (0, 1))
+        else:
+            y = mean_pool(x)
         if self.projection:
             y = self.unit(self.projection, 1, 1, name="pool_projection")(y, train, where)
         return jnp.concatenate([*outputs, y], axis=-1)

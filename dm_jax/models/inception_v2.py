@@ -69,8 +69,8 @@ class InceptionV2(nn.Module):
         check_images("inception_v2", x, least=32, multiple=32)
         unit = functools.partial(ConvNorm, axis_name=self.axis_name, dtype=self.dtype)
         x = unit(64, 7, 2, name="conv1")(x.astype(self.dtype), train, where)
-        x = unit(64, 1, name="conv2_reduce")(max_pool(x, 2), train, where)
-        x = max_pool(unit(192, 3, name="conv2")(x, train, where), 2)
+        x = unit(64, 1, name="conv2_reduce")(max_pool(x, 2, (0, 1)), train, where)
+        x = max_pool(unit(192, 3, name="conv2")(x, train, where), 2, (0, 1))
         for name, (single, three, double, pool, projection) in MODULES.items():
             branches = (
                 *([((single, 1),)] if single else []),

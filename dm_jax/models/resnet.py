@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dm_jax.models.layers import Classifier, ConvNorm, check_images, global_mean
+from dm_jax.models.layers import Classifier, ConvNorm, check_images, global_mean, max_pool
 
 STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
@@ -105,5 +105,4 @@ class ResNet(nn.Module):
         )
         if self.small_images:
             return unit(3)(x, train, where)
-        x = unit(7, 2)(x, train, where)
-        return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        return max_pool(unit(7, 2)(x, train, where), 2, (1, 1))

@@ -1,5 +1,8 @@
 """Dropout by global example, pools of Caffe's sizes, and the inputs that are refused."""
 
+from functools import partial
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,25 +65,25 @@ def test_classifier_answers_in_the_dtype_of_pooled_bfloat16_features():
     assert logits.shape == (2, 5)
 
 
-@pytest.mark.parametrize("side", [7, 8, 14, 15])
-def test_strided_pool_rounds_the_size_up_and_starts_at_the_first_pixel(side):
-    x = np.random.default_rng(0).normal(size=(1, side, side, 1)).astype(np.float32)
+@pytest.mark.parametrize("side", [7, 8, 14])
+@pytest.mark.parametrize(("stride", "pads"), [(1, (1, 1)), (2, (1, 1)), (2, (0, 1))])
+def test_max_pool_is_the_maximum_over_each_window(side, stride, pads):
+    x = np.random.default_rng(0).normal(size=(2, side, side, 3)).astype(np.float32)
 
-    y = np.asarray(max_pool(jnp.asarray(x), 2))
+    def windowed(x):
+        return nn.max_pool(x, (3, 3), (stride, stride), (pads, pads))
 
-    assert y.shape[1] == -(-(side - 3) // 2) + 1
-    assert y[0, 0, 0, 0] == x[0, :3, :3, 0].max()
-    last = 2 * (y.shape[1] - 1)
-    assert y[0, -1, -1, 0] == x[0, last:, last:, 0].max()
+    def slope(pool):
+        return jax.grad(lambda x: jnp.sum(pool(x) ** 2))(jnp.asarray(x))
+
+    ours = partial(max_pool, stride=stride, pads=pads)
+    np.testing.assert_array_equal(ours(jnp.asarray(x)), windowed(jnp.asarray(x)))
+    np.testing.assert_allclose(slope(ours), slope(windowed), rtol=1e-5)
 
 
-def test_unstrided_pool_keeps_the_size():
-    x = jnp.arange(16.0).reshape(1, 4, 4, 1)
-
-    y = max_pool(x, 1)
-
-    assert y.shape == x.shape
-    assert float(y[0, 0, 0, 0]) == 5.0
+@pytest.mark.parametrize(("side", "pooled"), [(112, 56), (56, 28), (7, 3), (8, 4)])
+def test_overhanging_pool_has_the_sizes_of_caffe(side, pooled):
+    assert max_pool(jnp.zeros((1, side, side, 1)), 2, (0, 1)).shape == (1, pooled, pooled, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""What the networks cost: parameters, multiply-adds, and the time of a forward and backward pass.
+
+    python -m experiments.benchmark model [--names=resnet44,resnet50] [--batch=32]
+        [--dtype=bfloat16] [--seconds=4]
+
+Multiply-adds are those of evaluating one example, as papers count them. The time is the median over
+passes in training mode: logits, mean cross entropy, its gradient and the new batch statistics.
+"""
+
+import argparse
+import datetime
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dm_jax import models
+from dm_jax.errors import unknown
+from dm_jax.models import cost
+
+# Image sides and classes as published; whatever is not listed is for ImageNet.
+_CIFAR = (32, 32, 3), 10
+_INPUTS = {"mlp": ((100,), 2), "googlenet_32": _CIFAR, "resnet18_32": _CIFAR, "resnet34_32": _CIFAR}
+_INPUTS |= {f"resnet{depth}": _CIFAR for depth in (20, 32, 44, 56, 110)}
+_IMAGENET = (224, 224, 3), 1000
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="experiments.benchmark model")
+    parser.add_argument("--names", default=",".join(models.names()), help="separated by commas")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--dtype", default="float32", help="or bfloat16")
+    parser.add_argument("--seconds", type=float, default=4.0, help="per network, after compiling")
+    flags = parser.parse_args(argv)
+    names = flags.names.split(",")
+    for name in names:
+        if name not in models.names():
+            parser.error(str(unknown("model", name, models.names())))
+    print(_heading(flags.batch, flags.dtype))
+    for name in names:
+        print(row(name, flags.batch, flags.dtype, flags.seconds), flush=True)
+
+
+def row(name: str, batch: int, dtype: str, seconds: float) -> str:
+    """One line of the table, in Markdown."""
+    example, num_classes = _INPUTS.get(name, _IMAGENET)
+    model = models.create(name, num_classes=num_classes, dtype=dtype)
+    elapsed = measure(training_pass(model, (batch, *example)), seconds)
+    cells = (
+        name,
+        "x".join(map(str, example)),
+        f"{cost.parameters(model, (1, *example)):,}",
+        f"{cost.multiply_adds(model, (1, *example)) / 1e6:,.4g}M",
+        f"{elapsed * 1e3:.4g}",
+        f"{batch / elapsed:.4g}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def training_pass(model: nn.Module, shape: tuple[int, ...]) -> Callable[[], object]:
+    """A compiled call of loss, gradient and new statistics on random inputs, waited for."""
+    inputs = jax.random.normal(jax.random.key(1), shape)
+    variables = jax.jit(model.init)(jax.random.key(0), inputs)
+
+    @jax.jit
+    def step(variables: dict[str, Any], inputs: jax.Array) -> Any:
+        def loss(params: Any) -> tuple[jax.Array, Any]:
+            logits, updated = model.apply(
+                {**variables, "params": params}, inputs, train=True, mutable=["batch_stats"]
+            )
+            labels = jnp.zeros(len(inputs), jnp.int32)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), updated
+
+        return jax.value_and_grad(loss, has_aux=True)(variables["params"])
+
+    return lambda: jax.block_until_ready(step(variables, inputs))
+
+
+def measure(call: Callable[[], object], seconds: float, least: int = 3) -> float:
+    """Median seconds of a call over at least ``least`` calls, the first, which compiles, apart."""
+    call()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < least:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def _heading(batch: int, dtype: str) -> str:
+    device = jax.devices()[0]
+    return (
+        f"Forward and backward, batch {batch}, {dtype}; {datetime.date.today()}, "
+        f"jax {jax.__version__}, flax {flax.__version__}, Python {platform.python_version()}, "
+        f"{device.device_kind}, {os.cpu_count()} cores\n\n"
+        "| network | input | parameters | multiply-adds | ms a pass | examples/s |\n"
+        "|---|---|---|---|---|---|"
+    )
