@@ -79,6 +79,7 @@ def dm_softmax_cross_entropy(
     """
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)
     _check(logits, labels, edf, normalization, saturation)
+    labels = labels.astype(jnp.int32)
     if where is not None:
         where = jnp.asarray(where)
         _check_companion("where", where, jnp.bool_, "bool", labels.shape)
@@ -133,13 +134,14 @@ def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis
     if class_weights is not None:
         correction = correction + _safe_log(class_weights[labels]).astype(log_q.dtype)
     if normalization == "batch":
-        log_size = _batch_normalised(log_shape, correction, where, axis_name)
+        size = _batch_normalised(log_shape, correction, where, axis_name)
+        size = size * _saturation(log_q, saturation)
     else:
         log_constant = edf.log_scale if normalization is None else -edf.log_area()
         log_size = log_shape + correction + jnp.asarray(log_constant, log_q.dtype)
-    if saturation > 0:
-        log_size = log_size + log_q - jnp.log(jnp.exp(log_q) + saturation / 2)
-    size = jnp.minimum(jnp.exp(log_size), jnp.finfo(log_q.dtype).max)
+        # In one exponential: a weight may overflow where its saturation underflows (Beta, eta < 1).
+        size = jnp.exp(log_size + _log_saturation(log_q, saturation))
+    size = jnp.minimum(size, jnp.finfo(log_q.dtype).max)
     dtype_like = jnp.zeros((0,), logits.dtype)
     return _masked(where, -log_p), (soft, _masked(where, size), labels, where, dtype_like)
 
@@ -162,7 +164,7 @@ _loss.defvjp(_loss_forward, _loss_backward)
 def _batch_normalised(
     log_shape: Array, correction: Array, where: Array | None, axis_name: Any
 ) -> Array:
-    """log of N * w_i / sum_j w_j over the unmasked examples of the whole batch."""
+    """N * w_i / sum_j w_j over the unmasked examples of the whole batch."""
     counted = jnp.ones(log_shape.shape, bool) if where is None else where
     log_shape = jnp.where(counted, log_shape, -jnp.inf)
     # Any constant serves; it cancels. So no derivative is lost by stopping it here.
@@ -170,11 +172,22 @@ def _batch_normalised(
     if axis_name is not None:
         largest = lax.pmax(largest, axis_name)
     log_ratio = (log_shape - jnp.where(jnp.isfinite(largest), largest, 0.0)) + correction
-    total = jnp.sum(jnp.exp(log_ratio))
+    ratio = jnp.exp(log_ratio)
+    total = jnp.sum(ratio)
     count = jnp.sum(counted, dtype=log_shape.dtype)
     if axis_name is not None:
         total, count = lax.psum((total, count), axis_name)
-    return log_ratio + jnp.log(count / jnp.where(total > 0, total, 1.0))
+    return ratio * (count / jnp.where(total > 0, total, 1.0))
+
+
+def _saturation(log_q: Array, saturation: float) -> Array | float:
+    """s(q) = q / (q + saturation / 2)."""
+    q = jnp.exp(log_q)
+    return q / (q + saturation / 2) if saturation > 0 else 1.0
+
+
+def _log_saturation(log_q: Array, saturation: float) -> Array | float:
+    return log_q - jnp.log(jnp.exp(log_q) + saturation / 2) if saturation > 0 else 0.0
 
 
 def _computable(logits: Array) -> Array:

@@ -14,8 +14,10 @@ from dm_jax.edf import EDF
 
 # exp(60) times 50,257 classes is far from overflow; sums within exp(+-57) have lost no term that
 # matters.
-_LARGEST_EXPONENT = 60.0
+_FAR = 60.0
 _TRUSTED = 1e25
+# No difference of logits is infinite.
+_FARTHEST = 1e30
 # The bits of a float32 whose product with another such number is exact.
 _HIGH_BITS = 0xFFFFF000
 
@@ -37,8 +39,7 @@ def soft_margin(logits: Array, labels: Array, edf: EDF, where: Array | None) -> 
     computed again.
     """
     label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1, mode="clip")
-    exponents = jnp.minimum(logits - label_logits, _LARGEST_EXPONENT)
-    others = jnp.where(is_label(labels, logits.shape), 0, jnp.exp(exponents))
+    others = jnp.where(is_label(labels, logits.shape), 0, _exp(logits - label_logits))
     total = jnp.sum(others, axis=-1)
     far = ~((total > 1 / _TRUSTED) & (total < _TRUSTED))
     if where is not None:
@@ -57,6 +58,18 @@ def is_label(labels: Array, shape: tuple[int, ...]) -> Array:
     return lax.broadcasted_iota(labels.dtype, shape, len(shape) - 1) == labels[..., None]
 
 
+@jax.custom_jvp
+def _exp(x: Array) -> Array:
+    """exp, where an overflow (which nothing uses) is no NaN in second derivatives."""
+    return jnp.exp(x)
+
+
+@_exp.defjvp
+def _exp_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    value = _exp(*primals)
+    return value, jnp.where(jnp.isfinite(value), value, 0) * tangents[0]
+
+
 def _near_margin(others: Array, total: Array) -> SoftMargin:
     margin = -jnp.log(jnp.maximum(total, 1 / _TRUSTED))
     return SoftMargin(margin, jnp.zeros_like(margin), others, total)
@@ -68,6 +81,7 @@ def _any_margin(logits: Array, labels: Array, label_logits: Array, edf: EDF) -> 
     others = jnp.exp(other_logits - largest[..., None])
     total = jnp.sum(others, axis=-1)
     lead, lead_lost = _exact_sum(label_logits, -largest)
+    lead = jnp.clip(lead, -_FARTHEST, _FARTHEST)
     margin, margin_lost = _exact_sum(lead, -jnp.log(total))
     correction = lax.stop_gradient(_correction(edf, margin, lead_lost + margin_lost))
     return SoftMargin(margin, correction, others, total)
@@ -80,7 +94,7 @@ def _correction(edf: EDF, margin: Array, lost: Array) -> Array:
     coarse for their ratios. Where log_shape is that large it is a line in m, and a line can be
     evaluated exactly.
     """
-    near = jnp.clip(margin, -_LARGEST_EXPONENT, _LARGEST_EXPONENT)
+    near = jnp.clip(margin, -_FAR, _FAR)
     ones = jnp.ones_like(margin)
     value, slope = jax.jvp(edf.log_shape, (near,), (ones,))
     rounded, slope_here = jax.jvp(edf.log_shape, (margin,), (ones,))

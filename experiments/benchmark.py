@@ -1,0 +1,29 @@
+"""Measure what a claim says is fast: ``python -m experiments.benchmark loss`` (or model, data, train).
+
+Each benchmark is a module of `experiments.benchmarks` with a ``main(argv)``; further flags go to it.
+"""
+
+import importlib
+import pkgutil
+import sys
+
+from dm_jax.errors import unknown
+from experiments import benchmarks
+
+
+def names() -> list[str]:
+    """The benchmarks there are."""
+    return [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
+
+
+def main(argv: list[str]) -> None:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(f"{__doc__}\nBenchmarks: {', '.join(names())}")
+        return
+    if argv[0] not in names():
+        raise SystemExit(str(unknown("benchmark", argv[0], names())))
+    importlib.import_module(f"experiments.benchmarks.{argv[0]}").main(argv[1:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""One module per benchmark, each with a `main(argv)`; see `experiments.benchmark`."""

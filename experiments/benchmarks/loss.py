@@ -1,0 +1,146 @@
+"""What the DM loss costs: value and gradient, beside plain cross entropy and the authors' form.
+
+    python -m experiments.benchmark loss [--sizes=256x10,4096x100] [--seconds=4]
+
+All contenders of one size run in turn, round after round, so that another load on the machine meets them
+all; a cell is the median over rounds. "ratio" is ours over optax; its geometric mean is the last line.
+PyTorch is measured where it is installed, with as many threads as JAX finds cores.
+"""
+
+import argparse
+import datetime
+import importlib.util
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from dm_jax import DM, dm_softmax_cross_entropy
+
+SIZES = ((256, 10), (256, 100), (4096, 100), (4096, 1000), (512, 50257))
+EDF = DM(lam=0.5, beta=8.0)
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="experiments.benchmark loss")
+    parser.add_argument("--sizes", type=_sizes, default=SIZES, help="such as 256x10,4096x100")
+    parser.add_argument("--seconds", type=float, default=4.0, help="per size")
+    flags = parser.parse_args(argv)
+    print(_heading())
+    rows = {size: measure(contenders(*size), flags.seconds) for size in flags.sizes}
+    print(table(rows))
+
+
+def contenders(batch: int, classes: int) -> dict[str, Callable[[], object]]:
+    """Ready, compiled calls by name, on the same random logits and labels."""
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(batch, classes)).astype(np.float32)
+    labels = random.integers(0, classes, batch)
+    losses = {"optax": _optax, "dm_jax": _dm_jax, "authors' form": _authors}
+    calls = {name: _jax_call(loss, logits, labels) for name, loss in losses.items()}
+    if importlib.util.find_spec("torch"):
+        calls["authors' form, PyTorch"] = _torch_call(logits, labels)
+    return calls
+
+
+def measure(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
+    """Median seconds of each call, the calls taking turns until the time is over."""
+    for call in calls.values():
+        call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times["optax"]) < 5:
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def table(rows: dict[tuple[int, int], dict[str, float]]) -> str:
+    """The medians as Markdown, in microseconds, and the ratio of ours to optax."""
+    names = list(next(iter(rows.values())))
+    lines = [
+        "| batch x classes | " + " | ".join(f"{name}, µs" for name in names) + " | ratio |",
+        "|" + "---|" * (len(names) + 2),
+    ]
+    ratios = [times["dm_jax"] / times["optax"] for times in rows.values()]
+    for ((batch, classes), times), ratio in zip(rows.items(), ratios, strict=True):
+        cells = " | ".join(f"{times[name] * 1e6:.0f}" for name in names)
+        lines.append(f"| {batch} x {classes} | {cells} | {ratio:.2f} |")
+    mean = math.exp(np.mean(np.log(ratios)))
+    return "\n".join([*lines, f"\nGeometric mean of the ratios: {mean:.2f}"])
+
+
+def _heading() -> str:
+    device = jax.devices()[0]
+    return (
+        f"value_and_grad of the mean loss, float32, {EDF}; {datetime.date.today()}, "
+        f"jax {jax.__version__}, optax {optax.__version__}, Python {platform.python_version()}, "
+        f"{device.device_kind}, {os.cpu_count()} cores\n"
+    )
+
+
+def _sizes(text: str) -> list[tuple[int, int]]:
+    return [(int(b), int(c)) for b, c in (size.split("x") for size in text.split(","))]
+
+
+def _optax(logits: Array, labels: Array) -> Array:
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+def _dm_jax(logits: Array, labels: Array) -> Array:
+    return dm_softmax_cross_entropy(logits, labels, EDF).mean()
+
+
+@jax.custom_vjp
+def _authors(logits: Array, labels: Array) -> Array:
+    return _optax(logits, labels)
+
+
+def _authors_forward(logits: Array, labels: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _optax(logits, labels), (jax.nn.softmax(logits), labels)
+
+
+def _authors_backward(residuals: tuple[Array, Array], g: Array) -> tuple[Array, None]:
+    """The authors' PyTorch form: exp(beta p**lam (1 - p)) over its sum and over 2 (1 - p) + 1e-8."""
+    probabilities, labels = residuals
+    p = jnp.take_along_axis(probabilities, labels[:, None], axis=-1)
+    weight = jnp.exp(EDF.beta * (p + 1e-8) ** EDF.lam * (1 - p))
+    scale = weight / weight.sum() / (2 * (1 - p) + 1e-8)
+    return g * scale * (probabilities - jax.nn.one_hot(labels, probabilities.shape[-1])), None
+
+
+_authors.defvjp(_authors_forward, _authors_backward)
+
+
+def _jax_call(loss: Callable, logits: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
+    step = jax.jit(jax.value_and_grad(loss))
+    arguments = jnp.asarray(logits), jnp.asarray(labels)
+    return lambda: jax.block_until_ready(step(*arguments))
+
+
+def _torch_call(logits: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
+    import torch
+
+    targets = torch.from_numpy(labels)
+    inputs = torch.from_numpy(logits.copy()).requires_grad_()
+
+    def call() -> object:
+        inputs.grad = None
+        losses = torch.nn.functional.cross_entropy(inputs, targets, reduction="none")
+        probabilities = inputs.detach().softmax(-1)
+        p = probabilities.gather(1, targets[:, None])
+        weight = torch.exp(EDF.beta * (p + 1e-8) ** EDF.lam * (1 - p))
+        direction = probabilities.scatter_add(1, targets[:, None], torch.full_like(p, -1))
+        inputs.backward(weight / weight.sum() / (2 * (1 - p) + 1e-8) * direction)
+        return losses.mean(), inputs.grad
+
+    return call
