@@ -124,7 +124,7 @@ def test_any_number_of_classes(classes, kind):
 @pytest.mark.parametrize("edf", [MAE(), MSE(), GCE(q=0.7), Beta(alpha=0.5, eta=3.0)], ids=repr)
 @pytest.mark.parametrize("margin", [-1e4, -300.0, 300.0, 1e4])
 def test_batches_that_are_far_away_as_a_whole(edf, margin):
-    """All weights below exp(-100): only their ratios count, and float32 margins are coarse there."""
+    """All weights are below exp(-100): only ratios count, and float32 margins are coarse there."""
     logits, labels = examples(32, 10, 1.0)
     logits[np.arange(32), labels] += np.float32(margin)
     arguments = logits, labels, edf, None, "batch", 0.0
