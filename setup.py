@@ -30,6 +30,8 @@ EXTRAS = {
     # What TFDS needs to prepare (not to read) a data set.
     # importlib_resources: TFDS 4.9.10 asks for it, but requires it of Python 3.8 only.
     "datasets": ["importlib_resources>=6", "pandas>=2.1", "tensorflow>=2.18"],
+    # Decoding and scaling the images of large data sets.
+    "images": ["opencv-python-headless>=4.12"],
     # Paragraph vectors of the IMDB reviews.
     "text": ["gensim>=4.3.3"],
     # ImageNet weights from .safetensors files.

@@ -1,11 +1,12 @@
-"""From an encoded image to the pixels that a network sees, by Pillow."""
+"""From an encoded image to the pixels that a network sees, by OpenCV.
 
-import io
+Pillow takes more than half as long to scale a photograph as to decode it, OpenCV a tenth.
+"""
 
 import numpy as np
-from PIL import Image
 
-_BILINEAR = Image.Resampling.BILINEAR
+# Segments of a JPEG that begin a frame and tell its size (baseline, extended, progressive).
+_FRAMES = (0xC0, 0xC1, 0xC2)
 
 
 class DamagedImageError(ValueError):
@@ -17,29 +18,55 @@ def resized_crop(
 ) -> np.ndarray:
     """Scales an image to resize x resize, whatever its proportions, and crops from that.
 
-    Only the crop is computed. A JPEG at least twice as large on both sides is decoded at half its
-    size (or a quarter, an eighth), which is the faster part of scaling down.
+    Bilinear between the nearest pixels, as Caffe's tools do. A JPEG at least twice as large on both
+    sides is decoded at half its size, which is faster and spares it aliasing.
 
     Args:
-      image: an encoded file, JPEG or PNG.
+      image: an encoded file: JPEG, PNG, or what else OpenCV reads.
       key: what an error calls it.
       resize: height and width after scaling.
       crop: height and width of the crop.
       row, column: top left corner of the crop in the scaled image.
 
     Returns:
-      uint8 [crop, crop, 3].
+      uint8 [crop, crop, 3], RGB.
 
     Raises:
       DamagedImageError: it is truncated or no image.
+      ModuleNotFoundError: OpenCV is not installed.
     """
+    cv2 = _opencv()
+    height, width = _jpeg_size(image)
+    half = min(height, width) >= 2 * resize
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    if half:
+        # Together with IMREAD_COLOR_RGB this bit says "half size", not "grey".
+        flags |= cv2.IMREAD_REDUCED_GRAYSCALE_2
+    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), flags) if image else None
+    if pixels is None:
+        raise DamagedImageError(
+            f"image {key!r} cannot be decoded: its {len(image)} bytes are truncated or no image"
+        )
+    scaled = cv2.resize(pixels, (resize, resize), interpolation=cv2.INTER_LINEAR)
+    return scaled[row : row + crop, column : column + crop]
+
+
+def _opencv():
     try:
-        decoded = Image.open(io.BytesIO(image))
-        decoded.draft("RGB", (resize, resize))
-        pixels = decoded.convert("RGB")
-    # SyntaxError is Pillow's word for a broken PNG.
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DamagedImageError(f"image {key!r} cannot be decoded: {error}") from error
-    across, down = pixels.width / resize, pixels.height / resize
-    box = (column * across, row * down, (column + crop) * across, (row + crop) * down)
-    return np.asarray(pixels.resize((crop, crop), _BILINEAR, box=box))
+        import cv2
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "images are streamed with OpenCV: pip install 'dm_jax[images]'"
+        ) from error
+    return cv2
+
+
+def _jpeg_size(image: bytes) -> tuple[int, int]:
+    """Height and width from the header of a JPEG; (0, 0) where there is none."""
+    place = 2
+    while image[place : place + 1] == b"\xff" and place + 9 <= len(image):
+        if image[place + 1] in _FRAMES:
+            size = image[place + 5 : place + 9]
+            return int.from_bytes(size[:2]), int.from_bytes(size[2:])
+        place += 2 + int.from_bytes(image[place + 2 : place + 4])
+    return 0, 0

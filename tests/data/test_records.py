@@ -1,9 +1,7 @@
-"""Encoded images by their place, and the damaged ones by their key."""
+"""Encoded images by their place."""
 
 import pytest
-from PIL import Image
 
-from dm_jax.data.decode import DamagedImageError, resized_crop
 from dm_jax.data.records import Records
 from dm_jax.data.stream import Batching, eval_stream
 
@@ -21,25 +19,10 @@ def test_without_keys_an_example_is_called_by_its_place(tiny_cifar):
 
 
 def test_a_copy_in_a_worker_reads_the_same(tiny_photos):
+    pytest.importorskip("cv2", reason="OpenCV is not installed")
     batching = Batching(batch_size=5, resize=16, crop=16)
     records = Records("tiny_photos", "train", tiny_photos)
     with_worker = eval_stream(records, batching, workers=1)
     for batch, other in zip(eval_stream(records, batching), with_worker, strict=True):
         assert (batch["inputs"] == other["inputs"]).all()
     with_worker.close()
-
-
-@pytest.mark.parametrize("content", ["truncated", "empty", "text"])
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_damaged_image_is_named(tmp_path, kind, content):
-    Image.linear_gradient("L").convert("RGB").save(tmp_path / "image", kind)
-    whole = (tmp_path / "image").read_bytes()
-    image = {"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"no image"}[content]
-    with pytest.raises(DamagedImageError, match=r"image 'shelf/7\.jpg' cannot be decoded"):
-        resized_crop(image, "shelf/7.jpg", resize=8, crop=8, row=0, column=0)
-
-
-def test_grey_images_become_rgb(tmp_path):
-    Image.linear_gradient("L").save(tmp_path / "grey.png")
-    image = (tmp_path / "grey.png").read_bytes()
-    assert resized_crop(image, "k", resize=8, crop=8, row=0, column=0).shape == (8, 8, 3)

@@ -1,0 +1,144 @@
+"""What data cost: JPEGs streamed against plainly decoded ones, and augmentation inside a step.
+
+    python -m experiments.benchmark data [--images=100] [--rounds=7] [--batch_size=128]
+
+JPEGs: the stream (read, decode, scale to 256 x 256, crop 224, batch; a random place and a flip add
+some 30 µs) and Pillow alone (read, decode into an array) on the same files, taking turns; the rates
+are per second of CPU time over all threads, that is per core. Step: a gradient step of ResNet-20
+on images that are ready, and one that gathers, crops, flips and normalises them first, in turns.
+"""
+
+import argparse
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from dm_jax import models
+from dm_jax.data import augment
+from dm_jax.data.records import Record
+from dm_jax.data.stream import Batching, eval_stream
+
+# Height and width: small ones as most copies of Clothing1M hold them, ImageNet's usual ones, and
+# larger ones, up to those that are decoded at half their size.
+SIZES = ((256, 256), (375, 500), (480, 640), (600, 800))
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="experiments.benchmark data", description=__doc__)
+    parser.add_argument("--images", type=int, default=100, help="JPEGs of each size")
+    parser.add_argument("--rounds", type=int, default=7, help="turns; medians are reported")
+    parser.add_argument("--batch_size", type=int, default=128, help="of the step")
+    flags = parser.parse_args(argv)
+    print("| JPEGs | plain Pillow, images/s/core | streamed, images/s/core | ratio |")
+    print("|---|---|---|---|")
+    for size in SIZES:
+        plain, streamed = jpeg_rates(size, flags.images, flags.rounds)
+        print(f"| {size[0]} x {size[1]} | {plain:.0f} | {streamed:.0f} | {streamed / plain:.2f} |")
+    ready, whole = step_seconds(flags.batch_size, flags.rounds)
+    print(f"\nResNet-20, batch {flags.batch_size}, {jax.devices()[0].device_kind}:")
+    print(f"step {ready * 1e3:.1f} ms, with gathering and augmentation {whole * 1e3:.1f} ms")
+    print(f"({100 * (whole / ready - 1):+.1f}%)")
+
+
+class Files:
+    """Image files as a source of a stream."""
+
+    def __init__(self, paths: Sequence[pathlib.Path]):
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> Record:
+        return Record(self._paths[index].read_bytes(), 0, self._paths[index].name)
+
+
+def jpeg_rates(size: tuple[int, int], images: int, rounds: int) -> tuple[float, float]:
+    """Images per second of CPU time: plainly decoded, and streamed."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write_photographs(pathlib.Path(folder), size, images)
+
+        def plain():
+            for path in paths:
+                np.asarray(Image.open(path).convert("RGB"))
+
+        def streamed():
+            # An endless stream would read ahead while the other one's time is taken.
+            for _ in eval_stream(Files(paths), Batching(batch_size=25)):
+                pass
+
+        seconds = medians(plain, streamed, rounds, time.process_time)
+    return images / seconds[0], images / seconds[1]
+
+
+def write_photographs(folder: pathlib.Path, size: tuple[int, int], count: int):
+    """JPEGs with the smooth areas and the grain of a photograph."""
+    rng = np.random.default_rng(0)
+    paths = [folder / f"{number}.jpg" for number in range(count)]
+    for path in paths:
+        coarse = rng.integers(0, 256, (size[0] // 16, size[1] // 16, 3), np.uint8)
+        smooth = Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC)
+        grain = rng.integers(-8, 9, (*size, 3))
+        pixels = np.clip(np.asarray(smooth) + grain, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(path, quality=90)
+    return paths
+
+
+def medians(
+    first: Callable[[], object],
+    second: Callable[[], object],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[float, float]:
+    """Median duration of two calls that take turns, after one turn that does not count."""
+    durations: list[list[float]] = []
+    for _ in range(rounds + 1):
+        turn = []
+        for call in (first, second):
+            start = clock()
+            call()
+            turn.append(clock() - start)
+        durations.append(turn)
+    first_median, second_median = np.median(durations[1:], axis=0)
+    return float(first_median), float(second_median)
+
+
+def step_seconds(batch_size: int, rounds: int) -> tuple[float, float]:
+    """Seconds of a gradient step on ready images, and on images gathered and augmented first."""
+    network = models.create("resnet20", num_classes=10)
+    variables = network.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.integers(0, 256, (50_000, 32, 32, 3), np.uint8))
+    rows = jnp.asarray(rng.integers(0, 50_000, batch_size))
+    labels = jnp.asarray(rng.integers(0, 10, batch_size))
+    mean, std = np.full(3, 0.47, np.float32), np.full(3, 0.25, np.float32)
+
+    def loss(params, inputs):
+        logits, _ = network.apply(
+            {**variables, "params": params}, inputs, train=True, mutable=["batch_stats"]
+        )
+        return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(batch_size), labels])
+
+    @jax.jit
+    def ready(inputs):
+        return jax.grad(loss)(variables["params"], inputs)
+
+    @jax.jit
+    def whole(images, rows, key):
+        keys = augment.example_keys(key, 0, batch_size)
+        inputs = augment.random_flip(augment.random_crop(images[rows], keys), keys)
+        return jax.grad(loss)(variables["params"], augment.normalize(inputs, mean, std))
+
+    inputs = augment.normalize(images[rows], mean, std)
+    key = jax.random.key(1)
+    return medians(
+        lambda: jax.block_until_ready(ready(inputs)),
+        lambda: jax.block_until_ready(whole(images, rows, key)),
+        rounds,
+    )
