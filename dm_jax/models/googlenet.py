@@ -20,10 +20,10 @@ from dm_jax.models.layers import (
     ConvNorm,
     check_images,
     convolution,
-    global_mean,
     max_pool,
     wide,
 )
+from dm_jax.models.network import ImageNetwork
 
 # name: 1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pool projection.
 MODULES = {
@@ -75,58 +75,35 @@ class AuxiliaryHead(nn.Module):
         return Classifier(self.num_classes, 0.7, self.axis_name, name="classifier")(x, train)
 
 
-class GoogLeNet(nn.Module):
-    """A stem, nine Inception modules and the classifier.
+class GoogLeNet(ImageNetwork, kw_only=True):
+    """A stem, nine Inception modules and the classifier, before which the paper drops 0.4.
+
+    There are 1024 features. Images are at least 32x32, small ones 8x8.
 
     Attributes:
-      num_classes: number of logits.
       small_images: whether it is the variant for 32x32 images.
       auxiliary: whether it has the two auxiliary heads. While training, `apply` with
         ``mutable=["auxiliary"]`` among others returns their logits in that collection, as
         {"4a": ([B, num_classes],), "4d": ...}; the paper adds their losses times 0.3. They always
         drop 0.7, so they need the rng "dropout".
-      dropout: rate before the classifier (0.4 in the paper).
-      axis_name: mapped axis of the batch; see `norm.BatchNorm`.
-      dtype: of convolutions and activations.
     """
 
-    num_classes: int
     small_images: bool = False
     auxiliary: bool = False
-    dropout: float = 0.0
-    axis_name: str | None = None
-    dtype: DTypeLike = jnp.float32
 
-    @nn.compact
-    def __call__(
-        self,
-        x: jax.Array,
-        train: bool = False,
-        where: jax.Array | None = None,
-        features: bool = False,
-    ) -> jax.Array | tuple[jax.Array, jax.Array]:
-        """Logits [B, num_classes]; with ``features`` also the pooled features [B, 1024].
-
-        Args:
-          x: float images [B, H, W, C], at least 32x32, or 8x8 with ``small_images``.
-          train: whether to use batch statistics and dropout.
-          where: bool [B]; the other examples stay out of the batch statistics.
-          features: whether to return the features too.
-        """
+    def check(self, x: jax.Array) -> None:
         check_images("googlenet", x, least=8 if self.small_images else 32)
+
+    def maps(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         unit = self._unit()
-        x = self._stem(unit, x.astype(self.dtype), train, where)
+        x = self._stem(unit, x, train, where)
         for name, sizes in MODULES.items():
             if name in ("4a", "5a"):
                 x = max_pool(x, 2, (0, 1))
             x = inception(unit, name, sizes)(x, train, where)
             if self.auxiliary and name in ("4a", "4d"):
                 self._auxiliary(unit, name, x, train, where)
-        pooled = global_mean(x)
-        logits = Classifier(self.num_classes, self.dropout, self.axis_name, name="classifier")(
-            pooled, train
-        )
-        return (logits, pooled) if features else logits
+        return x
 
     def _unit(self) -> Callable[..., nn.Module]:
         if self.small_images:

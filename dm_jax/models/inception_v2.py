@@ -7,13 +7,11 @@ lists for 4c and 4d do not add up.
 
 import functools
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
-from jax.typing import DTypeLike
 
 from dm_jax.models.inception import Inception
-from dm_jax.models.layers import Classifier, ConvNorm, check_images, global_mean, max_pool
+from dm_jax.models.layers import ConvNorm, check_images, max_pool
+from dm_jax.models.network import ImageNetwork
 
 # name: 1x1; reduction and 3x3; reduction and both 3x3; pool; its projection. A module without 1x1
 # has stride 2 and passes its pool through.
@@ -31,44 +29,19 @@ MODULES = {
 }
 
 
-class InceptionV2(nn.Module):
+class InceptionV2(ImageNetwork):
     """A stem, ten Inception modules with batch normalisation, and the classifier.
 
-    Attributes:
-      num_classes: number of logits.
-      dropout: rate before the classifier.
-      axis_name: mapped axis of the batch; see `norm.BatchNorm`.
-      dtype: of convolutions and activations.
+    There are 1024 features. The sides of the images, 224 in the paper, are multiples of 32: the strided convolutions and the
+    pools beside them would otherwise give different sizes.
     """
 
-    num_classes: int
-    dropout: float = 0.0
-    axis_name: str | None = None
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(
-        self,
-        x: jax.Array,
-        train: bool = False,
-        where: jax.Array | None = None,
-        features: bool = False,
-    ) -> jax.Array | tuple[jax.Array, jax.Array]:
-        """Logits [B, num_classes]; with ``features`` also the pooled features [B, 1024].
-
-        Args:
-          x: float images [B, H, W, C], 224x224 in the paper; sides are multiples of 32.
-          train: whether to use batch statistics and dropout.
-          where: bool [B]; the other examples stay out of the batch statistics.
-          features: whether to return the features too.
-
-        Raises:
-          ValueError: the sides are not multiples of 32; the strided convolutions and the pools
-            beside them would then give different sizes.
-        """
+    def check(self, x: jax.Array) -> None:
         check_images("inception_v2", x, least=32, multiple=32)
+
+    def maps(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         unit = functools.partial(ConvNorm, axis_name=self.axis_name, dtype=self.dtype)
-        x = unit(64, 7, 2, name="conv1")(x.astype(self.dtype), train, where)
+        x = unit(64, 7, 2, name="conv1")(x, train, where)
         x = unit(64, 1, name="conv2_reduce")(max_pool(x, 2, (0, 1)), train, where)
         x = max_pool(unit(192, 3, name="conv2")(x, train, where), 2, (0, 1))
         for name, (single, three, double, pool, projection) in MODULES.items():
@@ -80,8 +53,4 @@ class InceptionV2(nn.Module):
             stride = 1 if single else 2
             module = Inception(unit, branches, pool, projection, stride, name=f"inception_{name}")
             x = module(x, train, where)
-        pooled = global_mean(x)
-        logits = Classifier(self.num_classes, self.dropout, self.axis_name, name="classifier")(
-            pooled, train
-        )
-        return (logits, pooled) if features else logits
+        return x

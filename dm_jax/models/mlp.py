@@ -15,7 +15,7 @@ class MLP(nn.Module):
       num_classes: number of logits.
       hidden: sizes of the hidden layers; () is a linear classifier.
       dropout: rate before the classifier.
-      axis_name: mapped axis of the batch, for dropout; see `layers.Dropout`.
+      axis_name: mapped axis of the batch; see `layers.Dropout`.
       dtype: of the hidden layers.
     """
 

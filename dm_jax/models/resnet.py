@@ -8,10 +8,10 @@ import functools
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dm_jax.models.layers import Classifier, ConvNorm, check_images, global_mean, max_pool
+from dm_jax.models.layers import ConvNorm, check_images, max_pool
+from dm_jax.models.network import ImageNetwork
 
 STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
@@ -45,44 +45,25 @@ class ImageNetBlock(nn.Module):
         return nn.relu(y + x)
 
 
-class ResNet(nn.Module):
+class ResNet(ImageNetwork, kw_only=True):
     """A stem, four stages of residual blocks (64 to 512 wide) and the classifier.
 
+    There are 512 features, 2048 with bottlenecks. Images are at least 32x32, small ones 8x8.
+
     Attributes:
-      num_classes: number of logits.
       depth: 18, 34 or 50; 50 has bottlenecks.
       small_images: whether the stem is one 3x3 convolution for 32x32 images, instead of the
         7x7 with stride 2 and the max pool.
-      dropout: rate before the classifier.
-      axis_name: mapped axis of the batch; see `norm.BatchNorm`.
-      dtype: of convolutions and activations.
     """
 
-    num_classes: int
     depth: int
     small_images: bool = False
-    dropout: float = 0.0
-    axis_name: str | None = None
-    dtype: DTypeLike = jnp.float32
 
-    @nn.compact
-    def __call__(
-        self,
-        x: jax.Array,
-        train: bool = False,
-        where: jax.Array | None = None,
-        features: bool = False,
-    ) -> jax.Array | tuple[jax.Array, jax.Array]:
-        """Logits [B, num_classes]; with ``features`` also the pooled features, [B, 512 or 2048].
-
-        Args:
-          x: float images [B, H, W, C], at least 32x32, or 8x8 with ``small_images``.
-          train: whether to use batch statistics and dropout.
-          where: bool [B]; the other examples stay out of the batch statistics.
-          features: whether to return the features too.
-        """
+    def check(self, x: jax.Array) -> None:
         check_images(f"resnet{self.depth}", x, least=8 if self.small_images else 32)
-        x = self._stem(x.astype(self.dtype), train, where)
+
+    def maps(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
+        x = self._stem(x, train, where)
         for stage, blocks in enumerate(STAGES[self.depth]):
             for block in range(blocks):
                 x = ImageNetBlock(
@@ -93,11 +74,7 @@ class ResNet(nn.Module):
                     dtype=self.dtype,
                     name=f"layer{stage + 1}_{block}",
                 )(x, train, where)
-        pooled = global_mean(x)
-        logits = Classifier(self.num_classes, self.dropout, self.axis_name, name="classifier")(
-            pooled, train
-        )
-        return (logits, pooled) if features else logits
+        return x
 
     def _stem(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         unit = functools.partial(

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dm_jax.models.layers import Classifier, ConvNorm, check_images, global_mean
+from dm_jax.models.layers import ConvNorm, check_images
+from dm_jax.models.network import ImageNetwork
 
 
 class Block(nn.Module):
@@ -36,48 +37,24 @@ class Block(nn.Module):
         return nn.relu(y + shortcut)
 
 
-class CifarResNet(nn.Module):
+class CifarResNet(ImageNetwork, kw_only=True):
     """6n + 2 weighted layers: a convolution, three stages of n blocks, and the classifier.
 
+    There are 64 features. Images are 32x32 in the paper, at least 8x8.
+
     Attributes:
-      num_classes: number of logits.
       depth: 6n + 2: 20, 32, 44, 56, 110.
-      dropout: rate before the classifier.
-      axis_name: mapped axis of the batch; see `norm.BatchNorm`.
-      dtype: of convolutions and activations.
     """
 
-    num_classes: int
     depth: int
-    dropout: float = 0.0
-    axis_name: str | None = None
-    dtype: DTypeLike = jnp.float32
 
-    @nn.compact
-    def __call__(
-        self,
-        x: jax.Array,
-        train: bool = False,
-        where: jax.Array | None = None,
-        features: bool = False,
-    ) -> jax.Array | tuple[jax.Array, jax.Array]:
-        """Logits [B, num_classes]; with ``features`` also the pooled features [B, 64].
-
-        Args:
-          x: float images [B, H, W, C], 32x32 in the paper, at least 8x8.
-          train: whether to use batch statistics and dropout.
-          where: bool [B]; the other examples stay out of the batch statistics.
-          features: whether to return the features too.
-        """
+    def check(self, x: jax.Array) -> None:
         check_images(f"resnet{self.depth}", x, least=8)
-        stem = ConvNorm(16, 3, axis_name=self.axis_name, dtype=self.dtype)
-        x = stem(x.astype(self.dtype), train, where)
+
+    def maps(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
+        x = ConvNorm(16, 3, axis_name=self.axis_name, dtype=self.dtype)(x, train, where)
         for stage, width in enumerate((16, 32, 64)):
             for block in range((self.depth - 2) // 6):
                 stride = 2 if stage > 0 and block == 0 else 1
                 x = Block(width, stride, self.axis_name, self.dtype)(x, train, where)
-        pooled = global_mean(x)
-        logits = Classifier(self.num_classes, self.dropout, self.axis_name, name="classifier")(
-            pooled, train
-        )
-        return (logits, pooled) if features else logits
+        return x
