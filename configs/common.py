@@ -135,7 +135,8 @@ _SHORT = {
 def rescale(config: ml_collections.ConfigDict, factor: float) -> None:
     """Makes the training `factor` times as long, and with it the schedules.
 
-    Intervals of logs, evaluations and checkpoints stay, but never exceed the training.
+    Intervals of logs, evaluations and checkpoints stay where there are twenty of them, and shrink
+    in a shorter training.
     """
     train, length = config.train, _times(config.train.length, factor)
     config.schedule.boundaries = tuple(_times(b, factor) for b in config.schedule.boundaries)
@@ -144,7 +145,8 @@ def rescale(config: ml_collections.ConfigDict, factor: float) -> None:
     train.length = length
     for name in ("log_every", "evaluate_every", "checkpoint_every"):
         if train[name].split()[1] == length.split()[1]:
-            train[name] = min(train[name], length, key=lambda text: float(text.split()[0]))
+            twentieth = _times(length, 1 / 20)
+            train[name] = min(train[name], twentieth, key=lambda text: float(text.split()[0]))
 
 
 def _times(duration: str, factor: float) -> str:

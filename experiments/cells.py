@@ -25,6 +25,7 @@ class Cell:
     seed: int
     config: train.Config
     scale: float = 1.0
+    changes: str = ""
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -171,6 +172,7 @@ def _blank(cell: Cell) -> Result:
         command=" ".join(["python", "-m", "experiments.reproduce", *sys.argv[1:]]),
         commit=_commit(),
         scale=cell.scale,
+        changes=cell.changes,
     )
 
 

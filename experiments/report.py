@@ -4,9 +4,10 @@ report.md and report.html hold every table beside the paper's, with what was not
 number comes from; figures/ holds the pictures.
 """
 
+import dataclasses
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from absl import app, flags
 
@@ -16,8 +17,15 @@ from experiments.reporting import cells, figures, layout, markdown, page
 from experiments.results_file import Result
 
 
-def write_report(results: Sequence[Result], out_dir: str | pathlib.Path) -> pathlib.Path:
+def write_report(
+    results: Sequence[Result], out_dir: str | pathlib.Path, *, only: Collection[str] | None = None
+) -> pathlib.Path:
     """Writes report.md, report.html and figures/ into `out_dir`, which is made if need be.
+
+    Args:
+      results: of any tables.
+      out_dir: the folder.
+      only: names of the tables to report; None is all of the paper's and what else was run.
 
     Returns:
       The path of report.html.
@@ -29,7 +37,11 @@ def write_report(results: Sequence[Result], out_dir: str | pathlib.Path) -> path
         [*(name for name in grouped if name not in paper.names()), *paper.names()]
     )
     built = {name: layout.build(name, grouped.get(name, {})) for name in names}
+    if only is not None:
+        built = {name: table for name, table in built.items() if name in only}
     gallery = figures.draw(built, folder)
+    if only is not None:
+        gallery = dataclasses.replace(gallery, not_drawn={})
     write_whole(folder / "report.md", markdown.report(list(built.values()), gallery))
     write_whole(folder / "report.html", page.page(list(built.values()), gallery, folder))
     return folder / "report.html"

@@ -31,16 +31,17 @@ def make_cells(
     searches: dict[tuple[str, str], tune.Search],
     *,
     seeds: Sequence[int],
-    scale: float,
 ) -> list[cells_lib.Cell]:
     """The cells of all pairs and seeds, searched rows with the parameters that were chosen."""
     cells = []
     for row, column in pairs:
         for seed in seeds:
-            config = spec.cell(row, column, seed, scale=scale)
+            config = spec.cell(row, column, seed)
             if (row, column) in searches:
                 config = tune.with_parameters(config, searches[row, column].chosen)
-            cells.append(cells_lib.Cell(spec.name, row, column, seed, config, scale))
+            cells.append(
+                cells_lib.Cell(spec.name, row, column, seed, config, spec.scale, spec.changes)
+            )
     return cells
 
 
@@ -57,7 +58,7 @@ def missing_cells(path: pathlib.Path, cells: Sequence[cells_lib.Cell]) -> list[c
 
 def main(argv: list[str]) -> None:
     """Runs, writes, reports; exits with 1 if a cell failed."""
-    startup.begin(argv)
+    startup.prepare()
     try:
         failed = reproduce(pathlib.Path(table_flags.WORKDIR.value or "."))
     except cells_lib.StoppedError as stopped:
@@ -71,15 +72,15 @@ def main(argv: list[str]) -> None:
 
 def reproduce(folder: pathlib.Path) -> int:
     """The table of the flags; returns how many cells failed."""
-    spec, scale = tables.spec(table_flags.TABLE.value or ""), table_flags.SCALE.value
+    spec = table_flags.spec()
     pairs = tables.select(spec, table_flags.ROWS.value, table_flags.COLUMNS.value)
     seeds = range(1, table_flags.SEEDS.value + 1)
     watcher = Progress(quiet=True)
     searches = {}
     if (_TUNE.value or spec.tuned) and not _DRY_RUN.value:
         few = seeds[:_SEARCH_SEEDS]
-        searches = tune.search(spec, pairs, folder, watcher, seeds=few, scale=scale)
-    cells = make_cells(spec, pairs, searches, seeds=seeds, scale=scale)
+        searches = tune.search(spec, pairs, folder, watcher, seeds=few)
+    cells = make_cells(spec, pairs, searches, seeds=seeds)
     path = folder / "results.jsonl"
     todo = missing_cells(path, cells)
     print(f"table {spec.name}: {len(cells)} runs, {len(cells) - len(todo)} of them done")
@@ -91,7 +92,7 @@ def reproduce(folder: pathlib.Path) -> int:
         result = cells_lib.result(cell, summary)
         results_file.append(path, result)
         failed += result.status == "failed"
-    report.write_report(results_file.read(path), folder)
+    report.write_report(results_file.read(path), folder, only=[spec.name])
     print((folder / "report.md").read_text(encoding="utf-8"))
     return failed
 

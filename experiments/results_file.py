@@ -45,6 +45,7 @@ class Result:
       command: the command line that made it.
       commit: the commit of the code.
       scale: share of the full training budget; 1.0 is the table's protocol.
+      changes: config arguments that depart from the table's protocol ("model=resnet20").
       status: "ok" or "failed"; a failed run has an `error`.
     """
 
@@ -66,6 +67,7 @@ class Result:
     command: str = ""
     commit: str = ""
     scale: float = 1.0
+    changes: str = ""
     status: str = "ok"
     error: str | None = None
 

@@ -31,7 +31,7 @@ class Spec:
     """A table: every row at every column.
 
     Attributes:
-      name: "1" to "9", "digits" or "cifar_n".
+      name: "1" to "9", "digits", "cifar_n", "figure10" or "figure11".
       config: name of the file under configs/.
       rows, columns: name -> arguments for the config (`configs.common.apply`); a cell's are those
         of its row, then of its column.
@@ -40,6 +40,8 @@ class Spec:
       grids: row -> {EDF parameter: values to search on the validation split}.
       ours: what is our choice, for the report.
       tuned: whether the searched rows are searched without being asked.
+      scale: of the length of the training; 1.0 is the protocol.
+      changes: further arguments that depart from the protocol.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Spec:
     grids: Grids = dataclasses.field(default_factory=dict)
     ours: str = ""
     tuned: bool = False
+    scale: float = 1.0
+    changes: str = ""
 
     def has(self, row: str, column: str) -> bool:
         """Whether that cell exists."""
@@ -58,12 +62,13 @@ class Spec:
 
     def config_dict(self, row: str, column: str, seed: int) -> ml_collections.ConfigDict:
         """The config of a cell, as it would be given to experiments.train."""
-        parts = (self.rows[row], self.columns[column], self.cells.get((row, column), ""))
+        own = self.cells.get((row, column), "")
+        parts = (self.rows[row], self.columns[column], own, self.changes)
         arguments = ",".join(part for part in (*parts, f"seed={seed}") if part)
         return importlib.import_module(f"configs.{self.config}").get_config(arguments)
 
-    def cell(self, row: str, column: str, seed: int, *, scale: float = 1.0) -> Config:
-        """The parsed config of a cell, its training `scale` times as long.
+    def cell(self, row: str, column: str, seed: int) -> Config:
+        """The parsed config of a cell.
 
         Raises:
           ValueError: an unknown row or column; the message gives the nearest.
@@ -72,8 +77,8 @@ class Spec:
             if name not in known:
                 raise errors.unknown(f"{what} of table {self.name}", name, known)
         config = self.config_dict(row, column, seed)
-        if scale != 1.0:
-            common.rescale(config, scale)
+        if self.scale != 1.0:
+            common.rescale(config, self.scale)
         return Config.parse(config)
 
 
@@ -213,6 +218,14 @@ def _table4() -> Spec:
     return Spec("4", "mars", rows, {"MARS": ""}, ours="DM: lambda .5, beta 8, not searched.")
 
 
+def _figure(name: str, network: str) -> Spec:
+    """Figures 10 and 11: exponential emphasis on clean labels, from flat to steep."""
+    betas = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+    rows = {f"DM(lambda=0,beta={b:g})": f"method=DM,lam=0,beta={b}" for b in betas}
+    ours = "The values of beta are ours."
+    return Spec(name, "cifar10", rows, {"clean": f"rate=0,model={network}"}, ours=ours)
+
+
 def _cifar_n() -> Spec:
     rows = {"CCE": "method=CCE", "DM": "method=DM,lam=0.5,beta=8"}
     columns = {
@@ -234,6 +247,8 @@ _SPECS: dict[str, Callable[[], Spec]] = {
     "8": _table8,
     "9": _table9,
     "cifar_n": _cifar_n,
+    "figure10": lambda: _figure("figure10", "resnet20"),
+    "figure11": lambda: _figure("figure11", "resnet56"),
 }
 
 

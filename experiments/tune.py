@@ -64,7 +64,6 @@ def search(
     watcher: train.Watcher,
     *,
     seeds: Sequence[int],
-    scale: float = 1.0,
 ) -> dict[tuple[str, str], Search]:
     """Searches the grid of every wanted (row, column) that has one.
 
@@ -74,7 +73,6 @@ def search(
       folder: where tuning.json is, or goes; what is in it is not searched again.
       watcher: of the runs.
       seeds: to average over.
-      scale: of the length of the training.
 
     Raises:
       RuntimeError: a candidate could not be run.
@@ -82,12 +80,10 @@ def search(
     path = folder / "tuning.json"
     known = _read(path)
     missing = [
-        pair
-        for pair in wanted
-        if pair[0] in spec.grids and _name(spec, pair, seeds, scale) not in known
+        pair for pair in wanted if pair[0] in spec.grids and _name(spec, pair, seeds) not in known
     ]
     cells = [
-        _candidate(spec, row, column, seed, parameters, scale)
+        _candidate(spec, row, column, seed, parameters)
         for row, column in missing
         for parameters in candidates(spec.grids[row])
         for seed in seeds
@@ -107,27 +103,25 @@ def search(
             if (row, column) == pair
         ]
         chosen = max(tried, key=lambda item: item[1])[0]
-        known[_name(spec, pair, seeds, scale)] = Search(chosen, tried, list(seeds))
+        known[_name(spec, pair, seeds)] = Search(chosen, tried, list(seeds))
     _write(path, known)
-    return {
-        pair: known[_name(spec, pair, seeds, scale)] for pair in wanted if pair[0] in spec.grids
-    }
+    return {pair: known[_name(spec, pair, seeds)] for pair in wanted if pair[0] in spec.grids}
 
 
 def _candidate(
-    spec: tables.Spec, row: str, column: str, seed: int, parameters: Parameters, scale: float
+    spec: tables.Spec, row: str, column: str, seed: int, parameters: Parameters
 ) -> cells_lib.Cell:
-    config = with_parameters(spec.cell(row, column, seed, scale=scale), parameters)
+    config = with_parameters(spec.cell(row, column, seed), parameters)
     held_out = dataclasses.replace(config.data, validation=FRACTION, test=False)
     config = dataclasses.replace(config, data=held_out)
     # The row tells the candidates' workdirs apart.
-    return cells_lib.Cell(spec.name, f"{row}|{json.dumps(parameters)}", column, seed, config, scale)
+    return cells_lib.Cell(spec.name, f"{row}|{json.dumps(parameters)}", column, seed, config)
 
 
-def _name(spec: tables.Spec, pair: tuple[str, str], seeds: Sequence[int], scale: float) -> str:
+def _name(spec: tables.Spec, pair: tuple[str, str], seeds: Sequence[int]) -> str:
     """What a search is known by: the cell, and all that its outcome depends on."""
     row, column = pair
-    probe = _candidate(spec, row, column, seeds[0], candidates(spec.grids[row])[0], scale)
+    probe = _candidate(spec, row, column, seeds[0], candidates(spec.grids[row])[0])
     grid = json.dumps([spec.grids[row], list(seeds)])
     return f"{spec.name} / {row} / {column} / {probe.config_hash} / {grid}"
 
@@ -150,14 +144,14 @@ def _write(path: pathlib.Path, searches: Mapping[str, Search]) -> None:
 
 def main(argv: list[str]) -> None:
     """Searches and prints what was chosen."""
-    startup.begin(argv)
-    spec = tables.spec(table_flags.TABLE.value or "")
+    startup.prepare()
+    spec = table_flags.spec()
     pairs = tables.select(spec, table_flags.ROWS.value, table_flags.COLUMNS.value)
     folder, seeds = (
         pathlib.Path(table_flags.WORKDIR.value or "."),
         range(1, table_flags.SEEDS.value + 1),
     )
-    found = search(spec, pairs, folder, Progress(), seeds=seeds, scale=table_flags.SCALE.value)
+    found = search(spec, pairs, folder, Progress(), seeds=seeds)
     for (row, column), result in found.items():
         best = max(score for _, score in result.tried)
         print(f"{row}, {column}: {dict(result.chosen)}, validation accuracy {best:.1f}%")

@@ -44,7 +44,8 @@ class Curve:
 class Cell:
     """All runs of one cell of a table.
 
-    Seeds are never averaged over different budgets: `runs` are those of the largest scale.
+    Seeds are never averaged over different budgets or protocols: `runs` are those of the largest
+    scale.
 
     Attributes:
       row, column: the cell.
@@ -63,8 +64,9 @@ class Cell:
     def of(cls, results: list[Result]) -> "Cell":
         """The cell that these results, at least one, are all of."""
         finished = [result for result in results if result.status == "ok"]
-        scale = max((result.scale for result in finished), default=1.0)
-        by_seed = {result.seed: result for result in finished if result.scale == scale}
+        # Of equal scales the one that was run last.
+        budget = max(reversed(finished), key=lambda result: result.scale, default=None)
+        by_seed = {r.seed: r for r in finished if budget and _budget(r) == _budget(budget)}
         failed = {result.seed: result for result in results if result.status == "failed"}
         return cls(
             row=results[0].row,
@@ -78,6 +80,14 @@ class Cell:
     def scale(self) -> float:
         """The share of the full budget that the runs had, or tried to have."""
         return (self.runs or self.failed)[0].scale
+
+    @property
+    def mark(self) -> str:
+        """How it departs from the table's protocol, in words; empty if it does not."""
+        result = (self.runs or self.failed)[0]
+        return ", ".join(
+            part for part in (scale_text(result.scale), result.changes.replace(",", ", ")) if part
+        )
 
     def measured(self, measure: str) -> Measured | None:
         """`final`, `best` or a metric over the seeds; None where a run lacks it."""
@@ -120,12 +130,16 @@ def group(results: Iterable[Result]) -> dict[str, Cells]:
 
 
 def scale_text(scale: float) -> str:
-    """How a share of the budget is named everywhere.
+    """How a share of the budget is named everywhere; nothing where it is the full one.
 
-    >>> scale_text(0.05)
-    'scale 0.05'
+    >>> scale_text(0.05), scale_text(1.0)
+    ('scale 0.05', '')
     """
-    return f"scale {scale:g}"
+    return "" if scale == 1 else f"scale {scale:g}"
+
+
+def _budget(result: Result) -> tuple[float, str]:
+    return result.scale, result.changes
 
 
 def seeds_text(count: int) -> str:

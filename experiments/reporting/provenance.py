@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 
-from experiments.reporting.cells import Cell, scale_text
+from experiments.reporting.cells import Cell
 from experiments.reporting.tables import Table
 from experiments.reporting.text import duration
 from experiments.results_file import Result
@@ -40,7 +40,7 @@ class Line:
 
 
 HEADINGS = (
-    "cell", "seeds", "scale", "config", "label corruption", "finished", "time a seed", "setting",
+    "cell", "seeds", "budget", "config", "label corruption", "finished", "time a seed", "setting",
     "remarks",
 )  # fmt: skip
 
@@ -65,7 +65,7 @@ def _line(cell: Cell, numbers: dict[Setting, int]) -> Line:
     return Line(
         cell=f"{cell.row} at {cell.column}",
         seeds=_joined(run.seed for run in cell.runs),
-        scale=scale_text(cell.scale),
+        scale=cell.mark or "full",
         config=_joined(run.config_hash for run in runs),
         corruption=_joined(run.corruption[:12] for run in runs),
         date=_joined(sorted({run.date[:10] for run in runs})),

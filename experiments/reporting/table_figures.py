@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Canvas
 
 from dm_jax import EDF, emphasis
 from experiments.reporting import plots
-from experiments.reporting.cells import Cell, Measured, scale_text, seeds_text
+from experiments.reporting.cells import Cell, Measured, seeds_text
 from experiments.reporting.plots import Line, Look
 from experiments.reporting.tables import Table, listing, rate_of
 
@@ -136,15 +136,15 @@ def look(table: Table, cell: Cell) -> Look:
 
 
 def label(table: Table, cell: Cell) -> str:
-    """The method, with the scale where it is not the full one."""
+    """The method, and how the cell departs from the table's protocol."""
     method = table.method(cell)
-    return f"{method} ({scale_text(cell.scale)})" if cell.scale != 1 else method
+    return f"{method} ({cell.mark})" if cell.mark else method
 
 
 def seeds_caption(cells: list[Cell]) -> str:
     """What the lines and bands are, truthfully for one seed too."""
     counts = sorted({len(cell.runs) for cell in cells})
-    scaled = any(cell.scale != 1 for cell in cells)
+    scaled = any(cell.mark for cell in cells)
     text = "One seed." if counts == [1] else f"Mean over {_counts(counts)}; one deviation shaded."
     return text + (" Scaled down where the legend says so." if scaled else "")
 

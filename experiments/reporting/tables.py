@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from experiments import paper
-from experiments.reporting.cells import Cell, Cells, Measured, scale_text, seeds_text
+from experiments.reporting.cells import Cell, Cells, Measured, seeds_text
 
 NO_DATA = ("3", "4")  # tables whose data cannot be had without an agreement
 METHODS_ARE_COLUMNS = ("7", "8")  # there the best of a row is bold, not of a column
@@ -54,8 +54,8 @@ class Entry:
 
     @property
     def scale(self) -> str:
-        """The scale in words, where it is not the full one."""
-        return scale_text(self.cell.scale) if self.cell and self.cell.scale != 1 else ""
+        """How it departs from the table's protocol, in words."""
+        return self.cell.mark if self.cell else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,10 +151,10 @@ class Table:
             reason = ": data not at hand" if self.name in NO_DATA and not self.cells else ""
             return "no cell finished" if self.cells else f"not run{reason}"
         parts = [self._extent(done), _range([len(cell.runs) for cell in done])]
-        scales = sorted({cell.scale for cell in done if cell.scale != 1})
-        if scales:
-            share = "" if len(scales) == 1 and all(cell.scale != 1 for cell in done) else " in part"
-            parts.append(f"scaled down{share} ({', '.join(map(scale_text, scales))})")
+        marks = sorted({cell.mark for cell in done if cell.mark})
+        if marks:
+            share = "" if len(marks) == 1 and all(cell.mark for cell in done) else " in part"
+            parts.append(f"scaled down{share} ({'; '.join(marks)})")
         if self.failures:
             parts.append(f"failures in {_cells(len(self.failures))}")
         return ", ".join(parts)
