@@ -32,8 +32,8 @@ MODULES = {
 class InceptionV2(ImageNetwork):
     """A stem, ten Inception modules with batch normalisation, and the classifier.
 
-    There are 1024 features. The sides of the images, 224 in the paper, are multiples of 32: the strided convolutions and the
-    pools beside them would otherwise give different sizes.
+    There are 1024 features. The sides of the images, 224 in the paper, are multiples of 32:
+    strided convolutions and the pools beside them would otherwise differ in size.
     """
 
     def check(self, x: jax.Array) -> None:
