@@ -30,8 +30,14 @@ class Net(nn.Module):
 
 
 def config(**changes: Any) -> Config:
-    """The digits' config for 20 steps; changes read `train__length="5 steps"`."""
+    """The digits' config for 20 steps; changes read `train__length="5 steps"`.
+
+    `loss={...}` replaces the scheme and its parameters.
+    """
     values = digits.get_config()
+    if "loss" in changes:
+        del values.loss.lam, values.loss.beta
+        values.loss.update(changes.pop("loss"))
     values.train.length = values.train.log_every = values.train.evaluate_every = "20 steps"
     for path, value in changes.items():
         group, _, key = path.rpartition("__")

@@ -1,0 +1,150 @@
+"""A member of a population has the numbers of its own single run."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import dm_jax
+from dm_jax import data, train
+from dm_jax.train import build, parallel, population
+from dm_jax.train.config import ParallelConfig
+from tests.train import tiny
+
+# Different schemes, labels, orders of batches, learning rates and weight decays.
+_MEMBERS = [
+    {"loss__beta": 2.0},
+    {"seed": 1, "noise__rate": 0.2, "optimizer__learning_rate": 0.02},
+    {"loss": {"name": "GCE", "q": 0.7}, "seed": 1, "noise__seed": 5},
+    {"loss": {"name": "CCE"}, "optimizer__weight_decay": 1e-2},
+]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits")
+
+
+def _members(digits, **common) -> list[build.Experiment]:
+    common = {"model__dtype": "float64", "model__dropout": 0.2} | common
+    common |= {"data__last_batch": "mask", "data__validation": 0.1}
+    return [build.experiment(tiny.config(**(common | own)), digits) for own in _MEMBERS]
+
+
+def _member(tree, index: int):
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+@pytest.mark.parametrize(("runs", "devices"), [(1, 1), (4, 4), (2, 8)])
+def test_a_member_equals_its_own_run(digits, runs, devices):
+    """Over one device, over the run axis, and over both axes of the mesh."""
+    with jax.enable_x64(True):
+        members = sorted(_members(digits), key=lambda member: member.config.seed)
+        mesh = parallel.make_mesh(ParallelConfig(devices=devices), runs=runs)
+        state, totals = tiny.train(*population.prepare(members, mesh=mesh))
+        for i, member in enumerate(members):
+            own, own_totals = tiny.train(tiny.engine(member))
+            assert tiny.distance(own.params, _member(state.params, i)) < 1e-9
+            for name, mean in own_totals.means().items():
+                assert totals.means()[name][i] == pytest.approx(mean, rel=1e-5)
+
+
+def test_members_with_batch_statistics_and_moving_schemes(digits):
+    schedule = {"loss__schedule": {"beta": 1.0}, "loss__schedule_length": "4 steps"}
+    with jax.enable_x64(True):
+        members = [
+            tiny.experiment(model__dtype="float64", train__length="5 steps", **schedule, seed=seed)
+            for seed in (0, 1)
+        ]
+        state, _ = tiny.train(*population.prepare(members))
+        for i, member in enumerate(members):
+            own, _ = tiny.train(tiny.engine(member))
+            assert tiny.distance(own.params, _member(state.params, i)) < 1e-9
+            assert tiny.distance(own.batch_stats, _member(state.batch_stats, i)) < 1e-9
+        np.testing.assert_allclose(state.edf.beta, 1.0)
+
+
+def test_summaries_are_those_of_single_runs_in_the_order_given(digits, tmp_path):
+    with jax.enable_x64(True):
+        members = _members(digits, train__log_every="10 steps")
+        summaries = train_population(members)
+        for i in (0, 2):
+            single = train.run(members[i].config, tmp_path / str(i), watcher=train.Unwatched())
+            assert summaries[i].corruption == single.corruption
+            assert summaries[i].total == single.total == 20
+            for name in ("train_loss", "train_p_noisy", "test_accuracy", "validation_loss"):
+                expected = single.curve(name)
+                assert [step for step, _ in summaries[i].curve(name)] == [s for s, _ in expected]
+                values = [value for _, value in summaries[i].curve(name)]
+                assert values == pytest.approx([value for _, value in expected], rel=1e-5)
+            assert summaries[i].final("fit_accuracy") == pytest.approx(single.final("fit_accuracy"))
+
+
+def train_population(members):
+    return population.train_population(members, watcher=train.Unwatched())
+
+
+def test_members_do_not_talk(digits):
+    """Over the run axis alone the compiled step has no collective at all."""
+    members = _members(digits, model__dtype="float32")
+    mesh = parallel.make_mesh(ParallelConfig(devices=4), runs=4)
+    engine, state = population.prepare(members, mesh=mesh)
+    text = engine.lower(state, engine.blocks(0, 20)).compile().as_text()
+    assert not re.findall(r"(?:all|collective|reduce)-\w+\(", text.replace("reduce-window(", ""))
+
+
+def test_members_that_share_their_order_share_their_inputs(digits):
+    members = [build.experiment(tiny.config(loss__beta=b), digits) for b in (1.0, 2.0, 3.0)]
+    engine, _ = population.prepare(members, mesh=parallel.make_mesh(ParallelConfig(devices=1)))
+    assert engine.blocks(0, 20)["index"].shape == (20, 128)
+
+
+def test_one_member_that_diverges_leaves_the_others_alone(digits):
+    configs = [tiny.config(), tiny.config(optimizer__learning_rate=1e30)]
+    members = [build.experiment(config, digits) for config in configs]
+    good, bad = train_population(members)
+    assert np.isfinite(good.final("test_loss"))
+    assert np.isnan(bad.final("test_loss"))
+
+
+def test_members_that_are_not_one_program(digits):
+    members = [
+        build.experiment(tiny.config(**changes), digits)
+        for changes in ({}, {"model__hidden": (16,)})
+    ]
+    assert population.signature(members[0]) != population.signature(members[1])
+    with pytest.raises(ValueError, match="a population needs one signature, got 2 different"):
+        train_population(members)
+
+
+def test_signatures_tell_apart_what_compiles_differently(digits):
+    plain = population.signature(build.experiment(tiny.config(), digits))
+    for same in _MEMBERS:
+        assert population.signature(build.experiment(tiny.config(**same), digits)) == plain
+    for different in (
+        {"loss__normalization": "none"},
+        {"loss__saturation": 0.0},
+        {"train__length": "40 steps"},
+        {"optimizer__momentum": 0.5},
+        {"data__last_batch": "mask"},
+        {"data__validation": 0.2},
+        {"schedule__name": "cosine"},
+    ):
+        assert population.signature(build.experiment(tiny.config(**different), digits)) != plain
+
+
+def test_pmap_takes_no_population(digits):
+    members = _members(digits, model__dtype="float32")
+    with pytest.raises(ValueError, match="a population needs parallel mode 'jit', got 'pmap'"):
+        population.Engine(members, parallel.make_mesh(ParallelConfig()), "pmap", population=True)
+
+
+def test_choice_is_the_chosen_scheme():
+    schemes = (dm_jax.DM(lam=0.5, beta=8.0), dm_jax.GCE(q=0.7))
+    margin = jnp.linspace(-30, 30, 7)
+    for index, scheme in enumerate(schemes):
+        choice = population.Choice(schemes, np.array(index))
+        np.testing.assert_allclose(choice.log_weight(margin), scheme.log_weight(margin))
+        np.testing.assert_allclose(choice.weight(0.3), scheme.weight(0.3))
