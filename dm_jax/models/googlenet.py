@@ -20,10 +20,11 @@ from dm_jax.models.layers import (
     ConvNorm,
     check_images,
     convolution,
+    global_mean,
     max_pool,
     wide,
 )
-from dm_jax.models.network import ImageNetwork
+from dm_jax.models.network import Network
 
 # name: 1x1, 3x3 reduction, 3x3, 5x5 reduction, 5x5, pool projection.
 MODULES = {
@@ -75,7 +76,7 @@ class AuxiliaryHead(nn.Module):
         return Classifier(self.num_classes, 0.7, self.axis_name, name="classifier")(x, train)
 
 
-class GoogLeNet(ImageNetwork, kw_only=True):
+class GoogLeNet(Network, kw_only=True):
     """A stem, nine Inception modules and the classifier, before which the paper drops 0.4.
 
     There are 1024 features. Images are at least 32x32, small ones 8x8.
@@ -94,7 +95,7 @@ class GoogLeNet(ImageNetwork, kw_only=True):
     def check(self, x: jax.Array) -> None:
         check_images("googlenet", x, least=8 if self.small_images else 32)
 
-    def maps(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
+    def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         unit = self._unit()
         x = self._stem(unit, x, train, where)
         for name, sizes in MODULES.items():
@@ -103,7 +104,7 @@ class GoogLeNet(ImageNetwork, kw_only=True):
             x = inception(unit, name, sizes)(x, train, where)
             if self.auxiliary and name in ("4a", "4d"):
                 self._auxiliary(unit, name, x, train, where)
-        return x
+        return global_mean(x)
 
     def _unit(self) -> Callable[..., nn.Module]:
         if self.small_images:

@@ -10,8 +10,8 @@ import functools
 import jax
 
 from dm_jax.models.inception import Inception
-from dm_jax.models.layers import ConvNorm, check_images, max_pool
-from dm_jax.models.network import ImageNetwork
+from dm_jax.models.layers import ConvNorm, check_images, global_mean, max_pool
+from dm_jax.models.network import Network
 
 # name: 1x1; reduction and 3x3; reduction and both 3x3; pool; its projection. A module without 1x1
 # has stride 2 and passes its pool through.
@@ -29,7 +29,7 @@ MODULES = {
 }
 
 
-class InceptionV2(ImageNetwork):
+class InceptionV2(Network):
     """A stem, ten Inception modules with batch normalisation, and the classifier.
 
     There are 1024 features. The sides of the images, 224 in the paper, are multiples of 32:
@@ -39,7 +39,7 @@ class InceptionV2(ImageNetwork):
     def check(self, x: jax.Array) -> None:
         check_images("inception_v2", x, least=32, multiple=32)
 
-    def maps(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
+    def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         unit = functools.partial(ConvNorm, axis_name=self.axis_name, dtype=self.dtype)
         x = unit(64, 7, 2, name="conv1")(x, train, where)
         x = unit(64, 1, name="conv2_reduce")(max_pool(x, 2, (0, 1)), train, where)
@@ -53,4 +53,4 @@ class InceptionV2(ImageNetwork):
             stride = 1 if single else 2
             module = Inception(unit, branches, pool, projection, stride, name=f"inception_{name}")
             x = module(x, train, where)
-        return x
+        return global_mean(x)

@@ -1,27 +1,30 @@
-"""What the networks for images have in common: their fields, their call and their classifier."""
+"""What the networks have in common: their fields, their call and their classifier."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dm_jax.models.layers import Classifier, global_mean
+from dm_jax.models.layers import Classifier
 
 
-class ImageNetwork(nn.Module):
-    """A convolutional network; a subclass has the method `maps` and the inputs it can take.
+class Network(nn.Module):
+    """A classifier of features; a subclass computes them and says which inputs it can take.
 
     Attributes:
       num_classes: number of logits.
       dropout: rate before the classifier.
       axis_name: mapped axis of the batch; see `norm.BatchNorm`. None under ``jit``.
-      dtype: of convolutions and activations.
+      dtype: of convolutions, hidden layers and activations.
     """
 
     num_classes: int
     dropout: float = 0.0
     axis_name: str | None = None
     dtype: DTypeLike = jnp.float32
+
+    # Initialises the classifier; a constant of the class, not a field.
+    kernel_init = staticmethod(nn.initializers.lecun_normal())
 
     @nn.compact
     def __call__(
@@ -31,10 +34,10 @@ class ImageNetwork(nn.Module):
         where: jax.Array | None = None,
         features: bool = False,
     ) -> jax.Array | tuple[jax.Array, jax.Array]:
-        """Logits [B, num_classes]; with ``features`` also the pooled features [B, F].
+        """Logits [B, num_classes]; with ``features`` also the features [B, F].
 
         Args:
-          x: float images [B, H, W, C].
+          x: float images [B, H, W, C], or vectors [B, ...] for "mlp".
           train: whether to use batch statistics and dropout.
           where: bool [B]; the other examples stay out of the batch statistics.
           features: whether to return the features too.
@@ -44,18 +47,20 @@ class ImageNetwork(nn.Module):
 
         Raises:
           TypeError: ``x`` is not floating.
-          ValueError: ``x`` is not [B, H, W, C], or the network cannot take the size.
+          ValueError: the network cannot take the shape of ``x``.
         """
         self.check(x)
-        pooled = global_mean(self.maps(x.astype(self.dtype), train, where))
-        classifier = Classifier(self.num_classes, self.dropout, self.axis_name, name="classifier")
-        logits = classifier(pooled, train)
-        return (logits, pooled) if features else logits
+        embedded = self.embed(x.astype(self.dtype), train, where)
+        classifier = Classifier(
+            self.num_classes, self.dropout, self.axis_name, self.kernel_init, name="classifier"
+        )
+        logits = classifier(embedded, train)
+        return (logits, embedded) if features else logits
 
     def check(self, x: jax.Array) -> None:
         """Raises TypeError or ValueError unless the network can take ``x``."""
         raise NotImplementedError
 
-    def maps(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
-        """The last feature maps, [B, h, w, F]."""
+    def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
+        """The features that are classified, [B, F], float32 or float64."""
         raise NotImplementedError

@@ -10,8 +10,8 @@ import flax.linen as nn
 import jax
 from jax.typing import DTypeLike
 
-from dm_jax.models.layers import ConvNorm, check_images, max_pool
-from dm_jax.models.network import ImageNetwork
+from dm_jax.models.layers import ConvNorm, check_images, global_mean, max_pool
+from dm_jax.models.network import Network
 
 STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
@@ -45,7 +45,7 @@ class ImageNetBlock(nn.Module):
         return nn.relu(y + x)
 
 
-class ResNet(ImageNetwork, kw_only=True):
+class ResNet(Network, kw_only=True):
     """A stem, four stages of residual blocks (64 to 512 wide) and the classifier.
 
     There are 512 features, 2048 with bottlenecks. Images are at least 32x32, small ones 8x8.
@@ -62,7 +62,7 @@ class ResNet(ImageNetwork, kw_only=True):
     def check(self, x: jax.Array) -> None:
         check_images(f"resnet{self.depth}", x, least=8 if self.small_images else 32)
 
-    def maps(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
+    def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         x = self._stem(x, train, where)
         for stage, blocks in enumerate(STAGES[self.depth]):
             for block in range(blocks):
@@ -74,7 +74,7 @@ class ResNet(ImageNetwork, kw_only=True):
                     dtype=self.dtype,
                     name=f"layer{stage + 1}_{block}",
                 )(x, train, where)
-        return x
+        return global_mean(x)
 
     def _stem(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         unit = functools.partial(

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dm_jax.models.layers import ConvNorm, check_images
-from dm_jax.models.network import ImageNetwork
+from dm_jax.models.layers import ConvNorm, check_images, global_mean
+from dm_jax.models.network import Network
 
 
 class Block(nn.Module):
@@ -37,7 +37,7 @@ class Block(nn.Module):
         return nn.relu(y + shortcut)
 
 
-class CifarResNet(ImageNetwork, kw_only=True):
+class CifarResNet(Network, kw_only=True):
     """6n + 2 weighted layers: a convolution, three stages of n blocks, and the classifier.
 
     There are 64 features. Images are 32x32 in the paper, at least 8x8.
@@ -51,10 +51,10 @@ class CifarResNet(ImageNetwork, kw_only=True):
     def check(self, x: jax.Array) -> None:
         check_images(f"resnet{self.depth}", x, least=8)
 
-    def maps(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
+    def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         x = ConvNorm(16, 3, axis_name=self.axis_name, dtype=self.dtype)(x, train, where)
         for stage, width in enumerate((16, 32, 64)):
             for block in range((self.depth - 2) // 6):
                 stride = 2 if stage > 0 and block == 0 else 1
                 x = Block(width, stride, self.axis_name, self.dtype)(x, train, where)
-        return x
+        return global_mean(x)
