@@ -6,12 +6,28 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dm_jax import data
+
 
 @pytest.fixture(autouse=True)
 def _own_cache(request, monkeypatch, tmp_path):
     """Keeps caches of stand-ins apart from the user's; the real data keep their own."""
     if "data" not in request.keywords:
         monkeypatch.setenv("DM_JAX_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def load_real():
+    """Loads a real data set; skips the test where it is not prepared."""
+    pytest.importorskip("tensorflow_datasets", reason="TFDS is not installed")
+
+    def load(name: str) -> data.Dataset:
+        try:
+            return data.load(name)
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
+
+    return load
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from dm_jax import data
 from dm_jax.data import cifar
 from dm_jax.data.dataset import Dataset, Split
 
@@ -48,16 +47,9 @@ class _Coarse:
         self.names = names
 
 
-def real(name):
-    try:
-        return data.load(name)
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-
-
 @pytest.mark.data
-def test_real_cifar10():
-    cifar10 = real("cifar10")
+def test_real_cifar10(load_real):
+    cifar10 = load_real("cifar10")
     assert cifar10.train.inputs.shape == (50_000, 32, 32, 3)
     assert np.bincount(cifar10.train.labels).tolist() == [5000] * 10
     assert np.bincount(cifar10.test.labels).tolist() == [1000] * 10
@@ -69,8 +61,8 @@ def test_real_cifar10():
 
 
 @pytest.mark.data
-def test_real_cifar100_has_real_superclasses():
-    cifar100 = real("cifar100")
+def test_real_cifar100_has_real_superclasses(load_real):
+    cifar100 = load_real("cifar100")
     assert np.bincount(cifar100.train.labels).tolist() == [500] * 100
     assert np.bincount(cifar100.test.labels).tolist() == [100] * 100
     assert np.bincount(cifar100.superclasses).tolist() == [5] * 20
@@ -83,8 +75,8 @@ def test_real_cifar100_has_real_superclasses():
 
 
 @pytest.mark.data
-def test_real_vehicles():
-    vehicles = real("vehicles10")
+def test_real_vehicles(load_real):
+    vehicles = load_real("vehicles10")
     assert np.bincount(vehicles.train.labels).tolist() == [500] * 10
     assert np.bincount(vehicles.test.labels).tolist() == [100] * 10
     assert vehicles.class_names == (
