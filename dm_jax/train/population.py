@@ -58,7 +58,8 @@ def signature(experiment: Experiment) -> Hashable:
         config["loss"] += (loss,)
     for key in ("learning_rate", "weight_decay"):
         config["optimizer"].pop(key)
-    return json.dumps([config, dataclasses.asdict(experiment.plan)], sort_keys=True)
+    sizes = [len(rows) for _, rows in experiment.evaluated.values()]
+    return json.dumps([config, dataclasses.asdict(experiment.plan), sizes], sort_keys=True)
 
 
 def train_population(

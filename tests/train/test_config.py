@@ -1,0 +1,87 @@
+"""Configs are read strictly: what is not known, or of the wrong kind, is named."""
+
+import pytest
+
+from configs import common, digits
+from dm_jax.train.config import Config, steps
+
+
+def _parse(**changes):
+    values = common.base().to_dict()
+    for path, value in changes.items():
+        group, _, key = path.rpartition("__")
+        (values[group] if group else values)[key] = value
+    return Config.parse(values)
+
+
+def test_a_config_file_reads_and_writes_back_the_same():
+    config = Config.parse(digits.get_config("method=GCE,rate=0.6,seed=3"))
+    assert config.loss.parameters == {"q": 0.7}
+    assert config.model.parameters == {"hidden": (128,)}
+    assert (config.noise.rate, config.seed) == (0.6, 3)
+    assert Config.parse(config.to_dict()) == config
+    assert config.to_dict()["loss"]["q"] == 0.7
+
+
+def test_the_defaults_of_the_config_files_are_those_of_the_engine():
+    assert Config.parse(common.base()).train == Config().train.__class__(evaluate_every="100 steps")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"tran": {}}, ValueError, "config.tran'; did you mean 'config.train'"),
+        (
+            {"optimizer__learning_rte": 0.1},
+            ValueError,
+            "did you mean 'config.optimizer.learning_rate'",
+        ),
+        (
+            {"optimizer__name": "adm"},
+            ValueError,
+            "config.optimizer.name: 'adm'; did you mean 'adam'",
+        ),
+        ({"parallel__mode": "pmp"}, ValueError, "did you mean 'pmap'"),
+        ({"data__last_batch": "drop"}, ValueError, "config.data.last_batch: 'drop'"),
+        (
+            {"optimizer__momentum": "0.9"},
+            TypeError,
+            "config.optimizer.momentum must be of type float",
+        ),
+        ({"optimizer__nesterov": 1}, TypeError, "config.optimizer.nesterov must be of type bool"),
+        ({"seed": 1.5}, TypeError, "config.seed must be of type int, got 1.5"),
+        ({"seed": True}, TypeError, "config.seed must be of type int, got True"),
+        ({"train": 3}, TypeError, "config.train must be a group of keys, got 3"),
+        ({"schedule__boundaries": "5 steps"}, TypeError, "boundaries must be a tuple of str"),
+        ({"train__batch_size": 0}, ValueError, "config.train.batch_size must be at least 1, got 0"),
+        ({"data__validation": 1.0}, ValueError, r"config.data.validation must be in \[0, 1\)"),
+    ],
+)
+def test_bad_values(changes, error, message):
+    with pytest.raises(error, match=message):
+        _parse(**changes)
+
+
+def test_integers_pass_for_floats_and_for_steps():
+    config = _parse(
+        optimizer__learning_rate=1, train__length=500, schedule__boundaries=[100, "2 epochs"]
+    )
+    assert config.optimizer.learning_rate == 1.0
+    assert config.train.length == "500 steps"
+    assert config.schedule.boundaries == ("100 steps", "2 epochs")
+
+
+@pytest.mark.parametrize(
+    ("duration", "expected"),
+    [("7 steps", 7), ("2 epochs", 8), ("0.5 epochs", 2), ("257 examples", 2), ("1e3 steps", 1000)],
+)
+def test_durations(duration, expected):
+    assert steps(duration, examples=1000, batch_size=256) == expected
+
+
+@pytest.mark.parametrize(
+    "duration", ["", "7", "steps 7", "7 minutes", "-1 steps", "inf steps", "nan steps"]
+)
+def test_durations_that_are_none(duration):
+    with pytest.raises(ValueError, match="duration"):
+        steps(duration, examples=1000, batch_size=256)

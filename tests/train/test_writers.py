@@ -1,0 +1,72 @@
+"""metrics.jsonl: whole lines, none twice."""
+
+import json
+import math
+import resource
+
+import pytest
+
+from dm_jax.train.writers import MetricsFile, TensorBoard, read_metrics
+
+
+def _write(path, steps, **options):
+    file = MetricsFile(path, **options)
+    for step in steps:
+        file.write(step, {"loss": step / 8})
+    file.close()
+
+
+def _steps(path):
+    return [row["step"] for row in read_metrics(path)]
+
+
+def test_a_file_that_is_not_there_has_no_rows(tmp_path):
+    assert list(read_metrics(tmp_path / "none")) == []
+
+
+def test_a_resumed_run_drops_what_will_come_again(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    _write(path, [10, 20, 20, 30])
+    _write(path, [30, 40], resume_step=20)
+    assert _steps(path) == [10, 20, 20, 30, 40]
+
+
+def test_a_torn_last_line_is_no_row(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    _write(path, [10, 20])
+    path.write_text(path.read_text() + '{"step": 30, "lo')
+    assert _steps(path) == [10, 20]
+    _write(path, [30], resume_step=20)
+    assert _steps(path) == [10, 20, 30]
+
+
+def test_what_json_lacks_is_null(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    file = MetricsFile(path)
+    file.write(1, {"a": math.nan, "b": math.inf, "c": 0.1})
+    file.close()
+    assert json.loads(path.read_text()) == {"step": 1, "a": None, "b": None, "c": 0.1}
+
+
+def test_a_full_disk_is_named_and_earlier_rows_stay(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    _write(path, [10])
+    file = MetricsFile(path, resume_step=10)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, hard))
+    try:
+        with pytest.raises(OSError, match=r"metrics\.jsonl cannot be written"):
+            file.write(20, {"loss": 0.5})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        file.close()
+    assert _steps(path) == [10]
+
+
+def test_tensorboard_gets_an_event_a_value(tmp_path):
+    board = TensorBoard(tmp_path)
+    board.write(3, {"loss": 0.5, "nothing": math.nan})
+    board.close()
+    (events,) = tmp_path.iterdir()
+    assert b"loss" in events.read_bytes()
+    assert b"nothing" not in events.read_bytes()
