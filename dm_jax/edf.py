@@ -13,9 +13,8 @@ from jax.typing import ArrayLike
 from dm_jax import quadrature
 from dm_jax.fields import checked, parameter, readable, register, static
 
-# Beyond this margin p (or q) leaves float32; every scheme is a power law there, a line in log
-# space.
-_FAR = 80.0
+# From half this margin on every power of p or 1 - p is a line in log space, to the last digits.
+_FAR = 40.0
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(parameter, static))
@@ -123,22 +122,36 @@ def log_of_function(function: Callable[[Array], Array], margin: ArrayLike) -> Ar
     """log f(sigmoid(m)) for a positive f of p that is known as a program only.
 
     p loses the digits of 1 - p when it is rounded; the first-order term restores them. Beyond
-    `_FAR`, where p itself leaves the range of float32, log f is continued as a line: exact for
-    every power of p or 1 - p.
+    `_FAR`, log f is continued as a line.
     """
     margin = as_float(margin)
     near = jnp.clip(margin, -_FAR, _FAR)
-    value, slope = jax.jvp(lambda m: _log_near(function, m), (near,), (jnp.ones_like(near),))
-    beyond = jnp.where(jnp.isfinite(slope), slope, 0.0) * (margin - near)
-    return value + beyond
+    slope = jnp.where(margin > 0, _tail_slope(function, margin.dtype, 1), 0.0)
+    slope = jnp.where(margin < 0, _tail_slope(function, margin.dtype, -1), slope)
+    return _log_near(function, near) + slope * (margin - near)
+
+
+def _tail_slope(function: Callable[[Array], Array], dtype: jnp.dtype, side: int) -> Array:
+    """The slope of log f(sigmoid(m)) far on one side; 0 where f is zero there."""
+    far = _log_near(function, jnp.full((), side * _FAR, dtype))
+    half = _log_near(function, jnp.full((), side * _FAR / 2, dtype))
+    finite = jnp.isfinite(far) & jnp.isfinite(half)
+    return jnp.where(finite, far - half, 0.0) / (side * _FAR / 2)
 
 
 def _log_near(function: Callable[[Array], Array], margin: Array) -> Array:
-    p, q = sigmoid(margin), sigmoid(-margin)
-    lost = jax.lax.stop_gradient((1 - p) - q)
-    value, slope = jax.jvp(
-        lambda p: jnp.broadcast_to(function(p), p.shape).astype(p.dtype), (p,), (jnp.ones_like(p),)
-    )
+    def value_and_slope(p: Array) -> tuple[Array, Array]:
+        def float_function(p: Array) -> Array:
+            return jnp.broadcast_to(function(p), p.shape).astype(p.dtype)
+
+        return jax.jvp(float_function, (p,), (jnp.ones_like(p),))
+
+    # Where f has a pole at one, p stops short of it.
+    regular = jnp.isfinite(sum(value_and_slope(jnp.ones((), margin.dtype))))
+    last = jnp.where(regular, 1, 1 - jnp.finfo(margin.dtype).epsneg)
+    p = jnp.minimum(sigmoid(margin), last)
+    lost = jnp.where(margin > 0, (1 - p) - sigmoid(-margin), 0.0)
+    value, slope = value_and_slope(p)
     corrected = value + jnp.where(jnp.isfinite(slope), slope, 0.0) * lost
     positive = corrected > 0
     return jnp.where(positive, jnp.log(jnp.where(positive, corrected, 1.0)), -jnp.inf)

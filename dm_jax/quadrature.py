@@ -15,7 +15,7 @@ from jax import Array, lax
 
 # asinh of the largest margin looked at: sinh(9.9) is about 1e4.
 _RANGE = 9.9
-_PANELS = 48
+_PANELS = 128
 _POINTS = 16
 
 
