@@ -1,0 +1,53 @@
+"""The command a person starts: one line at the end, errors without a traceback."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def _train(workdir, *flags, config="configs/digits.py"):
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "experiments.train"),
+            *(f"--config={config}", f"--workdir={workdir}"),
+            *("--config.train.length=40 steps", "--config.parallel.devices=1"),
+            *flags,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=_ROOT,
+        env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(workdir.parent / "cache")},
+        check=False,
+    )
+
+
+def test_a_run_from_the_command_line_and_again_with_another_config(tmp_path):
+    done = _train(tmp_path / "run", config="configs/digits.py:method=GCE,rate=0.2")
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert "% wrong training labels (symmetric), GCE(q=0.7): test accuracy" in last
+    assert list((tmp_path / "cache").iterdir())
+    changed = _train(tmp_path / "run", "--config.seed=3")
+    assert changed.returncode == 1
+    assert "config.seed: 0 -> 3" in changed.stderr
+    assert "Traceback" not in changed.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--config.parallel.devices=99", "config.parallel.devices is 99, but there are"),
+        ("--config.optimizer.name=sdg", "did you mean 'sgd'"),
+    ],
+)
+def test_bad_values_are_one_line(flag, message, tmp_path):
+    failed = _train(tmp_path / "run", flag)
+    assert failed.returncode == 1
+    assert failed.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert message in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert not (tmp_path / "run").exists()

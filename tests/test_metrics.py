@@ -1,0 +1,126 @@
+"""What is measured of a batch, against NumPy; sums and counts that merge exactly."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import dm_jax
+from dm_jax import metrics
+from dm_jax.metrics import Examples, Totals
+
+_EDF = dm_jax.DM(lam=0.5, beta=8.0)
+
+
+def _batch(count=64, classes=5, seed=0, masked=0):
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(count, classes)).astype(np.float32) * 3
+    true = random.integers(0, classes, count).astype(np.int32)
+    given = np.where(random.random(count) < 0.4, random.integers(0, classes, count), true)
+    where = np.arange(count) < count - masked if masked else None
+    return logits, {"labels": given.astype(np.int32), "true_labels": true, "where": where}
+
+
+def _measured(logits, batch, edf=_EDF, axis_name=None):
+    losses = -jax.nn.log_softmax(logits)[jnp.arange(len(logits)), batch["labels"]]
+    examples = Examples.of(losses, logits, batch, axis_name)
+    return metrics.union(metrics.predictions(examples), metrics.emphasis(examples, edf))
+
+
+def _expected(logits, batch, weight):
+    """The definitions, in float64."""
+    keep = np.ones(len(logits), bool) if batch["where"] is None else batch["where"]
+    logits, given, true = (
+        np.asarray(x)[keep] for x in (logits, batch["labels"], batch["true_labels"])
+    )
+    logits = logits.astype(np.float64)
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    p = p[np.arange(len(given)), given]
+    w = weight(p)
+    return {
+        "loss": -np.log(p).mean(),
+        "accuracy": np.mean(logits.argmax(-1) == true),
+        "accuracy_given": np.mean(logits.argmax(-1) == given),
+        "p_clean": p[given == true].mean(),
+        "p_noisy": p[given != true].mean(),
+        "emphasis_mean": w.mean(),
+        "emphasis_variance": np.var(w / w.mean()),
+        "effective_sample_size": w.sum() ** 2 / (len(w) * (w**2).sum()),
+    }
+
+
+@pytest.mark.parametrize("masked", [0, 10])
+@pytest.mark.parametrize(
+    ("edf", "weight"),
+    [
+        (_EDF, lambda p: np.exp(8 * p**0.5 * (1 - p))),
+        (dm_jax.MAE(), lambda p: 2 * p * (1 - p)),
+    ],
+)
+def test_against_the_definitions(masked, edf, weight):
+    logits, batch = _batch(masked=masked)
+    found = _measured(logits, batch, edf).means()
+    expected = _expected(logits, batch, weight)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=2e-5), name
+
+
+def test_devices_measure_the_whole_batch():
+    logits, batch = _batch(masked=10)
+    whole = _measured(logits, batch).means()
+    split = jax.tree.map(lambda x: x.reshape(8, -1, *x.shape[1:]), (logits, batch))
+    measure = jax.pmap(lambda z, b: _measured(z, b, axis_name="data"), axis_name="data")
+    for name, values in measure(*split).means().items():
+        np.testing.assert_allclose(values, whole[name], rtol=1e-6)
+
+
+def test_totals_of_unequal_parts_are_those_of_the_whole():
+    """Sums and counts merge; means would not."""
+    logits, batch = _batch(60)
+    parts = [
+        _measured(logits[s], jax.tree.map(lambda x: x[s], batch))  # noqa: B023
+        for s in (slice(0, 10), slice(10, 60))
+    ]
+    whole, merged = _measured(logits, batch).means(), parts[0].merge(parts[1]).means()
+    for name in ("loss", "accuracy", "accuracy_given", "p_clean", "p_noisy"):
+        assert merged[name] == pytest.approx(whole[name], rel=1e-6)
+
+
+def test_stacked_totals_add_up():
+    parts = [_measured(*_batch(seed=seed)) for seed in range(3)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
+    merged = parts[0].merge(parts[1]).merge(parts[2])
+    for name, value in stacked.added().means().items():
+        assert value == pytest.approx(merged.means()[name], rel=1e-6)
+
+
+def test_nothing_counted_is_nan_and_empty_totals_change_nothing():
+    logits, batch = _batch()
+    totals = _measured(logits, batch | {"labels": batch["true_labels"]})
+    assert np.isnan(totals.means()["p_noisy"])
+    merged = Totals.empty(totals).merge(totals)
+    for name, value in totals.means().items():
+        np.testing.assert_equal(merged.means()[name], value)
+    assert int(merged.first_nonfinite) == metrics.NEVER
+
+
+@pytest.mark.parametrize("margin", [-1e4, -100.0, 100.0, 1e4])
+@pytest.mark.parametrize("edf", [_EDF, dm_jax.CCE(), dm_jax.MAE(), dm_jax.GCE(q=0.7)])
+def test_certain_and_hopeless_examples(margin, edf):
+    """Alike examples weigh alike, wherever they are."""
+    logits = jnp.full((8, 3), jnp.array([margin, 0.0, -2e4]))
+    labels = jnp.zeros(8, jnp.int32)
+    found = _measured(logits, {"labels": labels, "true_labels": labels, "where": None}, edf).means()
+    assert np.isfinite([value for name, value in found.items() if name != "p_noisy"]).all()
+    assert found["emphasis_variance"] == pytest.approx(0, abs=1e-6)
+    assert found["effective_sample_size"] == pytest.approx(1)
+
+
+def test_the_first_step_that_is_not_finite_is_named():
+    good = _measured(*_batch()).seen_at(jnp.int32(3))
+    assert int(good.first_nonfinite) == metrics.NEVER
+    logits, batch = _batch()
+    bad = _measured(logits * np.nan, batch)
+    merged = good.merge(bad.seen_at(jnp.int32(7))).merge(bad.seen_at(jnp.int32(5)))
+    assert int(merged.first_nonfinite) == 5

@@ -1,0 +1,114 @@
+"""From a config to what a run needs: labels, rows, schemes, and what makes no sense together."""
+
+import numpy as np
+import pytest
+
+import dm_jax
+from dm_jax import data
+from dm_jax.train import build
+from tests.train import tiny
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits")
+
+
+def _build(digits, **changes):
+    return build.experiment(tiny.config(**changes), digits)
+
+
+def test_without_a_validation_part_every_row_trains(digits):
+    built = _build(digits)
+    assert built.validation is None
+    np.testing.assert_array_equal(built.sampler.indices, np.arange(1438))
+    np.testing.assert_array_equal(built.train_labels, built.training.labels)
+    assert np.mean(built.train_labels != digits.train.labels) == pytest.approx(0.4, abs=0.01)
+    assert set(built.evaluated) == {"test", "train"}
+
+
+@pytest.mark.parametrize("labels", ["clean", "noisy"])
+def test_a_validation_part_is_apart_and_has_its_own_labels(digits, labels):
+    built = _build(digits, data__validation=0.2, data__validation_labels=labels)
+    trained, held_out = built.training.kept, built.validation.kept
+    np.testing.assert_array_equal(np.sort(np.concatenate([trained, held_out])), np.arange(1438))
+    np.testing.assert_array_equal(built.sampler.indices, trained)
+    np.testing.assert_array_equal(built.evaluated["validation"][1], held_out)
+    wrong = np.mean(built.train_labels[held_out] != digits.train.labels[held_out])
+    assert wrong == (0 if labels == "clean" else pytest.approx(0.4, abs=0.05))
+
+
+def test_durations_are_resolved_by_the_training_part(digits):
+    changes = {"train__length": "2 epochs", "train__batch_size": 100}
+    assert _build(digits, **changes).plan.total == 29
+    assert _build(digits, **changes, data__validation=0.5).plan.total == 15
+
+
+def test_the_learning_rate_of_a_step(digits):
+    built = _build(
+        digits,
+        optimizer__learning_rate=0.5,
+        schedule__name="steps",
+        schedule__boundaries=("1 epochs",),
+    )
+    rates = [float(built.learning_rate(step)) for step in (0, 11, 12)]
+    assert rates == pytest.approx([0.5, 0.5, 0.05])
+
+
+def test_a_scheme_of_ones_own(digits):
+    built = _build(digits, loss={"name": "tests.train.test_build:Steep", "rate": 3.0})
+    assert type(built.edf).__name__ == "Steep"
+    assert float(built.edf.rate) == 3.0
+
+
+class Steep(dm_jax.EDF):
+    """A user's scheme."""
+
+    rate: float
+
+    def weight(self, p):
+        """Falls with p."""
+        return (1 - p) ** self.rate
+
+
+def test_a_moving_parameter_is_in_force_at_its_step(digits):
+    built = _build(digits, loss__schedule={"beta": 2.0}, loss__schedule_length="10 steps")
+    state, _ = tiny.train(tiny.engine(built), end=20)
+    assert float(state.edf.beta) == pytest.approx(2.0)
+    assert float(state.edf.lam) == 0.5
+    step_by_step = tiny.engine(
+        _build(
+            digits,
+            loss__schedule={"beta": 2.0},
+            loss__schedule_length="10 steps",
+            train__log_every="1 steps",
+        )
+    )
+    state, _ = tiny.train(step_by_step, end=6)
+    # The sixth step, which is number 5, had half of the way from 8 to 2 behind it.
+    assert float(state.edf.beta) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"loss__schedule": {"bta": 1.0}, "loss__schedule_length": "5 steps"},
+            "did you mean 'beta'",
+        ),
+        ({"loss__schedule": {"beta": 1.0}}, "a schedule must last at least one step, got 0"),
+        ({"loss__class_weights": (1.0, 2.0)}, "one weight for each of the 10 classes, got 2"),
+        ({"loss__nam": 1.0}, "nam"),
+        ({"loss": {"name": "Expnential"}}, "did you mean 'exponential'"),
+        ({"model__name": "resnet4"}, "did you mean 'resnet44'"),
+        ({"model__hiden": (3,)}, "did you mean 'hidden'"),
+        ({"noise__kind": "symetric"}, "did you mean 'symmetric'"),
+        ({"data__name": "digit"}, "did you mean 'digits'"),
+        ({"train__length": "20"}, "a duration reads like '30000 steps'"),
+        ({"train__log_every": "0 steps"}, "log must be at least one step, got 0"),
+        ({"model__dtype": "float64"}, "jax_enable_x64"),
+    ],
+)
+def test_what_cannot_be_built(changes, message):
+    with pytest.raises(ValueError, match=message):
+        build.experiment(tiny.config(**changes))

@@ -1,0 +1,164 @@
+"""One run from config to summary: what it leaves, what it refuses, how it fails."""
+
+import contextlib
+import json
+import resource
+
+import jax
+import numpy as np
+import pytest
+
+from dm_jax import noise, train
+from dm_jax.train import build
+from dm_jax.train.checkpoints import Checkpoints
+from dm_jax.train.recorder import Recorder
+from tests.train import tiny
+
+
+def _config(**changes) -> train.Config:
+    intervals = {"train__checkpoint_every": "10 steps", "train__log_every": "10 steps"}
+    return tiny.config(**(intervals | {"parallel__devices": 1} | changes))
+
+
+def _run(workdir, config=None, **options) -> train.Summary:
+    return train.run(config or _config(), workdir, watcher=train.Unwatched(), **options)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A workdir whose run is over, and its summary."""
+    workdir = tmp_path_factory.mktemp("finished")
+    return workdir, _run(workdir)
+
+
+def test_what_a_run_leaves(finished):
+    workdir, summary = finished
+    assert {path.name for path in workdir.iterdir()} == {
+        "config.json",
+        "environment.json",
+        "corruption.npz",
+        "metrics.jsonl",
+        "tensorboard",
+        "checkpoints",
+    }
+    assert train.Config.parse(json.loads((workdir / "config.json").read_text())) == _config()
+    environment = json.loads((workdir / "environment.json").read_text())
+    assert environment["versions"]["jax"] == jax.__version__
+    assert "cpu" in environment["device"]
+    assert noise.Corruption.load(workdir / "corruption.npz").hash == summary.corruption
+    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["10", "20"]
+    assert list((workdir / "tensorboard").iterdir())
+
+
+def test_the_summary_of_a_run(finished):
+    _, summary = finished
+    assert summary.finished
+    assert summary.step == summary.total == 20
+    assert summary.actual_rate == pytest.approx(0.4, abs=0.01)
+    assert [step for step, _ in summary.curve("train_loss")] == [10, 20]
+    assert summary.final() == summary.curve("test_accuracy")[-1][1]
+    assert summary.best()[0] == max(value for _, value in summary.curve("test_accuracy"))
+    assert np.isnan(summary.final("validation_accuracy"))
+    assert 0 < summary.final("fit_accuracy_given") < summary.final("fit_accuracy") <= 1
+
+
+def test_a_finished_run_started_again_says_the_same(finished):
+    workdir, summary = finished
+    before = (workdir / "metrics.jsonl").read_bytes()
+    again = _run(workdir)
+    assert (again.rows, again.step) == (summary.rows, summary.step)
+    assert (workdir / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_workdir_of_another_config_is_refused_by_its_keys(finished):
+    workdir, _ = finished
+    before = (workdir / "config.json").read_text()
+    changed = _config(loss__beta=4.0, train__length="30 steps")
+    message = r"another config; differing: config.loss.beta: 8.0 -> 4.0; config.train.length: '20 "
+    with pytest.raises(ValueError, match=message):
+        _run(workdir, changed)
+    assert (workdir / "config.json").read_text() == before
+
+
+def test_other_devices_are_no_other_config(tmp_path):
+    _run(tmp_path)
+    again = _run(tmp_path, _config(parallel__devices=8, parallel__mode="pmap"))
+    assert again.finished
+
+
+def test_a_change_that_is_allowed_goes_on(tmp_path):
+    first = _run(tmp_path)
+    longer = _config(train__length="30 steps", loss__beta=4.0)
+    summary = _run(tmp_path, longer, allow_changes=True)
+    assert summary.step == 30
+    assert summary.rows[: len(first.rows)] == first.rows
+    assert train.Config.parse(json.loads((tmp_path / "config.json").read_text())) == longer
+
+
+def test_other_labels_are_no_resumed_run(tmp_path):
+    _run(tmp_path)
+    message = r"corruption.npz has hash \w+, but this config now gives \w+"
+    with pytest.raises(ValueError, match=message):
+        _run(tmp_path, _config(noise__rate=0.2), allow_changes=True)
+
+
+def test_another_network_is_not_resumed(tmp_path):
+    _run(tmp_path)
+    other = _config(model__hidden=(32,), train__length="30 steps")
+    with pytest.raises(ValueError, match=r"checkpoint 20 .* is of another network"):
+        _run(tmp_path, other, allow_changes=True)
+    assert (tmp_path / "checkpoints" / "20").exists()
+
+
+def test_a_workdir_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"workdir .*file/below cannot be used: .*Not a directory"):
+        _run(tmp_path / "file" / "below")
+
+
+def test_a_full_disk_ends_the_run_and_harms_nothing(tmp_path):
+    """The limit lets small files through and stops the checkpoints of a network that is larger."""
+    before = _run(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    largest = max(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest // 2, hard))
+    try:
+        with pytest.raises(OSError, match=r"could not be written to .*step 20"):
+            _run(tmp_path, _config(train__length="60 steps"), allow_changes=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    after = _run(tmp_path, _config(train__length="60 steps"), allow_changes=True)
+    assert after.finished
+    assert after.rows[: len(before.rows)] == before.rows
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    """Good until step 10, where the rate explodes; the checkpoint of step 10 is the last."""
+    config = _config(
+        loss={"name": "CCE"},
+        loss__normalization="none",
+        schedule__name="steps",
+        schedule__boundaries=("12 steps",),
+        schedule__factor=1e30,
+    )
+    message = (
+        r"the loss was not finite at step 13 \(learning rate 3e\+28\); "
+        r"the last good checkpoint is of step 10"
+    )
+    with pytest.raises(train.NonFiniteLossError, match=message):
+        _run(tmp_path, config)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["10"]
+
+
+def test_parameters_that_are_not_finite_are_not_kept(tmp_path):
+    """The step before a checkpoint may explode though its loss, of the weights before, was fine."""
+    running = tiny.engine(build.experiment(_config()))
+    state, window = tiny.train(running, end=10)
+    spoilt = state.replace(params=jax.tree.map(lambda x: x * np.inf, state.params))
+    with contextlib.closing(Checkpoints(tmp_path / "checkpoints", keep=2)) as checkpoints:
+        recorder = Recorder(running, tmp_path, checkpoints, train.Unwatched(), 0)
+        message = r"parameters were not finite at step 9 .*; there is no checkpoint"
+        with pytest.raises(train.NonFiniteLossError, match=message):
+            recorder.checkpoint(10, spoilt, window)
+        assert checkpoints.latest is None
+        recorder.close()
