@@ -19,7 +19,7 @@ from dm_jax.models.layers import (
     Classifier,
     ConvNorm,
     check_images,
-    convolution,
+    convolve,
     global_mean,
     max_pool,
     wide,
@@ -51,8 +51,8 @@ class ConvBias(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         del train, where
-        conv = convolution(self.features, self.kernel, self.stride, use_bias=True, dtype=self.dtype)
-        return nn.relu(conv(x))
+        x = convolve(x, self.features, self.kernel, self.stride, use_bias=True, dtype=self.dtype)
+        return nn.relu(x)
 
 
 class AuxiliaryHead(nn.Module):

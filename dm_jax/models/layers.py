@@ -39,17 +39,22 @@ class ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
-        x = convolution(self.features, self.kernel, self.stride, use_bias=False, dtype=self.dtype)(
-            x
-        )
+        x = convolve(x, self.features, self.kernel, self.stride, use_bias=False, dtype=self.dtype)
         x = BatchNorm(self.axis_name, self.dtype, name="norm")(x, train, where)
         return nn.relu(x) if self.relu else x
 
 
-def convolution(
-    features: int, kernel: int, stride: int, *, use_bias: bool, dtype: DTypeLike
-) -> nn.Conv:
-    """A square convolution called "conv", padded by kernel // 2, He-normal initialised."""
+def convolve(
+    x: jax.Array, features: int, kernel: int, stride: int, *, use_bias: bool, dtype: DTypeLike
+) -> jax.Array:
+    """A square convolution called "conv" of the module at hand, padded by kernel // 2.
+
+    A 1x1 convolution is a matrix product, its kernel [C, features]: twice as fast on a CPU, and
+    over a population a batched product where a convolution would become a grouped one.
+    """
+    if kernel == 1:
+        dense = nn.Dense(features, use_bias, dtype, wide(dtype), kernel_init=he_normal, name="conv")
+        return dense(x[:, ::stride, ::stride])
     return nn.Conv(
         features,
         (kernel, kernel),
@@ -60,7 +65,7 @@ def convolution(
         param_dtype=wide(dtype),
         kernel_init=he_normal,
         name="conv",
-    )
+    )(x)
 
 
 class Dropout(nn.Module):

@@ -100,7 +100,11 @@ def _ignored(name: str) -> bool:
 
 
 def _arranged(tensor: np.ndarray) -> np.ndarray:
-    return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor
+    """OIHW as HWIO, and as the matrix IO where the kernel is 1x1."""
+    if tensor.ndim != 4:
+        return tensor
+    kernel = tensor.transpose(2, 3, 1, 0)
+    return kernel[0, 0] if kernel.shape[:2] == (1, 1) else kernel
 
 
 def _check(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, np.ndarray]) -> None:

@@ -48,6 +48,8 @@ def test_every_tensor_of_a_resnet50_finds_its_place(state_dict, variables, tmp_p
         np.testing.assert_array_equal(ours, state_dict[name])
     kernel = params["layer1_0"]["conv2"]["conv"]["kernel"]
     assert kernel[0, 2, 5, 7] == state_dict["layer1.0.conv2.weight"][7, 5, 0, 2]
+    matrix = params["layer1_0"]["conv1"]["conv"]["kernel"]
+    np.testing.assert_array_equal(matrix.T, state_dict["layer1.0.conv1.weight"][:, :, 0, 0])
 
 
 def test_the_classifier_stays(state_dict, variables):

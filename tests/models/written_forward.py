@@ -31,7 +31,8 @@ def relu(x):
 
 
 def convolve(x, kernel, stride):
-    """Cross-correlation of [B, H, W, C] with HWIO, zero padding of half a kernel."""
+    """Cross-correlation of [B, H, W, C] with HWIO (or IO: 1x1), zero padding of half a kernel."""
+    kernel = kernel.reshape((1, 1) * (kernel.ndim == 2) + kernel.shape)
     side = kernel.shape[0]
     half = side // 2
     x = np.pad(x, ((0, 0), (half, half), (half, half), (0, 0)))
