@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
     for size in SIZES:
         plain, streamed = jpeg_rates(size, flags.images, flags.rounds)
         print(f"| {size[0]} x {size[1]} | {plain:.0f} | {streamed:.0f} | {streamed / plain:.2f} |")
-    ready, whole = step_seconds(flags.batch_size, flags.rounds)
+    ready, whole = step_seconds("resnet20", flags.batch_size, flags.rounds)
     print(f"\nResNet-20, batch {flags.batch_size}, {jax.devices()[0].device_kind}:")
     print(f"step {ready * 1e3:.1f} ms, with gathering and augmentation {whole * 1e3:.1f} ms")
     print(f"({100 * (whole / ready - 1):+.1f}%)")
@@ -109,9 +109,9 @@ def medians(
     return float(first_median), float(second_median)
 
 
-def step_seconds(batch_size: int, rounds: int) -> tuple[float, float]:
+def step_seconds(network_name: str, batch_size: int, rounds: int) -> tuple[float, float]:
     """Seconds of a gradient step on ready images, and on images gathered and augmented first."""
-    network = models.create("resnet20", num_classes=10)
+    network = models.create(network_name, num_classes=10)
     variables = network.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.integers(0, 256, (50_000, 32, 32, 3), np.uint8))
