@@ -1,6 +1,7 @@
 """Cells of a table: their configs, how they run, and the result that each leaves."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 import subprocess
@@ -61,7 +62,9 @@ def run_all(
     Raises:
       StoppedError: a stop was requested.
     """
-    for group in groups(cells):
+    found, failures = groups(cells)
+    yield from failures
+    for group in found:
         try:
             summaries = _run_group(group, folder, watcher)
             yield from ((cell, s) for (cell, _), s in zip(group, summaries, strict=True))
@@ -78,19 +81,26 @@ class StoppedError(Exception):
 Built = tuple[Cell, build.Experiment]
 
 
-def groups(cells: Sequence[Cell]) -> list[list[Built]]:
-    """The cells with their experiments, those that train as one population together."""
-    datasets: dict[tuple[str, str], data.Dataset] = {}
+def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, Exception]]]:
+    """The cells with their experiments, those that train as one population together.
+
+    Returns:
+      The groups, and the cells that cannot be built with the reason.
+    """
+    load = functools.cache(lambda name, folder: data.load(name, data_dir=folder or None))
     found: dict[Hashable, list[Built]] = {}
+    failures: list[tuple[Cell, Exception]] = []
     for cell in cells:
-        where = cell.config.data.name, cell.config.data.data_dir
-        if where not in datasets:
-            datasets[where] = data.load(where[0], data_dir=where[1] or None)
-        experiment = build.experiment(cell.config, datasets[where])
+        wanted = cell.config.data
+        try:
+            experiment = build.experiment(cell.config, load(wanted.name, wanted.data_dir))
+        except Exception as error:  # recorded as the cell's
+            failures.append((cell, error))
+            continue
         alone = cell.config.model.name != "mlp"
         name = cell.key if alone else population.signature(experiment)
         found.setdefault(name, []).append((cell, experiment))
-    return list(found.values())
+    return list(found.values()), failures
 
 
 def _run_group(
@@ -176,6 +186,7 @@ def _blank(cell: Cell) -> Result:
     )
 
 
+@functools.cache
 def _commit() -> str:
     """The commit of the code, "+" behind it if the tree was changed; empty outside a checkout."""
     here = pathlib.Path(__file__).parent

@@ -16,7 +16,9 @@ def describe(cells: Sequence[cells_lib.Cell]) -> str:
     """A line for each program that would be compiled: runs, steps, time, memory; and the sum."""
     lines, total = [], 0.0
     measured: dict[Hashable, tuple[float, int]] = {}
-    for group in cells_lib.groups(cells):
+    groups, failures = cells_lib.groups(cells)
+    lines += [f"cannot run {cell.row}, {cell.column}: {error}" for cell, error in failures]
+    for group in groups:
         cell, experiment = group[0]
         kind = (cell.config.model, cell.config.data, cell.config.train.batch_size, len(group))
         if str(kind) not in measured:

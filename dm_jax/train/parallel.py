@@ -129,12 +129,15 @@ def split(block: Any, mesh: Mesh, mode: str) -> Any:
     if mode == "pmap":
         own = NamedSharding(mesh.local_mesh, PartitionSpec((RUN, DATA)))
         return _put(jax.tree.map(lambda array: _by_device(array, mesh), block), own)
-    return jax.tree.map(lambda array: _put(array, _batch_sharding(mesh, array.ndim)), block)
+    return jax.tree.map(lambda array: _put(array, _batch_sharding(mesh, array.shape)), block)
 
 
-def _batch_sharding(mesh: Mesh, rank: int) -> NamedSharding:
-    axes = (None, DATA) if rank == 2 else (None, RUN, DATA)
-    return NamedSharding(mesh, PartitionSpec(*axes))
+def _batch_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
+    """[k, B] by B; [k, orders, B] by orders too, where their number divides."""
+    if len(shape) == 2:
+        return NamedSharding(mesh, PartitionSpec(None, DATA))
+    orders = RUN if shape[1] % mesh.shape[RUN] == 0 else None
+    return NamedSharding(mesh, PartitionSpec(None, orders, DATA))
 
 
 def _by_device(array: np.ndarray, mesh: Mesh) -> np.ndarray:

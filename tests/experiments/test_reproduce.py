@@ -1,0 +1,152 @@
+"""A table from the command line: search, run, resume, report; on real digits, scaled down."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dm_jax import train
+from experiments import cells, reproduce, results_file, tables, tune
+from experiments.progress import Progress
+
+COMMAND = [sys.executable, "-m", "experiments.reproduce", "--table=digits", "--scale=0.02"]
+
+
+def command(workdir, *arguments):
+    return subprocess.run(
+        [*COMMAND, f"--workdir={workdir}", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits")
+    done = command(folder, "--rows=CCE,DM", "--columns=sym_0.4", "--seeds=2")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_table_leaves_results_report_and_what_was_searched(workdir):
+    results = results_file.read(workdir / "results.jsonl")
+    assert {result.key for result in results} == {
+        ("digits", row, "sym_0.4", seed) for row in ("CCE", "DM") for seed in (1, 2)
+    }
+    for result in results:
+        assert (result.scale, result.status) == (0.02, "ok")
+        assert len(result.corruption) == 64
+        assert result.curves["steps"][-1] == 40
+    report = (workdir / "report.md").read_text()
+    assert "scale 0.02" in report
+    assert "Table 5" not in report
+    assert (workdir / "report.html").exists()
+    (search,) = json.loads((workdir / "tuning.json").read_text()).values()
+    best = max(score for _, score in search["tried"])
+    assert [search["chosen"], best] in search["tried"]
+    dm = next(result for result in results if result.row == "DM")
+    assert {k: dm.config["loss"][k] for k in ("lam", "beta")} == search["chosen"]
+
+
+def test_started_again_it_runs_only_what_is_missing(workdir):
+    before = (workdir / "results.jsonl").read_bytes()
+    again = command(workdir, "--rows=CCE,MAE", "--columns=sym_0.4", "--seeds=2")
+    assert again.returncode == 0, again.stderr
+    assert "4 runs, 2 of them done" in again.stdout
+    after = (workdir / "results.jsonl").read_bytes()
+    assert after.startswith(before)
+    assert len(after.splitlines()) == 6
+
+
+def test_results_of_another_config_are_refused(workdir):
+    other = command(workdir, "--rows=CCE", "--columns=sym_0.4", "--set=train.batch_size=64")
+    assert other.returncode == 1
+    assert "another results file" in other.stderr
+
+
+def test_a_dry_run_plans_and_runs_nothing(tmp_path):
+    plan = command(tmp_path, "--dry_run", "--rows=CCE", "--columns=clean", "--seeds=2")
+    assert plan.returncode == 0, plan.stderr
+    assert "2 runs x 40 steps of mlp" in plan.stdout
+    assert "MiB" in plan.stdout
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rows=CC"], "did you mean 'CCE'"),
+        (["--columns=sym_0.5"], "did you mean 'sym_0"),
+        (["--set=loss.bet=3", "--rows=CCE"], "unknown config argument 'loss.bet'"),
+    ],
+)
+def test_bad_arguments_name_what_is_accepted(tmp_path, arguments, message):
+    done = command(tmp_path, *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def some_cells(count):
+    spec = dataclasses.replace(tables.spec("digits"), scale=0.01)
+    pairs = [("MAE", "sym_0.2")]
+    return reproduce.make_cells(spec, pairs, {}, seeds=range(1, count + 1))
+
+
+def test_a_failed_cell_is_recorded_and_the_rest_go_on(tmp_path):
+    good, bad = some_cells(2)
+    missing = dataclasses.replace(bad.config.data, name=f"npz:{tmp_path / 'missing.npz'}")
+    bad = dataclasses.replace(bad, config=dataclasses.replace(bad.config, data=missing))
+    results = [
+        cells.result(cell, summary)
+        for cell, summary in cells.run_all([bad, good], tmp_path, Progress(quiet=True))
+    ]
+    by_seed = {result.seed: result for result in results}
+    assert by_seed[bad.seed].status == "failed"
+    assert "missing.npz" in by_seed[bad.seed].error
+    assert by_seed[good.seed].status == "ok"
+
+
+def test_cells_of_one_program_are_a_population_and_equal_single_runs(tmp_path):
+    pair = some_cells(2)
+    together = list(cells.run_all(pair, tmp_path / "together", Progress(quiet=True)))
+    ((_, alone),) = cells.run_all(pair[1:], tmp_path / "alone", Progress(quiet=True))
+    ((_, member),) = [item for item in together if item[0] is pair[1]]
+    # Twenty steps: too few for float32 to drift apart.
+    np.testing.assert_allclose(member.final("train_loss"), alone.final("train_loss"), rtol=1e-4)
+    assert member.corruption == alone.corruption
+
+
+def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
+    spec = dataclasses.replace(
+        tables.spec("digits"), scale=0.01, grids={"DM": {"beta": (1.0, 8.0)}}
+    )
+    seen = []
+    original = cells.run_all
+
+    def spy(*arguments):
+        for cell, summary in original(*arguments):
+            seen.append(summary)
+            yield cell, summary
+
+    monkeypatch.setattr(cells, "run_all", spy)
+    found = tune.search(spec, [("DM", "sym_0.4")], tmp_path, Progress(quiet=True), seeds=[1])
+    assert found["DM", "sym_0.4"].chosen["beta"] in (1.0, 8.0)
+    assert len(seen) == 2
+    assert all(summary.curve("validation_accuracy") for summary in seen)
+    assert not any("test_accuracy" in row for summary in seen for row in summary.rows)
+    # What is known is not searched again.
+    assert tune.search(spec, [("DM", "sym_0.4")], tmp_path, Progress(), seeds=[1]) == found
+    assert len(seen) == 2
+
+
+def test_all_combinations_of_a_grid():
+    assert len(tune.candidates({"a": (1.0, 2.0), "b": (3.0, 4.0, 5.0)})) == 6
+
+
+def test_parameters_are_replaced_and_the_rest_kept():
+    config = tables.spec("digits").cell("DM", "clean", 1)
+    changed = tune.with_parameters(config, {"beta": 3.0})
+    assert changed.loss.parameters == {"lam": 0.5, "beta": 3.0}
+    assert isinstance(changed, train.Config)

@@ -1,0 +1,90 @@
+"""Every table's cells have configs, named as the published tables name them."""
+
+import numpy as np
+import pytest
+
+from experiments import paper, tables
+
+
+@pytest.mark.parametrize("number", paper.names())
+def test_every_published_cell_of_the_authors_has_a_config(number):
+    if number in ("3", "4"):
+        pytest.importorskip("configs." + {"3": "clothing1m", "4": "mars"}[number])
+    spec = tables.spec(number)
+    for row, column in paper.table(number).cells:
+        assert spec.has(row, column), (row, column)
+        spec.cell(row, column, seed=1)
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar_n", "figure10", "figure11"])
+def test_the_other_tables_have_configs(name):
+    spec = tables.spec(name)
+    for row in spec.rows:
+        for column in spec.columns:
+            spec.cell(row, column, seed=1)
+
+
+def test_settings_of_the_paper():
+    dm = tables.spec("5").cell("DM", "noise_0.4", 3)
+    assert (dm.loss.parameters, dm.loss.normalization) == ({"lam": 0.0, "beta": -0.33}, "batch")
+    assert (dm.optimizer.weight_decay, dm.train.batch_size, dm.seed) == (0.002, 250, 3)
+    assert tables.spec("5").cell("MAE", "imbalance_10", 1).noise.ratio == 10
+    assert tables.spec("1").cell("GCE-DN", "clean", 1).loss.normalization == "batch"
+    assert tables.spec("1").cell("GCE", "clean", 1).loss.normalization == "none"
+    adam = tables.spec("7").cell("Adam (lr 0.005, delta 1)", "DM", 1)
+    assert (adam.optimizer.name, adam.optimizer.epsilon) == ("adam", 1.0)
+    assert adam.schedule.boundaries == ("15000 steps", "22000 steps")
+    dropout = tables.spec("8").cell("0.4", "DM+Dropout", 1)
+    assert (dropout.model.dropout, dropout.optimizer.weight_decay) == (0.2, 0.0)
+
+
+def test_a_scaled_table_is_shorter_and_so_is_its_schedule():
+    import dataclasses
+
+    spec = dataclasses.replace(tables.spec("8"), scale=0.01, changes="model=resnet20")
+    config = spec.cell("0.4", "L2", 1)
+    assert (config.train.length, config.model.name) == ("300 steps", "resnet20")
+    assert config.schedule.boundaries == ("150 steps", "220 steps")
+    assert config.train.evaluate_every == "15 steps"
+
+
+def test_patterns_choose_rows_and_columns():
+    spec = tables.spec("1")
+    assert tables.select(spec, ["DM(lambda=0.5)"], ["sym_*"]) == [
+        ("DM(lambda=0.5)", f"sym_{rate}") for rate in (0.2, 0.4, 0.6)
+    ]
+    rows = {row for row, _ in tables.select(spec, ["DM*"], ["clean"])}
+    assert rows == {"DM(beta=0)", "DM(lambda=0)", "DM(lambda=0.5)", "DM(lambda=1)"}
+
+
+def test_only_the_published_cells_of_table_9():
+    pairs = tables.select(tables.spec("9"), ["*"], ["*"])
+    assert sorted(pairs) == sorted(paper.table(9).cells)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: tables.spec("10"), "unknown table '10'"),
+        (lambda: tables.spec("5").cell("CC", "noise_0.4", 1), "did you mean 'CCE'"),
+        (lambda: tables.spec("5").cell("CCE", "noise_.4", 1), "did you mean 'noise_0.4'"),
+        (
+            lambda: tables.select(tables.spec("5"), ["DN*"], ["*"]),
+            r"unknown row of table 5: 'DN\*'",
+        ),
+    ],
+)
+def test_unknown_names_give_the_nearest(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_grids_hold_parameters_of_their_row():
+    for name in tables.names():
+        if name in ("3", "4"):
+            continue
+        spec = tables.spec(name)
+        for row, grid in spec.grids.items():
+            config = spec.cell(row, next(iter(spec.columns)), 1)
+            assert grid.keys() <= config.loss.parameters.keys()
+            assert all(np.isfinite(value) for values in grid.values() for value in values)
