@@ -1,11 +1,8 @@
 """The networks by name."""
 
 import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -14,24 +11,21 @@ from dm_jax.errors import unknown
 from dm_jax.models.googlenet import GoogLeNet
 from dm_jax.models.inception_v2 import InceptionV2
 from dm_jax.models.mlp import MLP
+from dm_jax.models.network import Network
 from dm_jax.models.resnet import STAGES, ResNet
 from dm_jax.models.resnet_cifar import CifarResNet
 
-_NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "mlp": MLP,
-    **{
-        f"resnet{depth}": functools.partial(CifarResNet, depth=depth)
-        for depth in (20, 32, 44, 56, 110)
-    },
-    **{f"resnet{depth}": functools.partial(ResNet, depth=depth) for depth in STAGES},
-    **{
-        f"resnet{depth}_32": functools.partial(ResNet, depth=depth, small_images=True)
-        for depth in (18, 34)
-    },
-    "googlenet": GoogLeNet,
-    "googlenet_32": functools.partial(GoogLeNet, small_images=True),
-    "inception_v2": InceptionV2,
+# The class of each network and the fields that make it the one of that name.
+_NETWORKS: dict[str, tuple[type[Network], dict[str, Any]]] = {
+    "mlp": (MLP, {}),
+    **{f"resnet{depth}": (CifarResNet, {"depth": depth}) for depth in (20, 32, 44, 56, 110)},
+    **{f"resnet{depth}": (ResNet, {"depth": depth}) for depth in STAGES},
+    **{f"resnet{depth}_32": (ResNet, {"depth": depth, "small_images": True}) for depth in (18, 34)},
+    "googlenet": (GoogLeNet, {"small_images": False}),
+    "googlenet_32": (GoogLeNet, {"small_images": True}),
+    "inception_v2": (InceptionV2, {}),
 }
+_COMMON = {field.name for field in dataclasses.fields(Network)}
 _DTYPES = ("float32", "bfloat16", "float64")
 
 
@@ -52,7 +46,7 @@ def create(
     axis_name: str | None = None,
     dropout: float = 0.0,
     **options: Any,
-) -> nn.Module:
+) -> Network:
     """The network called ``name``.
 
     Its ``apply(variables, x, train=..., where=..., features=...)`` takes float inputs [B, H, W, C]
@@ -79,29 +73,29 @@ def create(
         raise ValueError(f"num_classes must be positive, got {num_classes}")
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout}")
-    network = _NETWORKS[name]
-    _check_options(name, network, options)
-    common = {"num_classes": num_classes, "dropout": dropout, "axis_name": axis_name}
-    return network(**common, dtype=_checked_dtype(dtype), **options)
-
-
-def _check_options(name: str, network: Callable[..., nn.Module], options: dict[str, Any]) -> None:
-    """Raises ValueError for an option that is not the network's own."""
-    fixed = {"num_classes", "dtype", "axis_name", "dropout", "parent", "name"}
-    if isinstance(network, functools.partial):
-        fixed |= set(network.keywords)
-        network = network.func
-    own = {field.name for field in dataclasses.fields(network)} - fixed  # type: ignore[arg-type]
+    network, fixed = _NETWORKS[name]
+    own = {field.name for field in dataclasses.fields(network)} - _COMMON - fixed.keys()
     for option in options:
         if option not in own:
             raise unknown(f"option of {name}", option, own)
+    return network(
+        num_classes=num_classes,
+        dropout=dropout,
+        axis_name=axis_name,
+        dtype=_checked_dtype(dtype),
+        **fixed,
+        **options,
+    )
 
 
 def _checked_dtype(dtype: DTypeLike) -> jnp.dtype:
     """``dtype`` as a jnp.dtype, or a ValueError that says what is accepted."""
-    found = jnp.dtype(dtype)
+    try:
+        found = jnp.dtype(dtype)
+    except TypeError:
+        raise unknown("dtype", str(dtype), _DTYPES) from None
     if found.name not in _DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, got {found.name}")
+        raise unknown("dtype", found.name, _DTYPES)
     if found == jnp.float64 and not jax.config.read("jax_enable_x64"):
         raise ValueError("dtype float64 needs jax.config.update('jax_enable_x64', True)")
     return found

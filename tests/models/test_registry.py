@@ -67,10 +67,12 @@ def _train(model, variables, x, where=None):
         ({"name": "resnet444"}, "unknown model 'resnet444'; did you mean 'resnet44'"),
         ({"name": "mlp", "hiden": (8,)}, "unknown option of mlp 'hiden'; did you mean 'hidden'"),
         ({"name": "resnet20", "depth": 8}, "unknown option of resnet20 'depth'"),
+        ({"name": "googlenet", "small_images": True}, r"unknown option .* Known: auxiliary"),
         ({"name": "mlp", "hidden": (8, 0)}, r"hidden takes positive sizes, got \(8, 0\)"),
         ({"num_classes": 0}, "num_classes must be positive, got 0"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
-        ({"dtype": "float16"}, "float32, bfloat16, float64, got float16"),
+        ({"dtype": "float16"}, "unknown dtype 'float16'; did you mean 'bfloat16'"),
+        ({"dtype": "float23"}, "unknown dtype 'float23'; did you mean 'float32'"),
         ({"dtype": "float64"}, "jax_enable_x64"),
     ],
 )
