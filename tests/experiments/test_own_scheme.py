@@ -1,0 +1,90 @@
+"""A scheme of a user's own works wherever a built-in one does."""
+
+import os
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import dm_jax
+from configs import digits
+from dm_jax import data, train
+from dm_jax.train import build, population
+from experiments.progress import Progress
+from experiments.reporting import plots
+
+
+class Plateau(dm_jax.EDF):
+    """Equal weights above the knee, falling to zero below it."""
+
+    knee: float
+
+    def weight(self, p):
+        """w(p)."""
+        return jnp.clip(p / self.knee, 0.0, 1.0)
+
+
+HERE = f"{__name__}:Plateau"
+
+
+def config(arguments):
+    found = digits.get_config(f"{arguments},rate=0.4,steps=40")
+    return train.Config.parse(found)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return data.load("digits")
+
+
+def test_in_a_population_beside_built_in_ones_and_swept(dataset):
+    schemes = [f"method={HERE}-DN,knee={knee}" for knee in (0.1, 0.5)] + ["method=DM"]
+    members = [build.experiment(config(scheme), dataset) for scheme in schemes]
+    low, high, dm = population.train_population(members, watcher=Progress(quiet=True))
+    losses = [summary.final("train_loss") for summary in (low, high, dm)]
+    assert np.isfinite(losses).all()
+    assert len(set(losses)) == 3
+
+
+def test_scheduled(dataset):
+    found = digits.get_config(f"method={HERE},knee=0.1,steps=40")
+    found.loss.schedule = {"knee": 0.9}
+    found.loss.schedule_length = "20 steps"
+    experiment = build.experiment(train.Config.parse(found), dataset)
+    schedule = experiment.task.edf_schedules["knee"]
+    np.testing.assert_allclose([schedule(0), schedule(10), schedule(40)], [0.1, 0.5, 0.9], 1e-6)
+    (summary,) = population.train_population([experiment], watcher=Progress(quiet=True))
+    assert np.isfinite(summary.final("train_loss"))
+
+
+def test_plotted():
+    canvas, axes = plots.canvas(1)
+    plots.densities(axes[0], {"Plateau": Plateau(0.3), "CCE": dm_jax.CCE()})
+    assert len(axes[0].lines) >= 2
+    plots.finish(canvas, axes)
+
+
+def test_from_the_command_line(tmp_path):
+    (tmp_path / "my_schemes.py").write_text(
+        "import jax.numpy as jnp\nimport dm_jax\n\n\n"
+        "class Plateau(dm_jax.EDF):\n    knee: float\n\n"
+        "    def weight(self, p):\n        return jnp.clip(p / self.knee, 0.0, 1.0)\n"
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "experiments.train",
+            "--config=configs/digits.py:method=my_schemes:Plateau-DN,knee=0.2,rate=0.4,steps=40",
+            "--config.loss.knee=0.4",
+            f"--workdir={tmp_path / 'run'}",
+        ],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "my_schemes:Plateau(knee=0.4)" in done.stdout
