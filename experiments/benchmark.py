@@ -1,6 +1,6 @@
-"""Measure what a claim says is fast: ``python -m experiments.benchmark loss`` (or model, data, train).
+"""Measure what a claim says is fast: ``python -m experiments.benchmark loss``.
 
-Each benchmark is a module of `experiments.benchmarks` with a ``main(argv)``; further flags go to it.
+Each benchmark is a module of `experiments.benchmarks` with a ``main(argv)``; further flags are its.
 """
 
 import importlib

@@ -2,9 +2,9 @@
 
     python -m experiments.benchmark loss [--sizes=256x10,4096x100] [--seconds=4]
 
-All contenders of one size run in turn, round after round, so that another load on the machine meets them
-all; a cell is the median over rounds. "ratio" is ours over optax; its geometric mean is the last line.
-PyTorch is measured where it is installed, with as many threads as JAX finds cores.
+All contenders of one size run in turn, round after round, so that other load on the machine meets
+them all. A cell is the median over rounds; "ratio" is the median over rounds of ours over optax;
+its geometric mean is the last line. PyTorch is measured where it is installed.
 """
 
 import argparse
@@ -43,15 +43,15 @@ def contenders(batch: int, classes: int) -> dict[str, Callable[[], object]]:
     random = np.random.default_rng(0)
     logits = random.normal(size=(batch, classes)).astype(np.float32)
     labels = random.integers(0, classes, batch)
-    losses = {"optax": _optax, "dm_jax": _dm_jax, "authors' form": _authors}
+    losses: dict[str, Callable] = {"optax": _optax, "dm_jax": _dm_jax, "authors' form": _authors}
     calls = {name: _jax_call(loss, logits, labels) for name, loss in losses.items()}
     if importlib.util.find_spec("torch"):
         calls["authors' form, PyTorch"] = _torch_call(logits, labels)
     return calls
 
 
-def measure(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
-    """Median seconds of each call, the calls taking turns until the time is over."""
+def measure(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, list[float]]:
+    """Seconds of each call in each round, the calls taking turns until the time is over."""
     for call in calls.values():
         call()
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -61,19 +61,19 @@ def measure(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str,
             start = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - start)
-    return {name: float(np.median(values)) for name, values in times.items()}
+    return times
 
 
-def table(rows: dict[tuple[int, int], dict[str, float]]) -> str:
+def table(rows: dict[tuple[int, int], dict[str, list[float]]]) -> str:
     """The medians as Markdown, in microseconds, and the ratio of ours to optax."""
     names = list(next(iter(rows.values())))
     lines = [
         "| batch x classes | " + " | ".join(f"{name}, µs" for name in names) + " | ratio |",
         "|" + "---|" * (len(names) + 2),
     ]
-    ratios = [times["dm_jax"] / times["optax"] for times in rows.values()]
+    ratios = [np.median(np.divide(times["dm_jax"], times["optax"])) for times in rows.values()]
     for ((batch, classes), times), ratio in zip(rows.items(), ratios, strict=True):
-        cells = " | ".join(f"{times[name] * 1e6:.0f}" for name in names)
+        cells = " | ".join(f"{np.median(times[name]) * 1e6:.0f}" for name in names)
         lines.append(f"| {batch} x {classes} | {cells} | {ratio:.2f} |")
     mean = math.exp(np.mean(np.log(ratios)))
     return "\n".join([*lines, f"\nGeometric mean of the ratios: {mean:.2f}"])
@@ -84,7 +84,7 @@ def _heading() -> str:
     return (
         f"value_and_grad of the mean loss, float32, {EDF}; {datetime.date.today()}, "
         f"jax {jax.__version__}, optax {optax.__version__}, Python {platform.python_version()}, "
-        f"{device.device_kind}, {os.cpu_count()} cores\n"
+        f"{device.device_kind}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
     )
 
 
@@ -110,7 +110,7 @@ def _authors_forward(logits: Array, labels: Array) -> tuple[Array, tuple[Array, 
 
 
 def _authors_backward(residuals: tuple[Array, Array], g: Array) -> tuple[Array, None]:
-    """The authors' PyTorch form: exp(beta p**lam (1 - p)) over its sum and over 2 (1 - p) + 1e-8."""
+    """As in PyTorch: exp(beta p**lam (1 - p)) over its sum and over 2 (1 - p) + 1e-8."""
     probabilities, labels = residuals
     p = jnp.take_along_axis(probabilities, labels[:, None], axis=-1)
     weight = jnp.exp(EDF.beta * (p + 1e-8) ** EDF.lam * (1 - p))
