@@ -1,0 +1,174 @@
+"""What training costs: images per second of the engine, of its bare step, and of PyTorch.
+
+    python -m experiments.benchmark train [--batch=256] [--steps=20] [--rounds=7]
+        [--dtype=bfloat16] [--depth=44]
+
+A ResNet for 32x32 images with DM, momentum and L2. "engine" is everything a run does between two
+lines of metrics.jsonl: order, gathering, crops and flips, metrics. "bare step" is the same compiled
+step on one batch that is ready. PyTorch, where it is installed, trains the same network with the
+authors' loss on one batch that is ready, channels_last, eager and compiled; under autocast if the
+dtype is bfloat16. All take turns, round after round; a rate is the median over rounds.
+"""
+
+import argparse
+import datetime
+import importlib.util
+import os
+import time
+from collections.abc import Callable
+from importlib import metadata
+
+import jax
+import numpy as np
+
+from configs import common
+from dm_jax import data, metrics, models
+from dm_jax.models import cost
+from dm_jax.train import Config, build, parallel
+from dm_jax.train.config import ParallelConfig
+from dm_jax.train.engine import Engine
+from dm_jax.train.loop import fit
+from dm_jax.train.state import State
+from dm_jax.train.step import make_train_step
+
+Steps = Callable[[int], None]  # trains so many steps, and waits
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="experiments.benchmark train", description=__doc__)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=20, help="in one turn")
+    parser.add_argument("--rounds", type=int, default=7, help="turns")
+    parser.add_argument("--dtype", default="float32", help="or bfloat16")
+    parser.add_argument("--depth", type=int, default=44, choices=(20, 32, 44, 56, 110))
+    flags = parser.parse_args(argv)
+    calls = contenders(flags.depth, flags.batch, flags.steps, flags.dtype)
+    print(_heading(flags))
+    print(table(measure(calls, flags.steps, flags.rounds), flags.depth, flags.batch), flush=True)
+
+
+def contenders(depth: int, batch: int, steps: int, dtype: str) -> dict[str, Steps]:
+    """Those that are measured, by name."""
+    built = build.experiment(_config(depth, batch, steps, dtype), _dataset(4 * batch))
+    calls = {"engine": _engine(built), "bare step": _bare_step(built)}
+    if importlib.util.find_spec("torch"):
+        from experiments import torch_loop
+
+        calls["PyTorch, eager"] = torch_loop.training(depth, batch, dtype, compiled=False)
+        calls["PyTorch, torch.compile"] = torch_loop.training(depth, batch, dtype, compiled=True)
+    return calls
+
+
+def measure(calls: dict[str, Steps], steps: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds a step in every round, after one turn each that compiles."""
+    for call in calls.values():
+        call(steps)
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call(steps)
+            times[name].append((time.perf_counter() - start) / steps)
+    return times
+
+
+def table(times: dict[str, list[float]], depth: int, batch: int) -> str:
+    """Markdown: rates, and the median over rounds of the time beside the bare step's."""
+    model = models.create(f"resnet{depth}", num_classes=10)
+    # A multiply-add is two operations; backward costs twice what forward does.
+    operations = 6 * cost.multiply_adds(model, (1, 32, 32, 3))
+    lines = ["| | ms a step | images/s | GFLOP/s | time / bare step |", "|---|---|---|---|---|"]
+    for name, seconds in times.items():
+        rate = batch / np.median(seconds)
+        ratio = np.median(np.divide(seconds, times["bare step"]))
+        cells = f"{np.median(seconds) * 1e3:.1f} | {rate:.4g} | {rate * operations / 1e9:.4g}"
+        lines.append(f"| {name} | {cells} | {ratio:.3f} |")
+    return "\n".join(lines)
+
+
+def _config(depth: int, batch: int, steps: int, dtype: str) -> Config:
+    values = common.base()
+    values.data.augment = "crop_flip"
+    values.noise.rate = 0.4
+    values.model.name, values.model.dtype = f"resnet{depth}", dtype
+    values.train.batch_size = batch
+    values.train.length = values.train.log_every = f"{steps} steps"
+    values.train.evaluate_every = values.train.checkpoint_every = f"{steps} steps"
+    values.parallel.devices = 1
+    return Config.parse(values)
+
+
+def _dataset(count: int) -> data.Dataset:
+    """Random images of the shape of CIFAR's."""
+    random = np.random.default_rng(0)
+    split = data.Split(
+        random.integers(0, 256, (count, 32, 32, 3), np.uint8),
+        random.integers(0, 10, count, np.int32),
+    )
+    mean, std = np.full((2, 3), 0.5, np.float32)
+    return data.Dataset("random", split, split, 10, tuple("0123456789"), mean, std)
+
+
+def _engine(built: build.Experiment) -> Steps:
+    engine = Engine([built], parallel.make_mesh(ParallelConfig(devices=1)), "jit")
+    state = engine.place(built.create_state(0))
+    empty = engine.place(engine.empty_totals(state))
+
+    def steps(count: int) -> None:
+        nonlocal state
+        assert count == engine.plan.total
+        state, _ = fit(
+            engine.advance, engine.blocks, state, engine.plan, _Log(), empty=empty, window=empty
+        )
+        jax.block_until_ready(state)
+
+    return steps
+
+
+class _Log:
+    """An observer that fetches the numbers, as every log point does, and keeps none."""
+
+    def progress(self, step: int) -> None:
+        """Nothing."""
+
+    def log(self, step: int, window: metrics.Totals) -> None:
+        """Waits for the numbers."""
+        window.means()
+
+    def evaluate(self, step: int, state: State) -> None:
+        """Nothing: evaluation is not training."""
+
+    def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
+        """Nothing."""
+
+
+def _bare_step(built: build.Experiment) -> Steps:
+    train_step = jax.jit(make_train_step(built.task), donate_argnums=0)
+    state = built.create_state(0)
+    size = built.config.train.batch_size
+    split = built.dataset.train
+    batch = {
+        "inputs": jax.device_put(split.inputs[:size]),
+        "labels": jax.device_put(built.train_labels[:size]),
+        "true_labels": jax.device_put(split.labels[:size]),
+        "where": None,
+    }
+
+    def steps(count: int) -> None:
+        nonlocal state
+        for _ in range(count):
+            state, _ = train_step(state, batch)
+        jax.block_until_ready(state)
+
+    return steps
+
+
+def _heading(flags: argparse.Namespace) -> str:
+    versions = f"jax {jax.__version__}"
+    if importlib.util.find_spec("torch"):
+        versions += f", torch {metadata.version('torch')}"
+    return (
+        f"ResNet-{flags.depth}, batch {flags.batch}, {flags.dtype}, {flags.rounds} rounds of "
+        f"{flags.steps} steps; {datetime.date.today()}, {versions}, "
+        f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores\n"
+    )
