@@ -24,6 +24,9 @@ def base() -> ml_collections.ConfigDict:
                 "name": "digits",
                 "data_dir": "",  # "" is where TFDS looks by itself
                 "augment": "none",  # none | crop_flip
+                "resize": 256,  # streamed images are scaled to this height and width ...
+                "crop": 224,  # ... and cropped to this
+                "damaged": "raise",  # raise | skip: a streamed image that cannot be decoded
                 "last_batch": "wrap",  # wrap | mask
                 "validation": 0.0,  # share of the training set held out
                 "validation_labels": "clean",  # clean | noisy
@@ -36,7 +39,12 @@ def base() -> ml_collections.ConfigDict:
                 "imbalance": "none",  # none | ratio | long_tail | step
                 "ratio": 1.0,
             },
-            "model": {"name": "mlp", "dtype": "float32", "dropout": 0.0},
+            "model": {
+                "name": "mlp",
+                "pretrained": "",  # file of ImageNet weights
+                "dtype": "float32",
+                "dropout": 0.0,
+            },
             "loss": {
                 "name": "DM",
                 "normalization": "batch",  # batch | density | none
@@ -81,6 +89,7 @@ def base() -> ml_collections.ConfigDict:
                 "coordinator": "",
                 "processes": 0,
                 "process": 0,
+                "workers": 0,  # processes of each host that decode streamed images
             },
         }
     )

@@ -21,6 +21,9 @@ class DataConfig:
     name: str = "digits"
     data_dir: str = ""  # where TFDS prepared its data sets; "" is TFDS's own default
     augment: str = "none"  # none | crop_flip (pad 4, random crop, horizontal flip)
+    resize: int = 256  # streamed images (`data.streamed`): height and width they are scaled to ...
+    crop: int = 224  # ... and of what is cropped from that; crop_flip: at a random place, flipped
+    damaged: str = "raise"  # a streamed image that cannot be decoded: raise | skip
     last_batch: str = (
         "wrap"  # wrap: batches run on over epochs (Caffe) | mask: the epoch's last is padded
     )
@@ -45,6 +48,7 @@ class ModelConfig:
     """A network of `dm_jax.models`; `parameters` are those only this network takes."""
 
     name: str = "mlp"
+    pretrained: str = ""  # file with ImageNet weights to start from (`models.pretrained`); "": none
     dtype: str = "float32"  # float32 | bfloat16 | float64 (with jax_enable_x64)
     dropout: float = 0.0
     parameters: Parameters = dataclasses.field(default_factory=dict)
@@ -112,6 +116,7 @@ class ParallelConfig:
     coordinator: str = ""  # host:port; "" lets SLURM or a TPU pod tell
     processes: int = 0
     process: int = 0
+    workers: int = 0  # processes of each host that decode streamed images; 0: a thread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +152,7 @@ class Config:
 
 _CHOICES = {
     "data.augment": ("none", "crop_flip"),
+    "data.damaged": ("raise", "skip"),
     "data.last_batch": ("wrap", "mask"),
     "data.validation_labels": ("clean", "noisy"),
     "model.dtype": ("float32", "bfloat16", "float64"),
