@@ -1,0 +1,46 @@
+"""Each table's config builds its own network, takes real steps and writes a result."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from experiments import cells, tables
+from experiments.progress import Progress
+
+# Table -> a cell whose noise needs no superclasses, and the classes of its data.
+CELLS = {
+    "1": ("DM(lambda=0.5)", "sym_0.4", 100),
+    "2": ("DM(lambda=0.5)", "sym_0.4", 10),
+    "7": ("Nesterov (lr 0.01)", "DM", 10),
+    "8": ("0.4", "DM+L2+Dropout", 10),
+}
+
+
+def images(path, classes):
+    """A small data set in CIFAR's shape, as a user would bring it."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 2 * classes), ("test", classes)):
+        arrays[f"x_{split}"] = rng.integers(0, 256, (count, 32, 32, 3), np.uint8)
+        arrays[f"y_{split}"] = np.arange(count) % classes
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("table", CELLS)
+def test_steps_of_the_tables_network(tmp_path, table):
+    row, column, classes = CELLS[table]
+    path = images(tmp_path / "images.npz", classes)
+    changes = f"data.name=npz:{path},train.batch_size=8,train.evaluate_batch=8,steps=4,optimizer.learning_rate=0.001"
+    changes += ",parallel.devices=1"
+    spec = dataclasses.replace(tables.spec(table), changes=changes)
+    cell = cells.Cell(table, row, column, 1, spec.cell(row, column, 1), 1.0, changes)
+    ((_, summary),) = cells.run_all([cell], tmp_path, Progress(quiet=True))
+    if isinstance(summary, Exception):
+        raise summary
+    result = cells.result(cell, summary)
+    assert (result.status, result.changes) == ("ok", changes)
+    assert np.isfinite(summary.final("train_loss"))
+    assert 0 <= result.final <= 100
