@@ -143,7 +143,7 @@ def _table1() -> Spec:
 
 
 def _table2() -> Spec:
-    common = "model=googlenet,steps=30000"
+    common = "model=googlenet_32,steps=30000"
     rows = {
         **_LOSS_ROWS,
         **_EQUAL,

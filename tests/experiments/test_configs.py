@@ -33,7 +33,7 @@ def images(path, classes):
 def test_steps_of_the_tables_network(tmp_path, table):
     row, column, classes = CELLS[table]
     path = images(tmp_path / "images.npz", classes)
-    changes = f"data.name=npz:{path},train.batch_size=8,train.evaluate_batch=8,steps=4,optimizer.learning_rate=0.001"
+    changes = f"data.name=npz:{path},train.batch_size=8,train.evaluate_batch=8,steps=4"
     changes += ",parallel.devices=1"
     spec = dataclasses.replace(tables.spec(table), changes=changes)
     cell = cells.Cell(table, row, column, 1, spec.cell(row, column, 1), 1.0, changes)
