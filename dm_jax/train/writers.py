@@ -4,8 +4,9 @@ import json
 import math
 import os
 import pathlib
+import time
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Writer(Protocol):
@@ -74,21 +75,44 @@ def read_metrics(path: pathlib.Path) -> Iterator[dict[str, float]]:
 
 
 class TensorBoard:
-    """TensorBoard events under `directory`."""
+    """TensorBoard events under `directory`, each on disk when `write` returns.
+
+    Not through tensorboardX's SummaryWriter: that hands them to a thread, and once the thread has
+    met a full disk, the next write waits for it for ever.
+    """
 
     def __init__(self, directory: pathlib.Path, *, resume_step: int = 0):
-        import tensorboardX
+        """Opens a new file; events beyond `resume_step`, which will come again, are hidden."""
+        from tensorboardX.event_file_writer import EventsWriter
 
-        # Events after the resumed step are hidden: they come again.
-        purge = resume_step + 1 if resume_step else None
-        self._writer = tensorboardX.SummaryWriter(str(directory), purge_step=purge)
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._writer = EventsWriter(str(directory / "events"))
+        if resume_step:
+            self._add(resume_step + 1, session_log={"status": "START"})
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds scalars."""
-        for name, value in values.items():
-            if math.isfinite(value):
-                self._writer.add_scalar(name, value, step)
+        """Adds scalars.
+
+        Raises:
+          OSError: they could not be written.
+        """
+        scalars = [
+            {"tag": name, "simple_value": float(value)}
+            for name, value in values.items()
+            if math.isfinite(value)
+        ]
+        self._add(step, summary={"value": scalars})
 
     def close(self) -> None:
-        """Flushes and closes the events."""
+        """Closes the file."""
         self._writer.close()
+
+    def _add(self, step: int, **content: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        try:
+            self._writer.write_event(Event(step=step, wall_time=time.time(), **content))
+            self._writer.flush()
+        except OSError as error:
+            raise OSError(f"{self._directory} cannot be written: {error}") from error

@@ -2,7 +2,6 @@
 
 import logging
 import pathlib
-import resource
 
 import jax
 import jax.numpy as jnp
@@ -129,13 +128,9 @@ def test_what_is_saved_may_be_overwritten_at_once(tmp_path):
 def test_a_full_disk_harms_no_earlier_checkpoint(checkpoints):
     """A limit on the size of files stands for the disk."""
     large = _tree(0) | {"w": np.random.default_rng(0).random((500, 400), np.float32)}
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
-        with pytest.raises(OSError, match=r"could not be written to .*The newest whole .* step 30"):
-            _save_and_wait(checkpoints, 40, large)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    message = r"could not be written to .*The newest whole .* step 30"
+    with tiny.file_size_limit(100_000), pytest.raises(OSError, match=message):
+        _save_and_wait(checkpoints, 40, large)
     again = Checkpoints(checkpoints._directory, keep=2)
     assert again.restore(_tree(0))[0] == 30
     again.close()

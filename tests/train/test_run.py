@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import resource
 
 import jax
 import numpy as np
@@ -119,15 +118,12 @@ def test_a_workdir_that_cannot_be_made(tmp_path):
 def test_a_full_disk_ends_the_run_and_harms_nothing(tmp_path):
     """The limit lets small files through and stops the checkpoints of a network that is larger."""
     before = _run(tmp_path)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     largest = max(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file())
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest // 2, hard))
-    try:
-        with pytest.raises(OSError, match=r"could not be written to .*step 20"):
-            _run(tmp_path, _config(train__length="60 steps"), allow_changes=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    after = _run(tmp_path, _config(train__length="60 steps"), allow_changes=True)
+    longer = _config(train__length="60 steps")
+    message = r"could not be written to .*step 20"
+    with tiny.file_size_limit(largest // 2), pytest.raises(OSError, match=message):
+        _run(tmp_path, longer, allow_changes=True)
+    after = _run(tmp_path, longer, allow_changes=True)
     assert after.finished
     assert after.rows[: len(before.rows)] == before.rows
 

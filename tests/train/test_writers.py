@@ -2,11 +2,13 @@
 
 import json
 import math
-import resource
+import struct
 
 import pytest
+from tensorboardX.proto import event_pb2
 
 from dm_jax.train.writers import MetricsFile, TensorBoard, read_metrics
+from tests.train import tiny
 
 
 def _write(path, steps, **options):
@@ -52,14 +54,12 @@ def test_a_full_disk_is_named_and_earlier_rows_stay(tmp_path):
     path = tmp_path / "metrics.jsonl"
     _write(path, [10])
     file = MetricsFile(path, resume_step=10)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, hard))
-    try:
-        with pytest.raises(OSError, match=r"metrics\.jsonl cannot be written"):
-            file.write(20, {"loss": 0.5})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        file.close()
+    with (
+        tiny.file_size_limit(path.stat().st_size + 5),
+        pytest.raises(OSError, match=r"metrics\.jsonl cannot be written"),
+    ):
+        file.write(20, {"loss": 0.5})
+    file.close()
     assert _steps(path) == [10]
 
 
@@ -70,3 +70,31 @@ def test_tensorboard_gets_an_event_a_value(tmp_path):
     (events,) = tmp_path.iterdir()
     assert b"loss" in events.read_bytes()
     assert b"nothing" not in events.read_bytes()
+
+
+def test_a_full_disk_does_not_block_tensorboard(tmp_path):
+    board = TensorBoard(tmp_path)
+    many = {f"loss of member {i}": 0.5 for i in range(100)}
+    with tiny.file_size_limit(200), pytest.raises(OSError, match=r"cannot be written: .*too large"):
+        board.write(1, many)
+
+
+def test_a_resumed_run_hides_the_events_that_come_again(tmp_path):
+    board = TensorBoard(tmp_path, resume_step=40)
+    board.write(41, {"loss": 0.5})
+    board.close()
+    (path,) = tmp_path.iterdir()
+    version, restart, loss = _events(path.read_bytes())
+    assert version.file_version == "brain.Event:2"
+    assert (restart.step, restart.session_log.status) == (41, restart.session_log.START)
+    assert (loss.step, loss.summary.value[0].simple_value) == (41, 0.5)
+
+
+def _events(records: bytes) -> list:
+    """The events of a TFRecord file: length, its checksum, the event, its checksum."""
+    events = []
+    while records:
+        (length,) = struct.unpack("<Q", records[:8])
+        events.append(event_pb2.Event.FromString(records[12 : 12 + length]))
+        records = records[16 + length :]
+    return events

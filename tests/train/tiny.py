@@ -1,6 +1,8 @@
 """A small network with everything that sharding could change, on the digits, for these tests."""
 
+import contextlib
 import dataclasses
+import resource
 from typing import Any
 
 import flax.linen as nn
@@ -69,6 +71,17 @@ def train(running: Engine, state=None, *, begin: int = 0, end: int | None = None
         state, part = running.advance(state, running.blocks(first, last))
         totals = totals.merge(part)
     return state, totals
+
+
+@contextlib.contextmanager
+def file_size_limit(size: int):
+    """A limit on the size of every file, which stands for a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def distance(a: Any, b: Any) -> float:
