@@ -170,10 +170,9 @@ def test_finite_for_all_finite_logits(dtype, normalization):
     )
     labels = jnp.array([0, 0, 1, 2])
     for edf in (DM(lam=0.5, beta=200.0), DM(lam=0.0, beta=-200.0), Beta(alpha=0.1, eta=0.1)):
-        for saturation in (0.0, 1e-6):
-            got = gradient(logits, labels, edf, None, normalization, saturation)
-            assert got.dtype == dtype
-            assert bool(jnp.isfinite(got).all()), (edf, got)
+        got = gradient(logits, labels, edf, None, normalization, 0.0)
+        assert got.dtype == dtype
+        assert bool(jnp.isfinite(got).all()), (edf, got)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
