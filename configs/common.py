@@ -108,6 +108,18 @@ def cifar(*, length: int) -> ml_collections.ConfigDict:
     return config
 
 
+def large(*, length: int, boundaries: tuple[int, ...]) -> ml_collections.ConfigDict:
+    """The protocol of the streamed sets: lr .01, which falls at the boundaries (steps)."""
+    config = base()
+    config.data.augment = "crop_flip"
+    config.optimizer.learning_rate = 0.01
+    config.schedule.name = "steps"
+    config.schedule.boundaries = tuple(f"{step} steps" for step in boundaries)
+    config.train.length = f"{length} steps"
+    config.train.evaluate_batch = 512
+    return config
+
+
 def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.ConfigDict:
     """Changes a config by "method=DM,lam=0.5,beta=8,noise=symmetric,rate=0.4,seed=1".
 

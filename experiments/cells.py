@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
-from dm_jax import data, train
+from dm_jax import train
 from dm_jax.train import build, population, workdir
 from experiments.results_file import Result, hash_config
 
@@ -78,7 +78,7 @@ class StoppedError(Exception):
     """A stop was requested; what has finished is written, the rest goes on at the next start."""
 
 
-Built = tuple[Cell, build.Experiment]
+Built = tuple[Cell, build.Experiment | build.StreamedExperiment]
 
 
 def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, Exception]]]:
@@ -87,7 +87,7 @@ def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, E
     Returns:
       The groups, and the cells that cannot be built with the reason.
     """
-    load = functools.cache(lambda name, folder: data.load(name, data_dir=folder or None))
+    load = functools.cache(build.load)
     found: dict[Hashable, list[Built]] = {}
     failures: list[tuple[Cell, Exception]] = []
     for cell in cells:
@@ -97,8 +97,9 @@ def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, E
         except Exception as error:  # recorded as the cell's
             failures.append((cell, error))
             continue
-        alone = cell.config.model.name != "mlp"
-        name = cell.key if alone else population.signature(experiment)
+        name: Hashable = cell.key
+        if isinstance(experiment, build.Experiment) and cell.config.model.name == "mlp":
+            name = population.signature(experiment)
         found.setdefault(name, []).append((cell, experiment))
     return list(found.values()), failures
 
@@ -107,7 +108,8 @@ def _run_group(
     group: list[Built], folder: pathlib.Path, watcher: train.Watcher
 ) -> list[train.Summary]:
     if len(group) > 1:
-        return population.train_population([e for _, e in group], watcher=watcher)
+        members = [e for _, e in group if isinstance(e, build.Experiment)]
+        return population.train_population(members, watcher=watcher)
     cell = group[0][0]
     summary = train.run(cell.config, folder / _folder_name(cell), watcher=watcher)
     if not summary.finished:
@@ -120,24 +122,33 @@ def _folder_name(cell: Cell) -> str:
     return "".join(c if c.isalnum() or c in "-_.=+" else "_" for c in name)
 
 
+# What `final` and `best` are of a table whose test is not an accuracy.
+_MEASURES = {"4": "test_mAP"}
+
+
 def result(cell: Cell, summary: train.Summary | Exception) -> Result:
-    """What is written of a cell; accuracies in percent. A failed one holds the error."""
+    """What is written of a cell; accuracies in percent. A failed one holds the error.
+
+    `final` and `best` are the test accuracy, or what `_MEASURES` says.
+    """
     if isinstance(summary, Exception):
         nan, text = float("nan"), f"{type(summary).__name__}: {summary}"
         return dataclasses.replace(_blank(cell), final=nan, best=nan, status="failed", error=text)
+    measure = _MEASURES.get(cell.table, "test_accuracy")
     percent = lambda value: round(100 * value, _DIGITS)  # noqa: E731
     metrics = {
         "train_corrupted": percent(summary.final("fit_accuracy_given")),
         "train_intact": percent(summary.final("fit_accuracy")),
         "validation": percent(summary.final("validation_accuracy")),
         "actual_rate": percent(summary.actual_rate),
+        "CMC-1": percent(summary.final("test_CMC-1")),
     }
     return dataclasses.replace(
         _blank(cell),
-        final=percent(summary.final()),
-        best=percent(summary.best()[0]),
+        final=percent(summary.final(measure)),
+        best=percent(summary.best(measure)[0]),
         metrics={name: value for name, value in metrics.items() if value == value},
-        curves=_curves(summary),
+        curves=_curves(summary, measure),
         corruption=summary.corruption,
         seconds=round(summary.seconds, 3),
     )
@@ -145,6 +156,7 @@ def result(cell: Cell, summary: train.Summary | Exception) -> Result:
 
 _CURVES: dict[str, tuple[str, float]] = {
     "test_accuracy": ("test_accuracy", 100),
+    "test_mAP": ("test_mAP", 100),
     "train_intact": ("train_accuracy", 100),
     "train_corrupted": ("train_accuracy_given", 100),
     "p_clean": ("train_p_clean", 1),
@@ -153,10 +165,10 @@ _CURVES: dict[str, tuple[str, float]] = {
 }
 
 
-def _curves(summary: train.Summary) -> dict[str, list[float]]:
-    """What was measured at every evaluation: test accuracy, and the window of batches before it."""
+def _curves(summary: train.Summary, measure: str) -> dict[str, list[float]]:
+    """What was measured at every evaluation: the test, and the window of batches before it."""
     points = {name: dict(summary.curve(source)) for name, (source, _) in _CURVES.items()}
-    steps = [step for step, _ in summary.curve("test_accuracy")]
+    steps = [step for step, _ in summary.curve(measure)]
     curves = {
         name: [round(_CURVES[name][1] * values[step], _DIGITS) for step in steps]
         for name, values in points.items()

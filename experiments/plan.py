@@ -1,12 +1,16 @@
 """What a table would take: runs, time and device memory, measured on a few steps of each kind."""
 
+import contextlib
 import time
 from collections.abc import Hashable, Sequence
 
 import jax
 
-from dm_jax.train import Config, parallel, population
+from dm_jax.train import Config, build, parallel, population
 from dm_jax.train.engine import Engine
+from dm_jax.train.run import make_engine
+from dm_jax.train.state import State
+from dm_jax.train.streaming import StreamEngine
 from experiments import cells as cells_lib
 
 _TIMED_BLOCKS = 2
@@ -38,12 +42,21 @@ def describe(cells: Sequence[cells_lib.Cell]) -> str:
 def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:
     """Seconds a step and bytes of device memory of one program."""
     config: Config = group[0][0].config
-    members = [experiment for _, experiment in group]
+    experiment = group[0][1]
+    engine: Engine | StreamEngine
     if len(group) > 1:
+        members = [e for _, e in group if isinstance(e, build.Experiment)]
         engine, state = population.prepare(members)
     else:
-        engine = Engine(members, parallel.make_mesh(config.parallel), config.parallel.mode)
-        state = engine.place(members[0].create_state(config.seed))
+        mesh = parallel.make_mesh(config.parallel)
+        engine = make_engine(experiment, mesh, config.parallel.mode)
+        state = engine.place(experiment.create_state(config.seed))
+    with contextlib.closing(engine):
+        return _timed(engine, state)
+
+
+def _timed(engine: Engine | StreamEngine, state: State) -> tuple[float, int]:
+    """`_measure` of what is ready to run."""
     size = engine.plan.block
     memory = engine.memory(state)
     state, totals = engine.advance(state, engine.blocks(0, size))

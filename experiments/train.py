@@ -5,6 +5,7 @@ Any value of the config can be changed: `--config.loss.beta=4`, or by the config
 where the last checkpoint stands.
 """
 
+import math
 import sys
 
 import jax
@@ -42,16 +43,34 @@ def describe(config: train.Config, summary: train.Summary, workdir: str) -> str:
     """The line a person reads at the end."""
     if not summary.finished:
         return f"stopped at step {summary.step} of {summary.total}; the same command goes on there"
-    best, step = summary.best()
     parameters = ", ".join(f"{k}={v}" for k, v in config.loss.parameters.items())
     return (
-        f"{config.data.name} with {100 * summary.actual_rate:.1f}% wrong training labels "
-        f"({config.noise.kind}), {config.loss.name}({parameters}): "
-        f"test accuracy {100 * summary.final():.1f}% at the end, "
-        f"{100 * best:.1f}% at best (step {step}); "
-        f"{100 * summary.final('fit_accuracy_given'):.1f}% of the given training labels and "
-        f"{100 * summary.final('fit_accuracy'):.1f}% of the true ones fitted; "
+        f"{config.data.name} with {_labels(config, summary)}, "
+        f"{config.loss.name}({parameters}): {_test(summary)}; "
         f"{summary.seconds:.0f} s; see {workdir}"
+    )
+
+
+def _labels(config: train.Config, summary: train.Summary) -> str:
+    if math.isnan(summary.actual_rate):
+        return "its own labels"
+    return f"{100 * summary.actual_rate:.1f}% wrong training labels ({config.noise.kind})"
+
+
+def _test(summary: train.Summary) -> str:
+    if summary.curve("test_mAP"):
+        rank1 = summary.final("test_CMC-1")
+        return f"mAP {100 * summary.final('test_mAP'):.1f}%, CMC-1 {100 * rank1:.1f}% at the end"
+    best, step = summary.best()
+    tested = (
+        f"test accuracy {100 * summary.final():.1f}% at the end, "
+        f"{100 * best:.1f}% at best (step {step})"
+    )
+    if not summary.curve("fit_accuracy"):
+        return tested
+    return (
+        f"{tested}; {100 * summary.final('fit_accuracy_given'):.1f}% of the given training labels "
+        f"and {100 * summary.final('fit_accuracy'):.1f}% of the true ones fitted"
     )
 
 

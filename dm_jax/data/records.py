@@ -37,7 +37,8 @@ class Records:
 
         builder = prepared.builder(name, data_dir)
         self._image, self._label = user.supervised_features(builder)
-        self.num_classes = builder.info.features[self._label].num_classes
+        self.class_names = tuple(builder.info.features[self._label].names)
+        self.num_classes = len(self.class_names)
         self._title = f"{name} {split}"
         raw = tfds.core.decode.DeserializeMethod.RAW_BYTES
         # The reader below TFDS' own: it copies into worker processes, and TFDS takes longer to

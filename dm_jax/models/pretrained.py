@@ -9,6 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from dm_jax.models.resnet import STAGES
+
+# The networks that such files are for.
+NETWORKS = tuple(f"resnet{depth}" for depth in STAGES)
 # The torchvision name of each variable of a convolution and of batch normalisation.
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean"} | {
     "var": "running_var"

@@ -1,51 +1,38 @@
 """From a config to everything a run needs before its first step."""
 
 import dataclasses
-import functools
-from typing import Any
+import typing
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from dm_jax import data, emphasis, errors, models, noise
-from dm_jax.losses import Normalization
+from dm_jax import data, noise
+from dm_jax.data import streamed
+from dm_jax.data.streamed import StreamedDataset
 from dm_jax.train import config as config_lib
-from dm_jax.train import optimizers
-from dm_jax.train import state as state_lib
-from dm_jax.train.loop import Plan
+from dm_jax.train import setup as setup_lib
 from dm_jax.train.sampler import Sampler
-from dm_jax.train.step import Task
-
-_NORMALIZATIONS: dict[str, Normalization] = {"batch": "batch", "density": "density", "none": None}
-# Steps in one compiled call where steps are scanned.
-_SCANNED = 1000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Experiment:
-    """A config, resolved.
+class Experiment(setup_lib.Setup):
+    """A config, resolved, of a data set in memory.
 
     Attributes:
-      config: as given.
       dataset: in memory.
-      training, validation: corruptions of the two parts; no validation if none is held out.
-      task: what a step is built from.
-      edf: at the start.
+      validation: corruption of the held-out part, as `training` of the other; None without one.
       sampler: which rows of the training set each step sees.
-      plan: when things happen.
-      learning_rate: as a function of the step.
     """
 
-    config: config_lib.Config
     dataset: data.Dataset
-    training: noise.Corruption
     validation: noise.Corruption | None
-    task: Task
-    edf: emphasis.EDF
     sampler: Sampler
-    plan: Plan
-    learning_rate: optimizers.Schedule
+
+    @property
+    def example(self) -> jax.ShapeDtypeStruct:
+        """Shape and dtype of a batch of one training input."""
+        inputs = self.dataset.train.inputs
+        return jax.ShapeDtypeStruct((1, *inputs.shape[1:]), inputs.dtype)
 
     @property
     def train_labels(self) -> np.ndarray:
@@ -66,55 +53,82 @@ class Experiment:
             sets["validation"] = ("train", self.validation.kept)
         return sets
 
-    def create_state(self, seed: Any) -> state_lib.State:
-        """The state before the first step, for a seed (int or traced uint32)."""
-        example = self.dataset.train.inputs[:1]
-        inputs = jax.eval_shape(
-            self.task.preprocess, jax.ShapeDtypeStruct(example.shape, example.dtype)
-        )
-        return state_lib.create(
-            self.task.model, self.task.optimizer, self.edf, seed=seed, inputs=inputs
-        )
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StreamedExperiment(setup_lib.Setup):
+    """A config, resolved, of a data set that is streamed."""
+
+    dataset: StreamedDataset
+
+    @property
+    def example(self) -> jax.ShapeDtypeStruct:
+        """Shape and dtype of a batch of one cropped image."""
+        side = self.config.data.crop
+        return jax.ShapeDtypeStruct((1, side, side, 3), np.uint8)
 
 
-def experiment(config: config_lib.Config, dataset: data.Dataset | None = None) -> Experiment:
+def load(name: str, data_dir: str) -> data.Dataset | StreamedDataset:
+    """A data set of the catalogue, or one that is streamed; `data_dir` "" is TFDS' own."""
+    loader = streamed.load if streamed.is_streamed(name) else data.load
+    return loader(name, data_dir=data_dir or None)
+
+
+@typing.overload
+def experiment(config: config_lib.Config, dataset: data.Dataset) -> Experiment: ...
+
+
+@typing.overload
+def experiment(
+    config: config_lib.Config, dataset: data.Dataset | StreamedDataset | None = None
+) -> Experiment | StreamedExperiment: ...
+
+
+def experiment(
+    config: config_lib.Config, dataset: data.Dataset | StreamedDataset | None = None
+) -> Experiment | StreamedExperiment:
     """Loads, corrupts and builds; nothing is computed on a device yet.
 
     Args:
       config: of the run.
       dataset: spares loading it again.
     """
-    dataset = dataset or data.load(config.data.name, data_dir=config.data.data_dir or None)
+    dataset = dataset or load(config.data.name, config.data.data_dir)
+    if isinstance(dataset, StreamedDataset):
+        return _streamed(config, dataset)
+    if config.data.augment != "none" and dataset.train.inputs.ndim == 2:
+        raise ValueError(f"config.data.augment is for images; {dataset.name} has features")
     training, validation = corruption(config, dataset)
-    steps = functools.partial(
-        config_lib.steps, examples=len(training.kept), batch_size=config.train.batch_size
-    )
-    total = steps(config.train.length)
-    factor = optimizers.schedule(
-        config.schedule,
-        total_steps=total,
+    setup = setup_lib.resolve(
+        config,
+        dataset,
+        training,
         examples=len(training.kept),
-        batch_size=config.train.batch_size,
+        augment=config.data.augment == "crop_flip",
     )
-    return Experiment(
-        config=config,
-        dataset=dataset,
-        training=training,
-        validation=validation,
-        task=_task(config, dataset, factor, steps(config.loss.schedule_length)),
-        edf=emphasis.create(config.loss.name, **config.loss.parameters),
-        sampler=Sampler(
-            training.kept, config.train.batch_size, config.seed, config.data.last_batch
-        ),
-        plan=Plan(
-            total=total,
-            log=steps(config.train.log_every),
-            evaluate=steps(config.train.evaluate_every),
-            checkpoint=steps(config.train.checkpoint_every),
-            most=_SCANNED,
-        ),
-        learning_rate=lambda step: config.optimizer.learning_rate * factor(step),
+    sampler = Sampler(training.kept, config.train.batch_size, config.seed, config.data.last_batch)
+    return Experiment(**vars(setup), dataset=dataset, validation=validation, sampler=sampler)
+
+
+def _streamed(config: config_lib.Config, dataset: StreamedDataset) -> StreamedExperiment:
+    """The images of a stream come cropped and flipped, with the labels that the data set has."""
+    required = {
+        "data.augment": "crop_flip",
+        "data.last_batch": "wrap",
+        "data.validation": 0.0,
+        "noise.rate": 0.0,
+        "noise.imbalance": "none",
+    }
+    for path, value in required.items():
+        found = config_lib.get(config, path)
+        if found != value:
+            raise ValueError(
+                f"config.{path} must be {value!r} for {dataset.name}, which is streamed as it is; "
+                f"got {found!r}"
+            )
+    setup = setup_lib.resolve(
+        config, dataset, dataset.own_labels, examples=len(dataset.train), augment=False
     )
+    return StreamedExperiment(**vars(setup), dataset=dataset)
 
 
 def corruption(
@@ -138,49 +152,3 @@ def corruption(
         seed=config.noise.seed,
         validation_labels=config.data.validation_labels,
     )
-
-
-def _task(
-    config: config_lib.Config,
-    dataset: data.Dataset,
-    factor: optimizers.Schedule,
-    edf_schedule_length: int,
-) -> Task:
-    dtype = jnp.dtype(config.model.dtype)
-    loss = config.loss
-    if loss.class_weights and len(loss.class_weights) != dataset.num_classes:
-        raise ValueError(
-            f"config.loss.class_weights must have one weight for each of the "
-            f"{dataset.num_classes} classes, got {len(loss.class_weights)}"
-        )
-    if config.data.augment != "none" and dataset.train.inputs.ndim == 2:
-        raise ValueError(f"config.data.augment is for images; {dataset.name} has features")
-    return Task(
-        model=models.create(
-            config.model.name,
-            num_classes=dataset.num_classes,
-            dtype=dtype,
-            dropout=config.model.dropout,
-            **config.model.parameters,
-        ),
-        optimizer=optimizers.create(config.optimizer, factor),
-        mean=dataset.mean,
-        std=dataset.std,
-        dtype=dtype,
-        augment=config.data.augment == "crop_flip",
-        normalization=_NORMALIZATIONS[loss.normalization],
-        saturation=loss.saturation,
-        class_weights=loss.class_weights,
-        edf_schedules=_edf_schedules(loss, edf_schedule_length),
-    )
-
-
-def _edf_schedules(loss: config_lib.LossConfig, length: int):
-    """Parameter -> linear from its value to the scheduled one over `length` steps."""
-    for name in loss.schedule:
-        if name not in loss.parameters:
-            raise errors.unknown(f"scheduled parameter of {loss.name}:", name, loss.parameters)
-    return {
-        name: optimizers.linear(loss.parameters[name], final, length)
-        for name, final in loss.schedule.items()
-    }

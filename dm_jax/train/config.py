@@ -165,18 +165,19 @@ _CHOICES = {
 _POSITIVE = ("train.batch_size", "train.evaluate_batch", "train.keep_checkpoints")
 
 
-def _get(config: Config, path: str) -> Any:
+def get(config: Config, path: str) -> Any:
+    """The value of "group.key"."""
     group, key = path.split(".")
     return getattr(getattr(config, group), key)
 
 
 def _check_choices(config: Config) -> None:
     for path, choices in _CHOICES.items():
-        if _get(config, path) not in choices:
-            raise errors.unknown(f"value of config.{path}:", _get(config, path), choices)
+        if get(config, path) not in choices:
+            raise errors.unknown(f"value of config.{path}:", get(config, path), choices)
     for path in _POSITIVE:
-        if _get(config, path) < 1:
-            raise ValueError(f"config.{path} must be at least 1, got {_get(config, path)}")
+        if get(config, path) < 1:
+            raise ValueError(f"config.{path} must be at least 1, got {get(config, path)}")
     if not 0 <= config.data.validation < 1:
         raise ValueError(f"config.data.validation must be in [0, 1), got {config.data.validation}")
 

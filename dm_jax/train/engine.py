@@ -91,6 +91,9 @@ class Engine:
         place = parallel.spread if self.population else parallel.replicate
         return place(tree, self._placed)
 
+    def close(self) -> None:
+        """Nothing to end: the data lie in memory."""
+
     def _evaluate_one(self, state: State, name: str) -> dict[str, Any]:
         """Exact means over the rows of `Experiment.evaluated[name]`."""
         split, blocks = self._evaluated[name]

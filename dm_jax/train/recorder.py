@@ -13,6 +13,7 @@ from dm_jax.train import parallel
 from dm_jax.train.checkpoints import Checkpoints
 from dm_jax.train.engine import Engine
 from dm_jax.train.state import State
+from dm_jax.train.streaming import StreamEngine
 from dm_jax.train.writers import MetricsFile, Nowhere, TensorBoard, Writer
 
 
@@ -58,12 +59,13 @@ class Recorder:
     Names in metrics.jsonl: `train_*` of the batches since the last line, `test_*` and
     `validation_*` of a whole split, and at the end `fit_*` of the whole training set without
     augmentation; `accuracy` is against true labels, `accuracy_given` against those trained on, both
-    in [0, 1].
+    in [0, 1]. Streamed sets have no `fit_*`, and MARS `test_mAP` and `test_CMC-k` instead of a test
+    accuracy.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine | StreamEngine,
         folder: pathlib.Path,
         checkpoints: Checkpoints,
         watcher: Watcher,
@@ -109,7 +111,7 @@ class Recorder:
         if "validation_accuracy" in values:
             self._score = step, values["validation_accuracy"]
         self._write(step, values)
-        shown = ("test_accuracy", "validation_accuracy")
+        shown = ("test_accuracy", "validation_accuracy", "test_mAP", "test_CMC-1")
         self._watcher.note(step, {name: values[name] for name in shown if name in values})
 
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import jax
+from jax.sharding import Mesh
 
 from dm_jax.train import build, parallel
 from dm_jax.train import workdir as workdir_lib
@@ -16,6 +17,7 @@ from dm_jax.train.config import Config
 from dm_jax.train.engine import Engine
 from dm_jax.train.loop import Plan, fit
 from dm_jax.train.recorder import Recorder, Watcher
+from dm_jax.train.streaming import StreamEngine
 from dm_jax.train.summary import Summary
 from dm_jax.train.writers import read_metrics
 
@@ -52,14 +54,26 @@ def _run(
     experiment = build.experiment(config)
     workdir_lib.claim(folder, config, allow_changes=allow_changes)
     workdir_lib.record_corruption(folder, experiment.training)
-    engine = Engine([experiment], mesh, config.parallel.mode)
-    step = _train(engine, folder, watcher, stop_requested)
+    with contextlib.closing(make_engine(experiment, mesh, config.parallel.mode)) as engine:
+        step = _train(engine, folder, watcher, stop_requested)
     rows = list(read_metrics(folder / "metrics.jsonl"))
     return Summary.of(experiment, rows, step=step, seconds=time.monotonic() - began)
 
 
+def make_engine(
+    experiment: build.Experiment | build.StreamedExperiment, mesh: Mesh, mode: str
+) -> Engine | StreamEngine:
+    """The engine for data in memory, or for streamed ones."""
+    if isinstance(experiment, build.StreamedExperiment):
+        return StreamEngine(experiment, mesh, mode)
+    return Engine([experiment], mesh, mode)
+
+
 def _train(
-    engine: Engine, folder: pathlib.Path, watcher: Watcher, stop_requested: Callable[[], bool]
+    engine: Engine | StreamEngine,
+    folder: pathlib.Path,
+    watcher: Watcher,
+    stop_requested: Callable[[], bool],
 ) -> int:
     """Trains to the end or to a stop; returns the step reached."""
     experiment = engine.experiments[0]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from dm_jax.emphasis import EDF
+from dm_jax.models import pretrained as pretrained_lib
 
 
 @flax.struct.dataclass
@@ -30,7 +31,7 @@ class State:
     rng: jax.Array
 
 
-def create(model, optimizer, edf: EDF, *, seed, inputs: jax.Array) -> State:
+def create(model, optimizer, edf: EDF, *, seed, inputs: jax.Array, pretrained: str = "") -> State:
     """The state before the first step.
 
     Args:
@@ -38,10 +39,13 @@ def create(model, optimizer, edf: EDF, *, seed, inputs: jax.Array) -> State:
       optimizer: an optax transformation.
       seed: int, or a traced uint32 (populations map over it).
       inputs: [B, ...] preprocessed inputs, or a ShapeDtypeStruct of one; only shapes matter.
+      pretrained: file with the weights to start from (`dm_jax.models.pretrained`); "" is none.
     """
     init_key, run_key = jax.random.split(jax.random.key(seed))
     blank = jnp.zeros(inputs.shape, inputs.dtype)
     variables = model.init(init_key, blank, train=False)
+    if pretrained:
+        variables = pretrained_lib.load(pretrained, variables)
     params = variables["params"]
     return State(
         step=jnp.zeros((), jnp.int32),

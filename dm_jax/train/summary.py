@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from dm_jax.train.build import Experiment
+from dm_jax.train.setup import Setup
 
 Row = dict[str, Any]
 
@@ -17,7 +17,8 @@ class Summary:
       step, total: steps taken, of how many.
       rows: {"step": ..., name: value ...} as in metrics.jsonl; accuracies in [0, 1].
       corruption: hash of the training labels' corruption.
-      actual_rate: share of the training labels that were changed.
+      actual_rate: share of the training labels that were changed; NaN of a streamed set, whose
+        labels are its own.
       seconds: wall time, of this start; of a population's member, its share.
     """
 
@@ -29,14 +30,15 @@ class Summary:
     seconds: float
 
     @classmethod
-    def of(cls, experiment: Experiment, rows: list[Row], *, step: int, seconds: float) -> "Summary":
+    def of(cls, experiment: Setup, rows: list[Row], *, step: int, seconds: float) -> "Summary":
         """The summary of an experiment that has taken `step` steps."""
+        corruption = experiment.training
         return cls(
             step=step,
             total=experiment.plan.total,
             rows=rows,
-            corruption=experiment.training.hash,
-            actual_rate=experiment.training.actual_rate,
+            corruption=corruption.hash,
+            actual_rate=corruption.actual_rate if corruption.kept.size else math.nan,
             seconds=seconds,
         )
 

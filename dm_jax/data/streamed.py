@@ -1,0 +1,107 @@
+"""Data sets too large for the memory: what their images, classes and tests are."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from dm_jax import noise
+from dm_jax.data import prepared
+from dm_jax.data.mars_protocol import Tracklets
+from dm_jax.data.records import Records
+from dm_jax.data.stream import Source
+
+# Of ImageNet's training images over 255, per channel: what pretrained weights expect.
+_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+_STD = np.array([0.229, 0.224, 0.225], np.float32)
+_FAMILY = "stream:"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Search:
+    """A test by retrieval: which tracklets of the gallery show the person of a query.
+
+    Attributes:
+      frames: images, tracklet after tracklet.
+      tracklets: of the frames; all of them are the gallery.
+      queries: int64 [q], those among the tracklets that are searched for.
+    """
+
+    frames: Source
+    tracklets: Tracklets
+    queries: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StreamedDataset:
+    """A data set that is read image by image.
+
+    Attributes:
+      name: the name it was loaded by.
+      train: the training images with the labels they come with.
+      held_out: name -> images whose classes are predicted ("validation", "test").
+      class_names: [num_classes] strings.
+      search: a test by retrieval, or None.
+      mean, std: float32 [3], of ImageNet, whatever the data set.
+    """
+
+    name: str
+    train: Source
+    held_out: Mapping[str, Source]
+    class_names: tuple[str, ...]
+    search: Search | None = None
+    mean: np.ndarray = dataclasses.field(default_factory=_MEAN.copy)
+    std: np.ndarray = dataclasses.field(default_factory=_STD.copy)
+
+    @property
+    def num_classes(self) -> int:
+        """Labels lie in 0 .. num_classes - 1."""
+        return len(self.class_names)
+
+    @property
+    def own_labels(self) -> noise.Corruption:
+        """The corruption of a run on it: none, of labels that nobody holds in memory.
+
+        Its hash changes with the name and the size of the training set.
+        """
+        nothing = np.zeros(0, np.int32)
+        kind = f"own labels of {self.name}, {len(self.train)} images"
+        return noise.Corruption(nothing, nothing, nothing, kind=kind, rate=0.0, seed=0)
+
+
+def is_streamed(name: str) -> bool:
+    """Whether `load` is for that name: "clothing1m", "mars" or "stream:NAME"."""
+    return name in prepared.OWN_BUILDERS or name.startswith(_FAMILY)
+
+
+def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:
+    """Opens a data set; no image is read yet.
+
+    Args:
+      name: "clothing1m", "mars", or "stream:NAME" for any image classification data set of TFDS,
+        whose splits "validation" and "test" are held out; without the latter the former is
+        the test.
+      data_dir: where TFDS keeps prepared data; $TFDS_DATA_DIR or ~/tensorflow_datasets if None.
+
+    Raises:
+      FileNotFoundError: it is not prepared; names the command.
+      ValueError: TFDS does not know it, or it is no such data set.
+    """
+    source = name.removeprefix(_FAMILY)
+    train = Records(source, "train", data_dir)
+    if name == "mars":
+        return StreamedDataset(name, train, {}, train.class_names, _mars_search(data_dir))
+    splits = prepared.builder(source, data_dir).info.splits
+    names = {split: split for split in ("validation", "test") if split in splits}
+    if "test" not in names and names:
+        names = {"test": "validation"}
+    held_out = {called: Records(source, split, data_dir) for called, split in names.items()}
+    return StreamedDataset(name, train, held_out, train.class_names)
+
+
+def _mars_search(data_dir: str | None) -> Search:
+    # Its module defines a TFDS builder and imports TFDS, which others need not.
+    from dm_jax.data import mars
+
+    tracklets, queries = mars.load_protocol(data_dir)
+    return Search(Records("mars", "test", data_dir), tracklets["test"], queries)

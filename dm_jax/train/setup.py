@@ -1,0 +1,152 @@
+"""What every run has before its first step, whether its data lie in memory or are streamed."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dm_jax import data, emphasis, errors, models, noise
+from dm_jax.data.streamed import StreamedDataset
+from dm_jax.losses import Normalization
+from dm_jax.models import pretrained
+from dm_jax.train import config as config_lib
+from dm_jax.train import optimizers
+from dm_jax.train import state as state_lib
+from dm_jax.train.loop import Plan
+from dm_jax.train.step import Task
+
+_NORMALIZATIONS: dict[str, Normalization] = {"batch": "batch", "density": "density", "none": None}
+# Steps in one compiled call where steps are scanned.
+_SCANNED = 1000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Setup:
+    """A config, resolved.
+
+    Attributes:
+      config: as given.
+      training: how the training labels were corrupted.
+      task: what a step is built from.
+      edf: at the start.
+      plan: when things happen.
+      learning_rate: as a function of the step.
+    """
+
+    config: config_lib.Config
+    training: noise.Corruption
+    task: Task
+    edf: emphasis.EDF
+    plan: Plan
+    learning_rate: optimizers.Schedule
+
+    @property
+    def example(self) -> jax.ShapeDtypeStruct:
+        """Shape and dtype of a batch of one training input."""
+        raise NotImplementedError
+
+    def create_state(self, seed: Any) -> state_lib.State:
+        """The state before the first step, for a seed (int or traced uint32)."""
+        return state_lib.create(
+            self.task.model,
+            self.task.optimizer,
+            self.edf,
+            seed=seed,
+            inputs=jax.eval_shape(self.task.preprocess, self.example),
+            pretrained=self.config.model.pretrained,
+        )
+
+
+def resolve(
+    config: config_lib.Config,
+    dataset: data.Dataset | StreamedDataset,
+    training: noise.Corruption,
+    *,
+    examples: int,
+    augment: bool,
+) -> Setup:
+    """The parts of a run that do not depend on where its data lie.
+
+    Args:
+      config: of the run.
+      dataset: for its classes and its statistics.
+      training: the corruption of its training labels.
+      examples: in an epoch.
+      augment: whether the step itself crops and flips.
+    """
+    steps = functools.partial(
+        config_lib.steps, examples=examples, batch_size=config.train.batch_size
+    )
+    total = steps(config.train.length)
+    factor = optimizers.schedule(
+        config.schedule,
+        total_steps=total,
+        examples=examples,
+        batch_size=config.train.batch_size,
+    )
+    return Setup(
+        config=config,
+        training=training,
+        task=_task(config, dataset, factor, steps(config.loss.schedule_length), augment),
+        edf=emphasis.create(config.loss.name, **config.loss.parameters),
+        plan=Plan(
+            total=total,
+            log=steps(config.train.log_every),
+            evaluate=steps(config.train.evaluate_every),
+            checkpoint=steps(config.train.checkpoint_every),
+            most=_SCANNED,
+        ),
+        learning_rate=lambda step: config.optimizer.learning_rate * factor(step),
+    )
+
+
+def _task(
+    config: config_lib.Config,
+    dataset: data.Dataset | StreamedDataset,
+    factor: optimizers.Schedule,
+    edf_schedule_length: int,
+    augment: bool,
+) -> Task:
+    dtype = jnp.dtype(config.model.dtype)
+    loss = config.loss
+    if loss.class_weights and len(loss.class_weights) != dataset.num_classes:
+        raise ValueError(
+            f"config.loss.class_weights must have one weight for each of the "
+            f"{dataset.num_classes} classes, got {len(loss.class_weights)}"
+        )
+    if config.model.pretrained and config.model.name not in pretrained.NETWORKS:
+        raise ValueError(
+            f"config.model.pretrained is for {', '.join(pretrained.NETWORKS)}, whose files have "
+            f"known names; got model {config.model.name!r}"
+        )
+    return Task(
+        model=models.create(
+            config.model.name,
+            num_classes=dataset.num_classes,
+            dtype=dtype,
+            dropout=config.model.dropout,
+            **config.model.parameters,
+        ),
+        optimizer=optimizers.create(config.optimizer, factor),
+        mean=dataset.mean,
+        std=dataset.std,
+        dtype=dtype,
+        augment=augment,
+        normalization=_NORMALIZATIONS[loss.normalization],
+        saturation=loss.saturation,
+        class_weights=loss.class_weights,
+        edf_schedules=_edf_schedules(loss, edf_schedule_length),
+    )
+
+
+def _edf_schedules(loss: config_lib.LossConfig, length: int):
+    """Parameter -> linear from its value to the scheduled one over `length` steps."""
+    for name in loss.schedule:
+        if name not in loss.parameters:
+            raise errors.unknown(f"scheduled parameter of {loss.name}:", name, loss.parameters)
+    return {
+        name: optimizers.linear(loss.parameters[name], final, length)
+        for name, final in loss.schedule.items()
+    }

@@ -1,0 +1,193 @@
+"""Training on a data set too large for the memory: every step is fed a batch of its own.
+
+A batch is a function of its number (`dm_jax.data.stream`), so that a resumed run asks for the batch
+of its step and nothing else has to be saved. Each host decodes its share of every batch; the first
+of H hosts has examples 0, H, 2H, … of it. All sums are over the whole batch, so the number of hosts
+changes nothing but which example gets which dropout mask.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from dm_jax import metrics
+from dm_jax.data.stream import Batch, Batching, Source, eval_stream, train_stream
+from dm_jax.train import parallel, tracklets
+from dm_jax.train.build import StreamedExperiment
+from dm_jax.train.loop import merge
+from dm_jax.train.state import State
+from dm_jax.train.step import make_evaluate_step, make_train_step, many_evaluations, many_steps
+
+
+class StreamEngine:
+    """What `dm_jax.train.engine.Engine` is for data in memory; `close` it when done.
+
+    Attributes:
+      experiments: the one that is trained.
+      mesh, mode: of `dm_jax.train.parallel`.
+      plan: the experiment's, a step a call.
+      scans: False, steps are single calls.
+
+    Raises:
+      ValueError: a batch that does not divide over the hosts and devices, or hosts with different
+        numbers of devices.
+    """
+
+    scans = False
+
+    def __init__(self, experiment: StreamedExperiment, mesh: Mesh, mode: str):
+        _check_shares(mesh)
+        config = experiment.config
+        parallel.check_batch(mesh, config.train.batch_size, "config.train.batch_size")
+        self.experiments = [experiment]
+        self.mesh, self.mode = mesh, mode
+        self.plan = dataclasses.replace(experiment.plan, most=1)
+        self._placed = parallel.placement(mesh, mode)
+        self._training = train_stream(
+            experiment.dataset.train,
+            self._batching(config.train.batch_size),
+            seed=config.seed,
+            workers=config.parallel.workers,
+        )
+        self._next = 0
+        self._advance = self._compile(make_train_step, many_steps, donate=True)
+        self._evaluate = self._compile(make_evaluate_step, many_evaluations, donate=False)
+        self._embed = self._compile(tracklets.make_embed_step, tracklets.one_batch, donate=False)
+
+    def blocks(self, begin: int, end: int) -> Any:
+        """The block of step begin (= end - 1), on its way to the devices; they need not wait.
+
+        Workers prepare the next batches meanwhile, and the loop asks for a block while the devices
+        are still busy with the one before.
+        """
+        if begin != self._next:
+            self._training.set_state({**self._training.get_state(), "next_batch": begin})
+        self._next = end
+        return self._feed(next(self._training))
+
+    def advance(self, state: State, block: Any):
+        """(state, Totals) after the step of a block; the state is donated."""
+        return self._advance(state, None, block)
+
+    def empty_totals(self, state: State) -> metrics.Totals:
+        """Totals of nothing, as `advance` returns them."""
+        return metrics.Totals.empty(jax.eval_shape(self.advance, state, self._blank())[1])
+
+    def evaluate_all(self, state: State, *, last: bool) -> dict[str, Any]:
+        """{"test_accuracy": ...} of what is held out; `test_mAP` and `test_CMC-k` of a search."""
+        del last  # a pass over the training set would take as long as an epoch
+        experiment = self.experiments[0]
+        values: dict[str, Any] = {}
+        for name, source in experiment.dataset.held_out.items():
+            if name != "test" or experiment.config.data.test:
+                means = self._classify(state, source)
+                values |= {f"{name}_{key}": value for key, value in means.items()}
+        search = experiment.dataset.search
+        if search is not None and experiment.config.data.test:
+            batches = self._evaluated(self._embed, state, search.frames)
+            scores = tracklets.scores(batches, search)
+            values |= {f"test_{key}": value for key, value in scores.items()}
+        return values
+
+    def memory(self, state: State) -> int:
+        """Bytes of device memory for the compiled step and its arguments."""
+        found = self._advance.lower(state, None, self._blank()).compile().memory_analysis()
+        return found.argument_size_in_bytes + found.temp_size_in_bytes
+
+    def place(self, tree: Any) -> Any:
+        """State or totals, whole on every device."""
+        return parallel.replicate(tree, self._placed)
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self._training.close()
+
+    def _classify(self, state: State, source: Source) -> dict[str, Any]:
+        """Exact means over all images of a source."""
+        totals = None
+        for part in self._evaluated(self._evaluate, state, source):
+            totals = part if totals is None else merge(totals, part)
+        assert totals is not None
+        return totals.means()
+
+    def _evaluated(self, step: Callable[..., Any], state: State, source: Source) -> Iterator[Any]:
+        """What the step says of each batch of a source, while the next batch is decoded."""
+        config = self.experiments[0].config
+        most = min(config.train.evaluate_batch, len(source))
+        batching = self._batching(-(-most // self.mesh.size) * self.mesh.size)
+        stream = eval_stream(source, batching, workers=config.parallel.workers)
+        waiting = None
+        try:
+            for batch in stream:
+                running = step(state, None, self._feed(batch))
+                if waiting is not None:
+                    yield jax.block_until_ready(waiting)
+                waiting = running
+            yield waiting
+        finally:
+            stream.close()
+
+    def _batching(self, batch_size: int) -> Batching:
+        config = self.experiments[0].config.data
+        return Batching(
+            batch_size,
+            resize=config.resize,
+            crop=config.crop,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+            damaged=config.damaged,  # type: ignore[arg-type]  # Config has checked it
+        )
+
+    def _compile(self, make_step, many, *, donate: bool):
+        task = self.experiments[0].task
+        return parallel.compile_step(
+            lambda axis_name: many(make_step(task, axis_name=axis_name)),
+            self.mesh,
+            self.mode,
+            donate=donate,
+        )
+
+    def _blank(self) -> Any:
+        """A block of zeros: what every block looks like."""
+        size = self._batching(self.experiments[0].config.train.batch_size)
+        own = size.batch_size // size.process_count
+        example = self.experiments[0].example
+        images = np.zeros((own, *example.shape[1:]), example.dtype)
+        labels = np.zeros(own, np.int32)
+        index, where = np.zeros(own, np.int64), np.zeros(own, bool)
+        return self._feed({"inputs": images, "labels": labels, "index": index, "where": where})
+
+    def _feed(self, batch: Batch) -> Any:
+        """A block of one batch, of which this host holds its share; labels pass for true ones."""
+        block = {
+            "inputs": batch["inputs"],
+            "labels": batch["labels"],
+            "true_labels": batch["labels"],
+            "index": batch["index"].astype(np.int32),
+            "where": batch["where"],
+        }
+        return jax.tree.map(self._spread, block)
+
+    def _spread(self, own: np.ndarray) -> jax.Array:
+        """This host's [b, ...] as the [1, B, ...] of all, or by device for pmap."""
+        if self.mode == "pmap":
+            by_device = PartitionSpec((parallel.RUN, parallel.DATA))
+            parts = own.reshape(self._placed.size, 1, -1, *own.shape[1:])
+            return jax.device_put(parts, NamedSharding(self._placed, by_device))
+        sharding = NamedSharding(self.mesh, PartitionSpec(None, parallel.DATA))
+        return jax.make_array_from_process_local_data(sharding, own[None])
+
+
+def _check_shares(mesh: Mesh) -> None:
+    """Every host feeds as many examples as the others, so it must have as many devices."""
+    hosts = [device.process_index for device in mesh.devices.flat]
+    counts = np.bincount(hosts, minlength=jax.process_count())
+    if len(set(counts.tolist())) > 1:
+        raise ValueError(
+            f"streams need the same number of devices on every host, got {counts.tolist()}; "
+            "config.parallel.devices of 0 takes all"
+        )

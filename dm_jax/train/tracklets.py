@@ -1,0 +1,62 @@
+"""The test of MARS: features of all frames, their mean over each tracklet, and retrieval scores."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from dm_jax import retrieval
+from dm_jax.data.streamed import Search
+from dm_jax.train.state import State
+from dm_jax.train.step import Batch, Task
+
+
+def make_embed_step(task: Task, *, axis_name: str | None = None):
+    """`embed_step(state, batch) -> {"features" [B, d], "index" [B], "where" [B]}`.
+
+    Of the whole batch, in one order; with `axis_name` the batch is one device's part.
+    """
+    model = task.model.clone(axis_name=axis_name)
+
+    def embed_step(state: State, batch: Batch) -> dict[str, Any]:
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        inputs = task.preprocess(batch["inputs"])
+        _, features = model.apply(variables, inputs, train=False, features=True)
+        found = {"features": features, "index": batch["index"], "where": batch["where"]}
+        if axis_name is None:
+            return found
+        return jax.lax.all_gather(found, axis_name, tiled=True)
+
+    return embed_step
+
+
+def one_batch(step):
+    """`steps(state, data, block)` for blocks of one batch, without data, as `step.many_steps`."""
+    return lambda state, data, block: step(state, jax.tree.map(lambda x: x[0], block))
+
+
+def scores(batches: Iterable[Mapping[str, Any]], search: Search) -> dict[str, float]:
+    """{"mAP": ..., "CMC-1": ...} in [0, 1], from the embedded batches of all frames.
+
+    Frames that were skipped as damaged do not enter the mean of their tracklet.
+
+    Raises:
+      ValueError: a tracklet without a frame, or no query with a right answer.
+    """
+    features, frames = [], []
+    for batch in batches:
+        found = jax.device_get(batch)
+        features.append(found["features"][found["where"]])
+        frames.append(found["index"][found["where"]])
+    rows = search.tracklets
+    means = retrieval.tracklet_features(
+        np.concatenate(features), rows.tracklet_of_frame[np.concatenate(frames)], len(rows)
+    )
+    queries = search.queries
+    found = retrieval.evaluate(
+        means[queries], rows.person[queries], rows.camera[queries], means, rows.person, rows.camera
+    )
+    return {"mAP": found.mean_average_precision} | {
+        f"CMC-{rank}": share for rank, share in found.cmc.items()
+    }
