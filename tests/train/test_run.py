@@ -115,6 +115,8 @@ def test_a_workdir_that_cannot_be_made(tmp_path):
         _run(tmp_path / "file" / "below")
 
 
+# Orbax gives up its own thread's event loop when a write fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_full_disk_ends_the_run_and_harms_nothing(tmp_path):
     """The limit lets small files through and stops the checkpoints of a network that is larger."""
     before = _run(tmp_path)
