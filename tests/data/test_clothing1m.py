@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from dm_jax.data import prepare
 from dm_jax.data.records import Records
 from dm_jax.data.stream import Batching, eval_stream
+from tests.data.layouts import write_clothing1m
 
 LISTS = {
     "noisy_train_key_list.txt": 6,
@@ -19,22 +19,7 @@ LISTS = {
 @pytest.fixture
 def manual_dir(tmp_path):
     """Fifteen photographs; photograph i has the label i % 14, and i + 1 among the noisy ones."""
-    root = tmp_path / "clothing1m"
-    number, labels = 0, {"noisy_label_kv.txt": [], "clean_label_kv.txt": []}
-    for file, count in LISTS.items():
-        keys = []
-        for _ in range(count):
-            key = f"images/{number % 3}/{number:02d}/{number}{number},{number * 7}.jpg"
-            (root / key).parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.full((20, 16 + number, 3), 9 * number, np.uint8)).save(root / key)
-            noisy = file.startswith("noisy")
-            labels[f"{file.split('_')[0]}_label_kv.txt"].append(f"{key} {(number + noisy) % 14}\n")
-            keys.append(f"{key}\n")
-            number += 1
-        (root / file).write_text("".join(keys))
-    for file, lines in labels.items():
-        (root / file).write_text("".join(lines))
-    return root
+    return write_clothing1m(tmp_path / "clothing1m", LISTS)
 
 
 def prepared(manual_dir):

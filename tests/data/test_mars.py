@@ -1,12 +1,10 @@
 """MARS from generated frames in exactly the layout of its authors."""
 
-import numpy as np
 import pytest
-from PIL import Image
-from scipy.io import savemat
 
 from dm_jax.data import prepare
 from dm_jax.data.records import Records
+from tests.data.layouts import write_mars
 
 # person, camera, frames
 TRAIN = [(1, 1, 2), (1, 2, 1), (7, 1, 3)]
@@ -15,22 +13,7 @@ TEST = [(-1, 1, 1), (0, 2, 2), (2, 1, 2), (2, 3, 1)]
 
 @pytest.fixture
 def manual_dir(tmp_path):
-    root = tmp_path / "mars"
-    (root / "info").mkdir(parents=True)
-    for split, rows in (("train", TRAIN), ("test", TEST)):
-        info, last = [], 0
-        for person, camera, frames in rows:
-            folder = "00-1" if person < 0 else f"{person:04d}"
-            (root / f"bbox_{split}" / folder).mkdir(parents=True, exist_ok=True)
-            for frame in range(1, frames + 1):
-                name = f"{folder}C{camera}T0001F{frame:03d}.jpg"
-                pixels = np.full((16, 8, 3), 20 * (last + frame), np.uint8)
-                Image.fromarray(pixels).save(root / f"bbox_{split}" / folder / name)
-            info.append([last + 1, last + frames, person, camera])
-            last += frames
-        savemat(root / f"info/tracks_{split}_info.mat", {f"track_{split}_info": np.array(info)})
-    savemat(root / "info/query_IDX.mat", {"query_IDX": np.array([[3]], np.uint16)})
-    return root
+    return write_mars(tmp_path / "mars", TRAIN, TEST, [3])
 
 
 def prepared(manual_dir):
@@ -66,6 +49,6 @@ def test_training_people_are_numbered_and_test_people_are_not(tfds, manual_dir):
 
 
 def test_a_protocol_that_points_past_the_files_is_refused(tfds, manual_dir):
-    (manual_dir / "bbox_test/0002/0002C3T0001F001.jpg").unlink()
+    (manual_dir / "bbox_test/0002/0002C3T0004F001.jpg").unlink()
     with pytest.raises(ValueError, match="tracklet 4 ends at image 6, but bbox_test holds 5"):
         prepared(manual_dir)
