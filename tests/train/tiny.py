@@ -23,12 +23,13 @@ class Net(nn.Module):
     dtype: Any = jnp.float32
     axis_name: str | None = None
     dropout: float = 0.2
+    classes: int = 10
 
     @nn.compact
     def __call__(self, x, train=False, where=None):
         x = ConvNorm(8, 3, axis_name=self.axis_name, dtype=self.dtype)(x, train, where)
         x = ConvNorm(8, 3, 2, axis_name=self.axis_name, dtype=self.dtype)(x, train, where)
-        return Classifier(10, self.dropout, self.axis_name)(global_mean(x), train)
+        return Classifier(self.classes, self.dropout, self.axis_name)(global_mean(x), train)
 
 
 def config(**changes: Any) -> Config:

@@ -1,0 +1,198 @@
+"""Training on streams: exact, resumable, and the same however it is spread."""
+
+import dataclasses
+import json
+import os
+import signal
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from dm_jax import retrieval, train
+from dm_jax.data.records import Records
+from dm_jax.data.stream import Batching, eval_stream, train_stream
+from dm_jax.train import build, streaming
+from dm_jax.train.config import Config
+from tests.train import streams, tiny
+
+pytest.importorskip("tensorflow", reason="TensorFlow, which prepares data, is not installed")
+pytest.importorskip("cv2", reason="OpenCV is not installed")
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory) -> str:
+    return streams.prepare_both(tmp_path_factory.mktemp("streams"))
+
+
+def _rows(workdir) -> list[dict]:
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def _batches(data_dir: str, config: Config):
+    size = Batching(config.train.batch_size, resize=config.data.resize, crop=config.data.crop)
+    return train_stream(Records("clothing1m", "train", data_dir), size, seed=config.seed)
+
+
+class _Interrupter(train.Unwatched):
+    """Sends this process SIGTERM when a step is done."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def moved(self, step: int) -> None:
+        """Once."""
+        if step == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_stopped_run_goes_on_at_the_very_next_batch(data_dir, tmp_path):
+    config = streams.config("clothing1m", data_dir)
+    whole = train.run(config, tmp_path / "whole", watcher=train.Unwatched())
+    stopped = train.run(config, tmp_path / "parts", watcher=_Interrupter(1))
+    assert not stopped.finished
+    resumed = train.run(config, tmp_path / "parts", watcher=train.Unwatched())
+    assert whole.finished
+    assert resumed.finished
+    assert _rows(tmp_path / "parts") == _rows(tmp_path / "whole")
+    assert {"test_accuracy", "validation_accuracy"} <= _rows(tmp_path / "whole")[-1].keys()
+    assert np.isnan(whole.actual_rate), "nobody knows which of the labels are wrong"
+
+
+def test_a_step_sees_the_batch_of_its_number(data_dir):
+    config = streams.config("clothing1m", data_dir)
+    engine = streams.engine(build.experiment(config))
+    expected = [batch for batch, _ in zip(_batches(data_dir, config), range(4), strict=False)]
+    for step in (0, 1, 3, 2):
+        block = engine.blocks(step, step + 1)
+        for name in ("inputs", "labels", "index"):
+            np.testing.assert_array_equal(block[name][0], expected[step][name])
+    engine.close()
+
+
+def test_the_evaluation_covers_every_image_once(data_dir):
+    """Ten images in batches of four, the last of them padded, beside one batch of ten."""
+    built = build.experiment(streams.config("clothing1m", data_dir, parallel__devices=2))
+    engine, state = streams.engine(built), built.create_state(0)
+    found = engine.evaluate_all(engine.place(state), last=True)
+    size = Batching(10, resize=20, crop=16)
+    (batch,) = eval_stream(Records("clothing1m", "test", data_dir), size)
+    logits = built.task.model.apply(
+        {"params": state.params}, built.task.preprocess(batch["inputs"]), train=False
+    )
+    losses = -jax.nn.log_softmax(logits)[np.arange(10), batch["labels"]]
+    assert found["test_accuracy"] == np.mean(logits.argmax(-1) == batch["labels"])
+    assert found["test_loss"] == pytest.approx(float(losses.mean()), rel=1e-5)
+
+
+def _train_small_network(data_dir, mode, devices):
+    parallel = {"parallel__mode": mode, "parallel__devices": devices}
+    built = build.experiment(streams.config("clothing1m", data_dir, **parallel))
+    # A network with BatchNorm and dropout.
+    net = tiny.Net(classes=14)
+    built = dataclasses.replace(built, task=dataclasses.replace(built.task, model=net))
+    engine = streams.engine(built)
+    state, totals = tiny.train(engine, end=3)
+    evaluated = engine.evaluate_all(state, last=True)
+    engine.close()
+    return state.params, totals.means(), evaluated
+
+
+def test_devices_and_modes_agree(data_dir):
+    params, means, evaluated = _train_small_network(data_dir, "jit", 1)
+    for mode, devices in (("jit", 8), ("pmap", 4)):
+        others = _train_small_network(data_dir, mode, devices)
+        assert tiny.distance(params, others[0]) < 1e-5
+        assert others[1] == pytest.approx(means, rel=1e-4, nan_ok=True)
+        assert others[2] == pytest.approx(evaluated, rel=1e-4)
+
+
+@pytest.mark.parametrize(("mode", "devices"), [("jit", 1), ("pmap", 4)])
+def test_mars_is_scored_by_the_mean_features_of_its_tracklets(data_dir, mode, devices):
+    parallel = {"parallel__mode": mode, "parallel__devices": devices}
+    built = build.experiment(streams.config("mars", data_dir, **parallel))
+    engine, state = streams.engine(built), built.create_state(3)
+    found = engine.evaluate_all(engine.place(state), last=False)
+    size = Batching(sum(frames for *_, frames in streams.TEST), resize=20, crop=16)
+    (batch,) = eval_stream(Records("mars", "test", data_dir), size)
+    _, features = built.task.model.apply(
+        {"params": state.params}, built.task.preprocess(batch["inputs"]), features=True
+    )
+    person, camera, frames = (np.array(column) for column in zip(*streams.TEST, strict=True))
+    of_frame = np.repeat(np.arange(len(frames)), frames)
+    means = retrieval.tracklet_features(np.asarray(features), of_frame, len(frames))
+    queries = np.array(streams.QUERIES) - 1
+    scores = retrieval.evaluate(
+        means[queries], person[queries], camera[queries], means, person, camera
+    )
+    assert found["test_mAP"] == pytest.approx(scores.mean_average_precision)
+    assert found["test_CMC-1"] == pytest.approx(scores.cmc[1])
+    assert "test_accuracy" not in found, "the people of the test are no classes"
+
+
+def test_a_search_leaves_the_test_alone(data_dir):
+    built = build.experiment(streams.config("clothing1m", data_dir, data__test=False))
+    engine = streams.engine(built)
+    found = engine.evaluate_all(engine.place(built.create_state(0)), last=True)
+    assert {name.split("_")[0] for name in found} == {"validation"}
+
+
+def test_a_damaged_image_stops_the_run_or_is_left_out(data_dir, monkeypatch):
+    read = Records.__getitem__
+
+    def damaged(records, index):
+        record = read(records, index)
+        return record._replace(image=record.image[:40]) if index == 3 else record
+
+    monkeypatch.setattr(Records, "__getitem__", damaged)
+    built = build.experiment(streams.config("clothing1m", data_dir))
+    with pytest.raises(ValueError, match=r"image 'clothing1m train\[3\] images/.*truncated"):
+        tiny.train(streams.engine(built))
+    built = build.experiment(streams.config("clothing1m", data_dir, data__damaged="skip"))
+    engine = streams.engine(built)
+    blocks = [engine.blocks(step, step + 1) for step in range(5)]  # two epochs
+    masked = [index for b in blocks for index in b["index"][~np.asarray(b["where"])]]
+    assert [int(index) for index in masked] == [3, 3]
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"noise__rate": 0.4}, r"config.noise.rate must be 0.0 for clothing1m.* got 0.4"),
+        ({"data__validation": 0.2}, r"config.data.validation must be 0.0"),
+        ({"data__augment": "none"}, r"config.data.augment must be 'crop_flip'"),
+        ({"data__last_batch": "mask"}, r"config.data.last_batch must be 'wrap'"),
+        ({"model__pretrained": "x.pth"}, r"config.model.pretrained is for resnet18.*'mlp'"),
+    ],
+)
+def test_what_a_stream_cannot_do_is_named(data_dir, changes, message):
+    with pytest.raises(ValueError, match=message):
+        build.experiment(streams.config("clothing1m", data_dir, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train__batch_size": 6, "parallel__devices": 4}, "batch_size 6 does not divide over 4"),
+        ({"data__crop": 30}, r"crop must lie in 1 .. 20 \(resize\), got 30"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_named(data_dir, changes, message):
+    with pytest.raises(ValueError, match=message):
+        streams.engine(build.experiment(streams.config("clothing1m", data_dir, **changes)))
+
+
+def test_hosts_with_different_numbers_of_devices_are_refused(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    devices = [types.SimpleNamespace(process_index=host) for host in (0, 0, 1)]
+    with pytest.raises(ValueError, match=r"the same number of devices on every host, got \[2, 1\]"):
+        streaming._check_shares(types.SimpleNamespace(devices=np.array([devices])))
+
+
+@pytest.mark.parametrize("name", ["clothing1m", "mars"])
+def test_data_that_are_not_prepared_say_how(name, tmp_path):
+    config = streams.config(name, str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=f"experiments.prepare {name}"):
+        build.experiment(config)
