@@ -40,10 +40,11 @@ EXTRAS = {
     "slurm": ["submitit>=1.5"],
     "test": [
         "hypothesis>=6.100",
-        "mypy>=1.13",
+        "mypy>=2.4,<3",
+        "opencv-python-headless>=4.12",
         "pytest>=8.2",
         "pytest-xdist>=3.6",
-        "ruff>=0.8",
+        "ruff>=0.17,<0.18",
         "safetensors>=0.4.3",
     ],
 }
