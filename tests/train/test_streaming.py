@@ -15,7 +15,7 @@ from dm_jax.data.records import Records
 from dm_jax.data.stream import Batching, eval_stream, train_stream
 from dm_jax.train import build, streaming
 from dm_jax.train.config import Config
-from tests.train import streams, tiny
+from tests.train import hosts, streams, tiny
 
 pytest.importorskip("tensorflow", reason="TensorFlow, which prepares data, is not installed")
 pytest.importorskip("cv2", reason="OpenCV is not installed")
@@ -196,3 +196,23 @@ def test_data_that_are_not_prepared_say_how(name, tmp_path):
     config = streams.config(name, str(tmp_path))
     with pytest.raises(FileNotFoundError, match=f"experiments.prepare {name}"):
         build.experiment(config)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_two_processes_that_each_decode_half_get_the_numbers_of_one(data_dir, tmp_path, mode):
+    changes = streams.SMALL | {"data.data_dir": data_dir, "parallel.mode": mode}
+    changes["parallel.devices"] = 0
+    base = "configs/clothing1m.py:steps=6"
+    alone = hosts.start(tmp_path / "one", 8, base, changes)
+    both = hosts.start_both(tmp_path / "two", base, changes)
+    hosts.finish([alone, *both])
+    expected, found = _rows(tmp_path / "one"), _rows(tmp_path / "two")
+    assert [row["step"] for row in found] == [row["step"] for row in expected]
+    for row, expected_row in zip(found, expected, strict=True):
+        assert _known(row) == pytest.approx(_known(expected_row), rel=1e-5, abs=1e-6)
+
+
+def _known(row: dict) -> dict:
+    """Without what was not measured: no label is known to be wrong, so `p_noisy` is of none."""
+    return {name: value for name, value in row.items() if value is not None}
