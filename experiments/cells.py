@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 import pathlib
 import subprocess
 import sys
@@ -165,9 +166,18 @@ _CURVES: dict[str, tuple[str, float]] = {
 }
 
 
+# Those that need to know which labels are wrong.
+_OF_TRUE_LABELS = ("train_intact", "p_clean", "p_noisy")
+
+
 def _curves(summary: train.Summary, measure: str) -> dict[str, list[float]]:
     """What was measured at every evaluation: the test, and the window of batches before it."""
-    points = {name: dict(summary.curve(source)) for name, (source, _) in _CURVES.items()}
+    left_out = _OF_TRUE_LABELS if math.isnan(summary.actual_rate) else ()
+    points = {
+        name: dict(summary.curve(source))
+        for name, (source, _) in _CURVES.items()
+        if name not in left_out
+    }
     steps = [step for step, _ in summary.curve(measure)]
     curves = {
         name: [round(_CURVES[name][1] * values[step], _DIGITS) for step in steps]

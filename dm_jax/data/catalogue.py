@@ -20,15 +20,15 @@ _FAMILIES: dict[str, Callable[[str, str | None], Dataset]] = {
     "npz": user.load_npz,
     "tfds": user.load_tfds,
 }
-_NAMES = sorted([*_LOADERS, *prepared.OWN_BUILDERS, "npz:PATH", "tfds:NAME"])
+_NAMES = sorted([*_LOADERS, *prepared.OWN_BUILDERS, "npz:PATH", "stream:NAME", "tfds:NAME"])
 
 
 def names() -> list[str]:
     """Every name of the catalogue, sorted.
 
-    `load` takes all but "clothing1m" and "mars", which are too large for the memory and are
-    streamed (`dm_jax.data.stream`). "npz:PATH" stands for any file, "tfds:NAME" for any image
-    classification data set of TFDS.
+    `load` takes all but "clothing1m", "mars" and "stream:NAME", which are too large for the memory
+    and are streamed (`dm_jax.data.streamed`). "npz:PATH" stands for any file, "tfds:NAME" and
+    "stream:NAME" for any image classification data set of TFDS.
     """
     return list(_NAMES)
 
@@ -48,8 +48,8 @@ def load(name: str, *, data_dir: str | None = None) -> Dataset:
     family, colon, rest = name.partition(":")
     if colon and rest and family in _FAMILIES:
         return _FAMILIES[family](rest, data_dir)
-    if name in prepared.OWN_BUILDERS:
-        raise ValueError(f"{name} is too large for the memory; stream it (dm_jax.data.stream)")
+    if name in prepared.OWN_BUILDERS or (family == "stream" and rest):
+        raise ValueError(f"{name} is too large for the memory; stream it (dm_jax.data.streamed)")
     if name not in _LOADERS:
         raise errors.unknown("data set", name, _NAMES)
     return _LOADERS[name](name, data_dir)

@@ -4,6 +4,9 @@ A batch is a function of its number (`dm_jax.data.stream`), so that a resumed ru
 of its step and nothing else has to be saved. Each host decodes its share of every batch; the first
 of H hosts has examples 0, H, 2H, … of it. All sums are over the whole batch, so the number of hosts
 changes nothing but which example gets which dropout mask.
+
+Which labels are wrong is not known: the given ones stand for the true ones, so that `accuracy` is
+`accuracy_given` and `p_clean` is of all examples.
 """
 
 import dataclasses

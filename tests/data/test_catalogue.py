@@ -7,7 +7,7 @@ from dm_jax import data
 
 def test_every_name_of_the_paper_is_there():
     wanted = {"digits", "cifar10", "cifar100", "vehicles10", "cifar10_n", "cifar100_n", "imdb"}
-    wanted |= {"clothing1m", "mars", "npz:PATH", "tfds:NAME"}
+    wanted |= {"clothing1m", "mars", "npz:PATH", "stream:NAME", "tfds:NAME"}
     assert set(data.names()) == wanted
     assert data.names() == sorted(data.names())
 
@@ -21,7 +21,7 @@ def test_a_wrong_name_gives_the_nearest(wrong, nearest):
         data.load(wrong)
 
 
-@pytest.mark.parametrize("name", ["clothing1m", "mars"])
+@pytest.mark.parametrize("name", ["clothing1m", "mars", "stream:imagenette"])
 def test_large_sets_are_streamed(name):
     with pytest.raises(ValueError, match="stream it"):
         data.load(name)
