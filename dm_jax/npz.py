@@ -30,7 +30,8 @@ def read(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray]
         raise
     except _DAMAGE as error:
         raise ValueError(f"{path} is damaged or no array file: {error}") from error
-    missing = [name for name in names if name not in arrays]
+    # What is no .npy inside the zip comes as bytes.
+    missing = [name for name in names if not isinstance(arrays.get(name), np.ndarray)]
     if missing:
         raise ValueError(f"{path} lacks the arrays: {', '.join(missing)}")
     return arrays

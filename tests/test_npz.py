@@ -1,5 +1,7 @@
 """Array files: what is written is read; anything else is an error that names the file."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,13 @@ def test_nothing_is_unpickled(tmp_path, name):
         np.save(tmp_path / name, objects)
     with pytest.raises(ValueError, match="allow_pickle=False"):
         npz.read(tmp_path / name, ["labels"])
+
+
+def test_what_is_no_array_is_missing(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("labels.npy", b"no array")
+    with pytest.raises(ValueError, match=r"lacks the arrays: labels"):
+        npz.read(path, ["labels"])
 
 
 def test_truncations_are_refused(path):

@@ -18,7 +18,7 @@ def load_npz(path: str, data_dir: str | None = None) -> Dataset:
 
     Inputs are uint8 images [n, height, width] or [n, height, width, channels], or numbers [n, d],
     which become float32 features. Labels are whole numbers [n]; there are as many classes as the
-    largest training label says. Nothing in the file is unpickled.
+    largest training label says, which is below n. Nothing in the file is unpickled.
 
     Args:
       path: of the file.
@@ -27,14 +27,15 @@ def load_npz(path: str, data_dir: str | None = None) -> Dataset:
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: it is damaged, an array is missing, misshaped or not finite, or a label is wrong.
-      TypeError: an array has a dtype that is neither uint8 nor a number.
+      TypeError: labels are not numbers.
     """
     file = pathlib.Path(data_dir or "", path).expanduser()
     arrays = npz.read(file, _ARRAYS)
-    y_train = np.asarray(arrays["y_train"])
-    if y_train.size == 0:
+    if arrays["y_train"].size == 0:
         raise ValueError(f"y_train of {file} is empty")
-    num_classes = int(y_train.max()) + 1 if y_train.dtype.kind in "iuf" else 0
+    # One stray label, such as 10**12, must not ask for the memory of as many classes.
+    y_train = as_labels(arrays["y_train"], arrays["y_train"].size, what="y_train")
+    num_classes = int(y_train.max()) + 1
     train, test = (
         Split(
             _inputs(f"x_{split}", arrays[f"x_{split}"]),

@@ -1,6 +1,7 @@
 """ImageNet weights from torchvision-style files: Table 3 starts its ResNet-50 from them."""
 
 import pathlib
+import pickle
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any
@@ -34,8 +35,8 @@ def load(path: str | PathLike[str], variables: Mapping[str, Any]) -> dict[str, A
       A new tree of the same structure, shapes and dtypes.
 
     Raises:
-      ValueError: a tensor is missing, left over or of another shape than the network's, or the
-        ending of the file is not known.
+      ValueError: a tensor is missing, left over or of another shape than the network's, the file
+        is damaged or holds something else than tensors, or its ending is not known.
       ImportError: the library that reads the file is not installed.
     """
     try:
@@ -83,16 +84,25 @@ def read(path: str | PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def _read_safetensors(path: str | PathLike[str]) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    return load_file(path)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"damaged or no .safetensors file: {error}") from error
 
 
 def _read_torch(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     import torch
 
-    tensors = torch.load(path, map_location="cpu", weights_only=True)
-    return {name: tensor.numpy() for name, tensor in tensors.items()}
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError("damaged, or more than tensors, which is not unpickled") from error
+    if not isinstance(tensors, dict) or any(not torch.is_tensor(t) for t in tensors.values()):
+        raise ValueError("no state dict: tensors by name are read, nothing around them")
+    return {name: tensor.detach().float().numpy() for name, tensor in tensors.items()}
 
 
 _READERS = {".safetensors": _read_safetensors, ".pth": _read_torch, ".pt": _read_torch}

@@ -65,6 +65,9 @@ def test_a_relative_path_starts_at_data_dir(tmp_path, arrays):
         ({"y_train": np.zeros(0, int)}, "y_train of .* is empty"),
         ({"y_train": np.array([0, 1, 2, 0.5, 1, 2])}, r"y_train: row 3 is 0\.5"),
         ({"y_train": np.array([0, 1, 2, -1, 1, 2])}, "y_train: row 3 is -1"),
+        ({"y_train": np.array([0, 1, np.nan, 0, 1, 2])}, "y_train: row 2 is nan"),
+        ({"y_train": np.array([0, 1, np.inf, 0, 1, 2])}, "y_train: row 2 is inf"),
+        ({"y_train": np.array([0, 1, 10**12, 0, 1, 2])}, "y_train: row 2 is 1000000000000"),
         ({"y_test": np.array([0, 3])}, "y_test: row 1 is 3; accepted: whole numbers from 0 to 2"),
         ({"y_test": np.array([0, np.nan])}, "y_test: row 1 is nan"),
         (

@@ -92,6 +92,13 @@ def test_an_unknown_ending_is_named(variables):
         pretrained.load("resnet50.ckpt", variables)
 
 
+def test_a_damaged_safetensors_file_is_named(variables, tmp_path):
+    (tmp_path / "resnet50.safetensors").write_bytes(b"no tensors at all")
+
+    with pytest.raises(ValueError, match=r"resnet50.safetensors: damaged or no .safetensors file"):
+        pretrained.load(tmp_path / "resnet50.safetensors", variables)
+
+
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is installed")
 def test_without_pytorch_a_pth_file_says_what_it_needs(variables):
     with pytest.raises(ImportError, match=r"reading resnet50.pth needs the package 'torch'"):
@@ -108,6 +115,20 @@ def test_a_pth_file_reads_as_the_safetensors_file(state_dict, variables, tmp_pat
     loaded = pretrained.load(tmp_path / "resnet50.pth", variables)
 
     jax.tree.map(np.testing.assert_array_equal, loaded, pretrained.convert(state_dict, variables))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
+def test_a_pth_file_of_more_than_tensors_is_refused(variables, tmp_path):
+    import torch
+
+    path = tmp_path / "resnet50.pth"
+    for content, message in [
+        ({"state_dict": {"bn1.bias": torch.zeros(64)}, "epoch": 3}, "no state dict"),
+        ({"bn1.bias": print}, "more than tensors, which is not unpickled"),
+    ]:
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=f"resnet50.pth: .*{message}"):
+            pretrained.load(path, variables)
 
 
 def torchvision_state_dict(name):
