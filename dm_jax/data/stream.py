@@ -5,8 +5,10 @@ number of the next batch, and neither workers nor processes change the global ba
 or their flips.
 """
 
+import contextlib
 import dataclasses
 import functools
+import signal
 from collections.abc import Iterator
 from typing import Literal, Protocol
 
@@ -124,8 +126,11 @@ class Stream(Iterator[Batch]):
 
     def __next__(self) -> Batch:
         if self._running is None:
-            self._running = self._start()
-        batch = next(self._running)
+            with _sigterm_blocked():  # grain starts its workers with the first batch
+                self._running = self._start()
+                batch = next(self._running)
+        else:
+            batch = next(self._running)
         self._next += 1
         self.skipped += int(np.sum(~batch["where"] & (batch["index"] != _PADDING)))
         return batch
@@ -168,6 +173,19 @@ class Stream(Iterator[Batch]):
             )
             batches = batches.mp_prefetch(options)
         return iter(batches)
+
+
+@contextlib.contextmanager
+def _sigterm_blocked() -> Iterator[None]:
+    """Processes and threads started within ignore SIGTERM, from their first instruction on.
+
+    Whoever stops a job tells all its processes, but the trainer still has to save.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _content(batching: Batching) -> dict:

@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import multiprocessing
 
 import numpy as np
 import pytest
@@ -158,6 +159,20 @@ def test_workers_give_the_same_batches_and_their_state_is_that_of_any_stream():
     resumed = train_stream(Pictures(20), SMALL, seed=5)
     resumed.set_state(json.loads(saved))
     assert_same(take(resumed, 4), expected[3:])
+
+
+def test_workers_outlive_the_signal_that_stops_a_job():
+    """SLURM sends it to every process; the trainer goes on to a checkpoint, and needs batches."""
+    stream = train_stream(Pictures(20), SMALL, seed=5, workers=1)
+    first = take(stream, 1)
+    workers = multiprocessing.active_children()
+    assert workers
+    for worker in workers:
+        worker.terminate()
+    rest = take(stream, 6)
+    assert_same(first + rest, take(train_stream(Pictures(20), SMALL, seed=5), 7))
+    stream.close()
+    assert not any(worker.is_alive() for worker in workers)
 
 
 def test_a_worker_names_the_damaged_image():
