@@ -93,3 +93,5 @@ def test_real_vehicles(load_real):
     )
     by_superclass = vehicles.superclasses.tolist()
     assert by_superclass == [0, 0, 1, 0, 0, 1, 1, 1, 1, 0]
+    np.testing.assert_allclose(vehicles.mean, [0.5140, 0.5069, 0.4839], atol=5e-5)
+    np.testing.assert_allclose(vehicles.std, [0.2686, 0.2660, 0.2812], atol=5e-5)

@@ -28,3 +28,4 @@ def test_statistics_are_those_of_the_training_images():
     scaled = digits.train.inputs / 255.0
     np.testing.assert_allclose(digits.mean, scaled.mean(axis=(0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(digits.std, scaled.std(axis=(0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose([digits.mean[0], digits.std[0]], [0.3048, 0.3756], atol=5e-5)
