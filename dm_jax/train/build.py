@@ -115,6 +115,7 @@ def _streamed(config: config_lib.Config, dataset: StreamedDataset) -> StreamedEx
         "data.augment": "crop_flip",
         "data.last_batch": "wrap",
         "data.validation": 0.0,
+        "noise.kind": "symmetric",
         "noise.rate": 0.0,
         "noise.imbalance": "none",
     }
