@@ -1,6 +1,7 @@
 """One run, from a config to a summary, in a workdir that survives being killed."""
 
 import contextlib
+import dataclasses
 import pathlib
 import signal
 import threading
@@ -17,6 +18,7 @@ from dm_jax.train.config import Config
 from dm_jax.train.engine import Engine
 from dm_jax.train.loop import Plan, fit
 from dm_jax.train.recorder import Recorder, Watcher
+from dm_jax.train.state import State
 from dm_jax.train.streaming import StreamEngine
 from dm_jax.train.summary import Summary
 from dm_jax.train.writers import read_metrics
@@ -81,7 +83,8 @@ def _train(
     empty = engine.empty_totals(state)
     keep = experiment.config.train.keep_checkpoints
     with contextlib.closing(Checkpoints(folder / "checkpoints", keep=keep)) as checkpoints:
-        start, (state, window) = checkpoints.restore((state, empty)) or (0, (state, empty))
+        start, (saved, window) = checkpoints.restore((state, empty)) or (0, (state, empty))
+        state = _as_configured(saved, state)
         if parallel.any_host(stop_requested()):
             return start
         recorder = Recorder(engine, folder, checkpoints, watcher, start)
@@ -97,6 +100,13 @@ def _train(
                 start=start,
                 stop_requested=_agreement(stop_requested, engine.plan),
             )[1]
+
+
+def _as_configured(saved: State, fresh: State) -> State:
+    """The saved state, but what the config sets as it is set now: a change that was allowed."""
+    hyperparams = fresh.opt_state.hyperparams
+    opt_state = saved.opt_state._replace(hyperparams=hyperparams)
+    return dataclasses.replace(saved, opt_state=opt_state, edf=fresh.edf, rng=fresh.rng)
 
 
 def _agreement(stop_requested: Callable[[], bool], plan: Plan) -> Callable[[int], bool]:

@@ -94,6 +94,22 @@ def test_a_change_that_is_allowed_goes_on(tmp_path):
     assert train.Config.parse(json.loads((tmp_path / "config.json").read_text())) == longer
 
 
+def test_a_change_that_is_allowed_takes_effect(tmp_path):
+    """A checkpoint holds the scheme and the rate of before; the config has the say."""
+    _run(tmp_path)
+    changed = _config(
+        train__length="30 steps", loss__beta=4.0, optimizer__learning_rate=0.5, seed=7
+    )
+    _run(tmp_path, changed, allow_changes=True)
+    running = tiny.engine(build.experiment(changed))
+    fresh = running.experiments[0].create_state(7)
+    with contextlib.closing(Checkpoints(tmp_path / "checkpoints", keep=2)) as checkpoints:
+        _, (state, _) = checkpoints.restore((fresh, running.empty_totals(fresh)))
+    assert float(state.edf.beta) == 4.0
+    assert float(state.opt_state.hyperparams["learning_rate"]) == 0.5
+    assert state.rng == fresh.rng
+
+
 def test_other_labels_are_no_resumed_run(tmp_path):
     _run(tmp_path)
     message = r"corruption.npz has hash \w+, but this config now gives \w+"
