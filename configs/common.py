@@ -1,5 +1,9 @@
 """Every key a run has, with its default; the files beside this one change what they need to."""
 
+import difflib
+from collections.abc import Callable
+from typing import Any
+
 import ml_collections
 
 # The published settings of the losses: GCE's exponent is its paper's.
@@ -126,7 +130,8 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
     `method` is a loss, with "-DN" for normalisation over the batch (DM always has it); parameters
     that are not given keep the config's or take their published values. Another scheme is
     "package.module:Class". `seed` sets the run's and the noise's, `steps` the length, its schedule
-    with it. Any key can be given by its place: "train.batch_size=64".
+    with it. Any key can be given by its place: "train.batch_size=64", a scheduled parameter too:
+    "loss.schedule.lam=1".
 
     Raises:
       ValueError: an argument that is not `name=value`, or not known.
@@ -136,9 +141,9 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
         _set_method(config, given.pop("method"))
     for name, text in given.items():
         if name == "seed":
-            config.seed = config.noise.seed = int(text)
+            config.seed = config.noise.seed = _read(name, text, int)
         elif name == "steps":
-            rescale(config, int(text) / float(config.train.length.split()[0]))
+            rescale(config, _read(name, text, int) / float(config.train.length.split()[0]))
         else:
             _set(config, _SHORT.get(name, name if "." in name else f"loss.{name}"), text)
     return config
@@ -194,17 +199,36 @@ def _set(config: ml_collections.ConfigDict, path: str, text: str) -> None:
     """Sets config.GROUP.KEY to the text, read as the type of the value there."""
     *groups, key = path.split(".")
     for name in groups:
+        _check_known(path, name, config)
         config = config[name]
     own_scheme = groups == ["loss"] and ":" in config.name
-    if key not in config and not own_scheme:
-        raise ValueError(f"unknown config argument {path!r}; {groups[-1]} has {sorted(config)}")
-    before = config.get(key, 0.0)
-    if isinstance(before, bool):
-        config[key] = {"true": True, "false": False}[text.lower()]
-    elif isinstance(before, str):
-        config[key] = text
-    else:
-        config[key] = int(text) if isinstance(before, int) else float(text)
+    if not own_scheme and groups != ["loss", "schedule"]:
+        _check_known(path, key, config)
+    config[key] = _read(path, text, type(config.get(key, 0.0)))
+
+
+_READERS: dict[type, Callable[[str], Any]] = {
+    bool: lambda text: {"true": True, "false": False}[text.lower()],
+    str: str,
+    int: int,
+    float: float,
+}
+
+
+def _check_known(path: str, name: str, config: ml_collections.ConfigDict) -> None:
+    if name not in config:
+        near = difflib.get_close_matches(name, config, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"unknown config argument {path!r}{hint} Known: {sorted(config)}")
+
+
+def _read(path: str, text: str, kind: type) -> Any:
+    try:
+        return _READERS[kind](text)
+    except (KeyError, ValueError):
+        raise ValueError(
+            f"config argument {path!r} must be of type {kind.__name__}, got {text!r}"
+        ) from None
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -144,8 +144,12 @@ def create(name: str, **parameters: Any) -> EDF:
 
 
 def _imported(path: str) -> type[EDF]:
-    module, _, attribute = path.partition(":")
-    cls = getattr(importlib.import_module(module), attribute, None)
+    name, _, attribute = path.partition(":")
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{path!r} cannot be imported: {error}") from error
+    cls = getattr(module, attribute, None)
     if not (isinstance(cls, type) and issubclass(cls, EDF)):
         raise ValueError(f"{path!r} is not a subclass of dm_jax.EDF, but {cls!r}")
     return cls

@@ -11,6 +11,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
     ValueError("unknown model 'resnet4'; did you mean 'resnet44'? Known: mlp, resnet44")
     """
     known = sorted(known)
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    return ValueError(f"unknown {what} {name!r}{hint} Known: {', '.join(known)}")
+    in_any_case = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(str(name).lower(), in_any_case, n=1, cutoff=0.5)
+    hint = f"; did you mean {in_any_case[near[0]]!r}?" if near else "."
+    return ValueError(f"unknown {what} {name!r}{hint} Known: {', '.join(known) or 'none'}")

@@ -13,7 +13,7 @@ from ml_collections import config_flags
 
 from dm_jax import data, train
 from dm_jax.train import build
-from experiments import corruption_page
+from experiments import corruption_page, startup
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The configuration.", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where page and pictures go.", required=True)
@@ -37,4 +37,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("config")
-    app.run(main)
+    startup.run(main)

@@ -76,4 +76,4 @@ def _test(summary: train.Summary) -> str:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("config")
-    app.run(main)
+    startup.run(main)

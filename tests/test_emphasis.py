@@ -265,7 +265,8 @@ def test_create_by_name():
 @pytest.mark.parametrize(
     ("name", "given", "words"),
     [
-        ("dmm", {}, "did you mean 'dm'"),
+        ("DMM", {}, "did you mean 'dm'"),
+        ("no_such_module:Ramp", {}, "cannot be imported: No module named 'no_such_module'"),
         ("dm", {"lam": 0.5, "betta": 1.0}, "did you mean 'beta'"),
         ("dm", {"lam": 0.5}, "beta"),
         ("dm", {"lam": -0.5, "beta": 1.0}, r"lam.*\[0, inf\].*-0.5"),
