@@ -5,6 +5,7 @@ frozen dataclasses below, the only form the engine reads.
 """
 
 import dataclasses
+import math
 import types
 from collections.abc import Mapping
 from typing import Any
@@ -163,6 +164,17 @@ _CHOICES = {
     "parallel.mode": ("jit", "pmap"),
 }
 _POSITIVE = ("train.batch_size", "train.evaluate_batch", "train.keep_checkpoints")
+_NOT_NEGATIVE = (
+    "loss.saturation",
+    "noise.seed",
+    "optimizer.clip_norm",
+    "optimizer.epsilon",
+    "optimizer.learning_rate",
+    "optimizer.momentum",
+    "optimizer.weight_decay",
+    "parallel.devices",
+    "parallel.workers",
+)
 
 
 def get(config: Config, path: str) -> Any:
@@ -178,6 +190,10 @@ def _check_choices(config: Config) -> None:
     for path in _POSITIVE:
         if get(config, path) < 1:
             raise ValueError(f"config.{path} must be at least 1, got {get(config, path)}")
+    amounts = {path: get(config, path) for path in _NOT_NEGATIVE} | {"seed": config.seed}
+    for path, value in amounts.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"config.{path} must be finite and at least 0, got {value}")
     if not 0 <= config.data.validation < 1:
         raise ValueError(f"config.data.validation must be in [0, 1), got {config.data.validation}")
 

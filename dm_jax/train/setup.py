@@ -76,10 +76,8 @@ def resolve(
       examples: in an epoch.
       augment: whether the step itself crops and flips.
     """
-    steps = functools.partial(
-        config_lib.steps, examples=examples, batch_size=config.train.batch_size
-    )
-    total = steps(config.train.length)
+    steps = functools.partial(_steps, config, examples)
+    total = steps("train.length")
     factor = optimizers.schedule(
         config.schedule,
         total_steps=total,
@@ -89,13 +87,13 @@ def resolve(
     return Setup(
         config=config,
         training=training,
-        task=_task(config, dataset, factor, steps(config.loss.schedule_length), augment),
+        task=_task(config, dataset, factor, _edf_schedules(config, examples, total), augment),
         edf=emphasis.create(config.loss.name, **config.loss.parameters),
         plan=Plan(
             total=total,
-            log=steps(config.train.log_every),
-            evaluate=steps(config.train.evaluate_every),
-            checkpoint=steps(config.train.checkpoint_every),
+            log=steps("train.log_every"),
+            evaluate=steps("train.evaluate_every"),
+            checkpoint=steps("train.checkpoint_every"),
             most=_SCANNED,
         ),
         learning_rate=lambda step: config.optimizer.learning_rate * factor(step),
@@ -106,7 +104,7 @@ def _task(
     config: config_lib.Config,
     dataset: data.Dataset | StreamedDataset,
     factor: optimizers.Schedule,
-    edf_schedule_length: int,
+    edf_schedules: dict[str, optimizers.Schedule],
     augment: bool,
 ) -> Task:
     dtype = jnp.dtype(config.model.dtype)
@@ -137,15 +135,38 @@ def _task(
         normalization=_NORMALIZATIONS[loss.normalization],
         saturation=loss.saturation,
         class_weights=loss.class_weights,
-        edf_schedules=_edf_schedules(loss, edf_schedule_length),
+        edf_schedules=edf_schedules,
     )
 
 
-def _edf_schedules(loss: config_lib.LossConfig, length: int):
-    """Parameter -> linear from its value to the scheduled one over `length` steps."""
+def _steps(config: config_lib.Config, examples: int, path: str) -> int:
+    """The duration config.PATH in steps, at least one."""
+    text = config_lib.get(config, path)
+    try:
+        found = config_lib.steps(text, examples=examples, batch_size=config.train.batch_size)
+    except ValueError as error:
+        raise ValueError(f"config.{path}: {error}") from None
+    if found < 1:
+        raise ValueError(f"config.{path} must be at least one step, got {text!r}")
+    return found
+
+
+def _edf_schedules(
+    config: config_lib.Config, examples: int, total: int
+) -> dict[str, optimizers.Schedule]:
+    """Parameter -> linear from its value to the scheduled one, within the `total` steps."""
+    loss = config.loss
+    if not loss.schedule:
+        return {}
     for name in loss.schedule:
         if name not in loss.parameters:
             raise errors.unknown(f"scheduled parameter of {loss.name}:", name, loss.parameters)
+    emphasis.create(loss.name, **{**loss.parameters, **loss.schedule})  # in range at the end too
+    length = _steps(config, examples, "loss.schedule_length")
+    if length > total:
+        raise ValueError(
+            f"config.loss.schedule_length: step {length} lies after the training of {total}"
+        )
     return {
         name: optimizers.linear(loss.parameters[name], final, length)
         for name, final in loss.schedule.items()

@@ -96,7 +96,18 @@ def test_a_moving_parameter_is_in_force_at_its_step(digits):
             {"loss__schedule": {"bta": 1.0}, "loss__schedule_length": "5 steps"},
             "did you mean 'beta'",
         ),
-        ({"loss__schedule": {"beta": 1.0}}, "a schedule must last at least one step, got 0"),
+        (
+            {"loss__schedule": {"beta": 1.0}},
+            "config.loss.schedule_length must be at least one step, got '0 steps'",
+        ),
+        (
+            {"loss__schedule": {"beta": 1.0}, "loss__schedule_length": "21 steps"},
+            "config.loss.schedule_length: step 21 lies after the training of 20",
+        ),
+        (
+            {"loss__schedule": {"lam": -1.0}, "loss__schedule_length": "5 steps"},
+            r"lam must be finite and in \[0, inf\], got -1.0",
+        ),
         ({"loss__class_weights": (1.0, 2.0)}, "one weight for each of the 10 classes, got 2"),
         ({"loss__nam": 1.0}, "nam"),
         ({"loss": {"name": "Expnential"}}, "did you mean 'exponential'"),
@@ -104,8 +115,8 @@ def test_a_moving_parameter_is_in_force_at_its_step(digits):
         ({"model__hiden": (3,)}, "did you mean 'hidden'"),
         ({"noise__kind": "symetric"}, "did you mean 'symmetric'"),
         ({"data__name": "digit"}, "did you mean 'digits'"),
-        ({"train__length": "20"}, "a duration reads like '30000 steps'"),
-        ({"train__log_every": "0 steps"}, "log must be at least one step, got 0"),
+        ({"train__length": "20"}, "config.train.length: a duration reads like '30000 steps'"),
+        ({"train__log_every": "0 steps"}, "log_every must be at least one step, got '0 steps'"),
         ({"model__dtype": "float64"}, "jax_enable_x64"),
     ],
 )

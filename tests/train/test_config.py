@@ -1,5 +1,7 @@
 """Configs are read strictly: what is not known, or of the wrong kind, is named."""
 
+import math
+
 import pytest
 
 from configs import common, digits
@@ -54,12 +56,37 @@ def test_the_defaults_of_the_config_files_are_those_of_the_engine():
         ({"train": 3}, TypeError, "config.train must be a group of keys, got 3"),
         ({"schedule__boundaries": "5 steps"}, TypeError, "boundaries must be a tuple of str"),
         ({"train__batch_size": 0}, ValueError, "config.train.batch_size must be at least 1, got 0"),
+        ({"seed": -1}, ValueError, "config.seed must be finite and at least 0, got -1"),
+        ({"parallel__devices": -1}, ValueError, "config.parallel.devices must .* at least 0"),
+        ({"loss__saturation": -1.0}, ValueError, "config.loss.saturation must .* got -1.0"),
+        ({"optimizer__momentum": math.nan}, ValueError, "config.optimizer.momentum .* got nan"),
         ({"data__validation": 1.0}, ValueError, r"config.data.validation must be in \[0, 1\)"),
     ],
 )
 def test_bad_values(changes, error, message):
     with pytest.raises(error, match=message):
         _parse(**changes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("los.beta=3", "'los.beta'; did you mean 'loss'"),
+        ("loss.bet=3", "'loss.bet'; did you mean 'beta'"),
+        ("seed=x", "config argument 'seed' must be of type int, got 'x'"),
+        ("optimizer.nesterov=maybe", "'optimizer.nesterov' must be of type bool, got 'maybe'"),
+        ("model.hidden=64", "'model.hidden' must be of type tuple, got '64'"),
+        ("beta", "config arguments read name=value"),
+    ],
+)
+def test_bad_arguments_of_a_config_file(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        digits.get_config(arguments)
+
+
+def test_arguments_schedule_a_parameter():
+    config = Config.parse(digits.get_config("loss.schedule.lam=2,loss.schedule_length=9 steps"))
+    assert config.loss.schedule == {"lam": 2.0}
 
 
 def test_integers_pass_for_floats_and_for_steps():
