@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from dm_jax import metrics
+from dm_jax.edf import ScaledEDF
 from dm_jax.emphasis import EDF
 from dm_jax.train import parallel
 from dm_jax.train.build import Experiment
@@ -27,7 +28,7 @@ from dm_jax.train.state import State
 from dm_jax.train.summary import Row, Summary
 
 
-class Choice(EDF):
+class Choice(ScaledEDF):
     """One of several EDFs, chosen by a traced index, so that members may differ in their scheme.
 
     Attributes:
@@ -42,9 +43,18 @@ class Choice(EDF):
         """w(p) of the chosen one."""
         return jnp.stack([edf.weight(p) for edf in self.edfs])[self.index]
 
-    def log_weight(self, margin):
-        """log w of the chosen one."""
-        return jnp.stack([edf.log_weight(margin) for edf in self.edfs])[self.index]
+    def log_shape(self, margin):
+        """log w of the chosen one, less its `log_scale`."""
+        return jnp.stack([edf.log_shape(margin) for edf in self.edfs])[self.index]
+
+    @property
+    def log_scale(self):
+        """That of the chosen one."""
+        return jnp.stack([edf.log_scale for edf in self.edfs])[self.index]
+
+    def log_area(self):
+        """That of the chosen one, in closed form where it has one."""
+        return jnp.stack([edf.log_area() for edf in self.edfs])[self.index]
 
 
 def signature(experiment: Experiment) -> Hashable:
