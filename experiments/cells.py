@@ -107,15 +107,23 @@ def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, E
 
 def _run_group(
     group: list[Built], folder: pathlib.Path, watcher: train.Watcher
-) -> list[train.Summary]:
+) -> Sequence[train.Summary | Exception]:
     if len(group) > 1:
         members = [e for _, e in group if isinstance(e, build.Experiment)]
-        return population.train_population(members, watcher=watcher)
+        return [_if_finite(s) for s in population.train_population(members, watcher=watcher)]
     cell = group[0][0]
     summary = train.run(cell.config, folder / _folder_name(cell), watcher=watcher)
     if not summary.finished:
         raise StoppedError(f"{cell.key} at step {summary.step} of {summary.total}")
     return [summary]
+
+
+def _if_finite(summary: train.Summary) -> train.Summary | Exception:
+    """A member goes on where a single run stops: then its numbers are of a network of NaNs."""
+    for row in summary.rows:
+        if not math.isfinite(row.get("train_loss", 0.0)):
+            return train.NonFiniteLossError(f"the loss was not finite by step {row['step']}")
+    return summary
 
 
 def _folder_name(cell: Cell) -> str:

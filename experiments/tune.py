@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -90,12 +91,9 @@ def search(
     ]
     scores: dict[tuple[str, str, str], list[float]] = {}
     for cell, summary in cells_lib.run_all(cells, folder / "tuning", watcher):
-        if isinstance(summary, Exception):
-            raise RuntimeError(f"{cell.key}: {summary}") from summary
         row = cell.row.split("|")[0]
         parameters = json.dumps({k: cell.config.loss.parameters[k] for k in spec.grids[row]})
-        score = 100 * summary.final("validation_accuracy")
-        scores.setdefault((row, cell.column, parameters), []).append(score)
+        scores.setdefault((row, cell.column, parameters), []).append(_score(cell, summary))
     for pair in missing:
         tried = [
             (json.loads(text), math.fsum(values) / len(values))
@@ -106,6 +104,15 @@ def search(
         known[_name(spec, pair, seeds)] = Search(chosen, tried, list(seeds))
     _write(path, known)
     return {pair: known[_name(spec, pair, seeds)] for pair in wanted if pair[0] in spec.grids}
+
+
+def _score(cell: cells_lib.Cell, summary: train.Summary | Exception) -> float:
+    """Validation accuracy in percent at the end; nothing is worse than to diverge."""
+    if isinstance(summary, train.NonFiniteLossError):
+        return 0.0
+    if isinstance(summary, Exception):
+        raise RuntimeError(f"{cell.key}: {summary}") from summary
+    return 100 * summary.final("validation_accuracy")
 
 
 def _candidate(
@@ -145,13 +152,17 @@ def _write(path: pathlib.Path, searches: Mapping[str, Search]) -> None:
 def main(argv: list[str]) -> None:
     """Searches and prints what was chosen."""
     startup.prepare()
-    spec = table_flags.spec()
-    pairs = tables.select(spec, table_flags.ROWS.value, table_flags.COLUMNS.value)
-    folder, seeds = (
-        pathlib.Path(table_flags.WORKDIR.value or "."),
-        range(1, table_flags.SEEDS.value + 1),
-    )
-    found = search(spec, pairs, folder, Progress(), seeds=seeds)
+    folder = pathlib.Path(table_flags.WORKDIR.value or ".")
+    seeds = range(1, table_flags.SEEDS.value + 1)
+    try:
+        spec = table_flags.spec()
+        pairs = tables.select(spec, table_flags.ROWS.value, table_flags.COLUMNS.value)
+        found = search(spec, pairs, folder, Progress(), seeds=seeds)
+    except cells_lib.StoppedError as stopped:
+        print(f"stopped: {stopped}. The same command goes on there")
+        return
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
+        sys.exit(f"error: {error}")
     for (row, column), result in found.items():
         best = max(score for _, score in result.tried)
         print(f"{row}, {column}: {dict(result.chosen)}, validation accuracy {best:.1f}%")

@@ -108,6 +108,25 @@ def test_a_failed_cell_is_recorded_and_the_rest_go_on(tmp_path):
     assert by_seed[good.seed].status == "ok"
 
 
+def test_a_member_that_diverges_fails_and_its_candidate_loses(tmp_path):
+    """As a single run would; the numbers of a network of NaNs are no result."""
+    spec = tables.spec("digits")
+    configs = [spec.config_dict("CCE", "sym_0.4", seed) for seed in (1, 2)]
+    for config, rate in zip(configs, (0.03, 1e30), strict=True):
+        config.train.length = config.train.log_every = "20 steps"
+        config.optimizer.learning_rate = rate
+    both = [
+        cells.Cell("digits", "CCE", "sym_0.4", seed, train.Config.parse(config))
+        for seed, config in enumerate(configs, 1)
+    ]
+    found = {
+        cell.seed: found for cell, found in cells.run_all(both, tmp_path, Progress(quiet=True))
+    }
+    assert cells.result(both[0], found[1]).status == "ok"
+    assert "the loss was not finite by step 20" in cells.result(both[1], found[2]).error
+    assert tune._score(both[1], found[2]) == 0.0
+
+
 def test_cells_of_one_program_are_a_population_and_equal_single_runs(tmp_path):
     pair = some_cells(2)
     together = list(cells.run_all(pair, tmp_path / "together", Progress(quiet=True)))
