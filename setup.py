@@ -46,6 +46,7 @@ EXTRAS = {
         "pytest-xdist>=3.6",
         "ruff>=0.17,<0.18",
         "safetensors>=0.4.3",
+        "submitit>=1.5",
     ],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})

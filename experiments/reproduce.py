@@ -14,12 +14,16 @@ from collections.abc import Sequence
 from absl import app, flags
 
 from experiments import cells as cells_lib
-from experiments import plan, report, results_file, startup, table_flags, tables, tune
+from experiments import cluster, plan, report, results_file, startup, table_flags, tables, tune
 from experiments.progress import Progress
 
 _TUNE = flags.DEFINE_bool("tune", False, "Search the rows that have a grid.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only say what would run, and how long.")
-_EXECUTOR = flags.DEFINE_enum("executor", "local", ["local", "slurm"], "Where cells run.")
+_EXECUTOR = flags.DEFINE_enum(
+    "executor", "local", ["local", "slurm"], "Here, or a job of the cluster for each cell."
+)
+
+_MINUTES = flags.DEFINE_integer("minutes", 24 * 60, "Time limit of a job on the cluster.")
 
 # Searches average over the first seeds only; they cost a grid of runs each.
 _SEARCH_SEEDS = 2
@@ -86,6 +90,10 @@ def reproduce(folder: pathlib.Path) -> int:
     print(f"table {spec.name}: {len(cells)} runs, {len(cells) - len(todo)} of them done")
     if _DRY_RUN.value:
         print(plan.describe(todo))
+        return 0
+    if _EXECUTOR.value == "slurm":
+        jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value)
+        print(f"{len(jobs)} jobs submitted; started again, this command runs what is missing")
         return 0
     failed = 0
     for cell, summary in cells_lib.run_all(todo, folder / "runs", watcher):
