@@ -22,6 +22,8 @@ from dm_jax.train.state import State
 
 Batch = Mapping[str, jax.Array]
 Schedule = Callable[[jax.Array], jax.Array]
+# Of the loss of each auxiliary head, where a network has them (Szegedy et al. 2015, section 5).
+AUXILIARY_WEIGHT = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,10 +121,13 @@ def make_train_step(task: Task, *, axis_name: str | None = None):
                 train=True,
                 where=where,
                 rngs={"dropout": dropout_key},
-                mutable=["batch_stats"],
+                mutable=["batch_stats", "auxiliary"],
             )
             losses = _losses(task, logits, edf, batch, axis_name)
-            total = losses.sum() if where is None else jnp.where(where, losses, 0).sum()
+            heads = jax.tree.leaves(mutated.get("auxiliary", {}))
+            auxiliary = (_losses(task, head, edf, batch, axis_name) for head in heads)
+            summed = sum((AUXILIARY_WEIGHT * one for one in auxiliary), start=losses)
+            total = summed.sum() if where is None else jnp.where(where, summed, 0).sum()
             return total / jnp.maximum(count, 1), (losses, logits, mutated.get("batch_stats", {}))
 
         gradient, (losses, logits, batch_stats) = jax.grad(objective, has_aux=True)(state.params)

@@ -1,0 +1,50 @@
+"""One step is the written gradient of what it is to minimise."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+
+from dm_jax import dm_softmax_cross_entropy
+from dm_jax.train import build, step
+from dm_jax.train import state as state_lib
+from tests.train import tiny
+
+
+class TwoHeads(nn.Module):
+    """A linear classifier, and another whose logits are auxiliary."""
+
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x, train=False, where=None):
+        x = x.reshape(len(x), -1)
+        self.sow("auxiliary", "logits", nn.Dense(10, name="side")(x))
+        return nn.Dense(10, name="main")(x)
+
+
+def test_auxiliary_heads_are_trained_by_three_tenths_of_their_losses():
+    built = build.experiment(tiny.config())
+    task = dataclasses.replace(
+        built.task, model=TwoHeads(), optimizer=optax.sgd(1.0), augment=False
+    )
+    inputs, labels = built.dataset.train.inputs[:20], built.dataset.train.labels[:20]
+    state = state_lib.create(
+        task.model, task.optimizer, built.edf, seed=0, inputs=task.preprocess(inputs)
+    )
+    batch = {"inputs": inputs, "labels": labels, "true_labels": labels, "where": None}
+
+    stepped, _ = jax.jit(step.make_train_step(task))(state, batch)
+
+    def mean_loss(params, head):
+        features = task.preprocess(inputs).reshape(20, -1)
+        logits = features @ params[head]["kernel"] + params[head]["bias"][None]
+        return dm_softmax_cross_entropy(logits, labels, built.edf).mean()
+
+    for head, weight in (("main", 1.0), ("side", 0.3)):
+        gradient = jax.grad(mean_loss)(state.params, head)[head]
+        moved = jax.tree.map(np.subtract, state.params[head], stepped.params[head])
+        for leaf, expected in gradient.items():
+            np.testing.assert_allclose(moved[leaf], weight * expected, rtol=1e-4, atol=1e-6)
