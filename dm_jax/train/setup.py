@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
@@ -113,6 +114,10 @@ def _task(
         raise ValueError(
             f"config.loss.class_weights must have one weight for each of the "
             f"{dataset.num_classes} classes, got {len(loss.class_weights)}"
+        )
+    if any(not 0 <= weight < math.inf for weight in loss.class_weights):
+        raise ValueError(
+            f"config.loss.class_weights must be finite and at least 0, got {loss.class_weights}"
         )
     if config.model.pretrained and config.model.name not in pretrained.NETWORKS:
         raise ValueError(

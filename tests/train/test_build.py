@@ -109,6 +109,10 @@ def test_a_moving_parameter_is_in_force_at_its_step(digits):
             r"lam must be finite and in \[0, inf\], got -1.0",
         ),
         ({"loss__class_weights": (1.0, 2.0)}, "one weight for each of the 10 classes, got 2"),
+        (
+            {"loss__class_weights": (-1.0, *[1.0] * 9)},
+            "class_weights must be finite and at least 0",
+        ),
         ({"loss__nam": 1.0}, "nam"),
         ({"loss": {"name": "Expnential"}}, "did you mean 'exponential'"),
         ({"model__name": "resnet4"}, "did you mean 'resnet44'"),
