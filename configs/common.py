@@ -139,6 +139,8 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
     given = dict(_pair(text) for text in arguments.split(",") if text)
     if "method" in given:
         _set_method(config, given.pop("method"))
+    if given.get("model", "mlp") != "mlp" and "hidden" in config.model:
+        del config.model.hidden  # no other network has it
     for name, text in given.items():
         if name == "seed":
             config.seed = config.noise.seed = _read(name, text, int)

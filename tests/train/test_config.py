@@ -112,3 +112,8 @@ def test_durations(duration, expected):
 def test_durations_that_are_none(duration):
     with pytest.raises(ValueError, match="duration"):
         steps(duration, examples=1000, batch_size=256)
+
+
+def test_another_network_leaves_the_hidden_sizes_of_the_mlp():
+    assert Config.parse(digits.get_config("model=resnet20")).model.parameters == {}
+    assert Config.parse(digits.get_config("model=mlp")).model.parameters == {"hidden": (128,)}
