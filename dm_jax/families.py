@@ -104,8 +104,8 @@ class Exponential(ScaledEDF):
 class Beta(EDF):
     """The beta variant: w(p) = p**(alpha - 1) * (1 - p)**(eta - 1) (Eq. 11), both at least 0.
 
-    Up to a constant it holds CCE (1, 2), MAE (2, 2), MSE (2, 3) and GCE (q + 1, 2). Its integral,
-    and with it the density, is finite for alpha and eta above 0 only.
+    Up to a constant it holds CCE (1, 2), MAE (2, 2), MSE (2, 3) and GCE (q + 1, 2). Its integral is
+    finite for alpha and eta above 0 only; elsewhere the density is 0.
     """
 
     alpha: float = parameter(minimum=0)
@@ -120,7 +120,11 @@ class Beta(EDF):
         return (self.alpha - 1) * log_p + (self.eta - 1) * log_q
 
     def log_area(self) -> Array:
-        return betaln(jnp.asarray(self.alpha, float), jnp.asarray(self.eta, float))
+        alpha, eta = jnp.asarray(self.alpha, float), jnp.asarray(self.eta, float)
+        finite = (alpha > 0) & (eta > 0)
+        return jnp.where(
+            finite, betaln(jnp.where(finite, alpha, 1), jnp.where(finite, eta, 1)), jnp.inf
+        )
 
     @property
     def mode(self) -> Array:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
@@ -109,7 +110,7 @@ def _check(logits: Array, labels: Array, edf: Any, normalization: Any, saturatio
         raise TypeError(f"edf must be a dm_jax.EDF, got {edf!r}; wrap a function: from_weight(fn)")
     if normalization not in ("batch", "density", None):
         raise unknown("normalization", normalization, ("batch", "density", "None"))
-    if not (isinstance(saturation, (int, float)) and 0 <= saturation < float("inf")):
+    if not (isinstance(saturation, (int, float, np.floating)) and 0 <= saturation < float("inf")):
         raise ValueError(f"saturation must be a finite number >= 0, got {saturation!r}")
 
 

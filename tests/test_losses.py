@@ -250,6 +250,26 @@ def test_masked_examples_do_not_count_whatever_they_hold():
     np.testing.assert_array_equal(losses[5:], 0)
 
 
+@pytest.mark.parametrize(("alpha", "eta"), [(0.0, 0.0), (0.0, 2.0), (2.0, 0.0)])
+def test_a_scheme_without_an_integral_has_density_zero(alpha, eta):
+    edf = Beta(alpha=alpha, eta=eta)
+    logits = jnp.array([[2.0, 0.0, 1.0], [-1e4, 1e4, 0.0]])
+
+    def total(logits):
+        return dm_softmax_cross_entropy(
+            logits, np.array([0, 0]), edf, normalization="density"
+        ).sum()
+
+    np.testing.assert_array_equal(edf.density(np.array([0.25, 0.5])), 0.0)
+    np.testing.assert_array_equal(jax.grad(total)(logits), 0.0)
+
+
+def test_a_saturation_may_be_a_numpy_scalar():
+    logits, labels = jnp.array([[2.0, 0.0]]), np.array([0])
+    found = dm_softmax_cross_entropy(logits, labels, CCE(), saturation=np.float32(1e-6))
+    np.testing.assert_array_equal(found, dm_softmax_cross_entropy(logits, labels, CCE()))
+
+
 def test_nothing_to_weight_is_a_zero_gradient():
     logits, labels = examples(8, 4, 1.0)
     zeros = from_weight(lambda p: 0 * p)
