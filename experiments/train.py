@@ -16,13 +16,7 @@ from dm_jax import train
 from experiments import startup
 from experiments.progress import Progress
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The configuration.", lock_config=True)
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Where everything about the run goes.", required=True
-)
-_ALLOW = flags.DEFINE_bool(
-    "allow_config_change", False, "Go on in a workdir although the config was changed."
-)
+FLAGS = flags.FLAGS
 
 
 def main(argv: list[str]) -> None:
@@ -31,12 +25,14 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments {argv[1:]}: values are set with --config.KEY=")
     try:
-        config = train.Config.parse(_CONFIG.value)
-        summary = train.run(config, _WORKDIR.value, watcher=Progress(), allow_changes=_ALLOW.value)
+        config = train.Config.parse(FLAGS.config)
+        summary = train.run(
+            config, FLAGS.workdir, watcher=Progress(), allow_changes=FLAGS.allow_config_change
+        )
     except (ValueError, TypeError, OSError, ArithmeticError) as error:
         sys.exit(f"error: {error}")
     if jax.process_index() == 0:
-        print(describe(config, summary, _WORKDIR.value))
+        print(describe(config, summary, FLAGS.workdir))
 
 
 def describe(config: train.Config, summary: train.Summary, workdir: str) -> str:
@@ -75,5 +71,9 @@ def _test(summary: train.Summary) -> str:
 
 
 if __name__ == "__main__":
+    # Here, so that whoever imports `describe` does not have the flags too.
+    config_flags.DEFINE_config_file("config", None, "The configuration.", lock_config=True)
+    flags.DEFINE_string("workdir", None, "Where everything about the run goes.", required=True)
+    flags.DEFINE_bool("allow_config_change", False, "Go on although the config was changed.")
     flags.mark_flag_as_required("config")
     startup.run(main)
