@@ -54,7 +54,7 @@ def base() -> ml_collections.ConfigDict:
                 "normalization": "batch",  # batch | density | none
                 "saturation": 1e-6,
                 "class_weights": (),
-                "schedule": {},  # EDF parameter -> the value it moves to linearly ...
+                "schedule": {},  # EDF parameter -> the value it moves to, 2.0 or "cosine 2.0" ...
                 "schedule_length": "0 steps",  # ... over this long
                 "lam": 0.5,
                 "beta": 8.0,
@@ -206,7 +206,9 @@ def _set(config: ml_collections.ConfigDict, path: str, text: str) -> None:
     own_scheme = groups == ["loss"] and ":" in config.name
     if not own_scheme and groups != ["loss", "schedule"]:
         _check_known(path, key, config)
-    config[key] = _read(path, text, type(config.get(key, 0.0)))
+    # Where a parameter moves to may name the shape of its way there: "cosine 2.0".
+    kind = str if groups == ["loss", "schedule"] else type(config.get(key, 0.0))
+    config[key] = _read(path, text, kind)
 
 
 _READERS: dict[type, Callable[[str], Any]] = {

@@ -63,8 +63,8 @@ class LossConfig:
     normalization: str = "batch"  # batch | density | none
     saturation: float = 1e-6
     class_weights: tuple[float, ...] = ()  # one per class, multiplying the emphasis; () is none
-    schedule: Parameters = dataclasses.field(default_factory=dict)  # parameter -> final value
-    schedule_length: str = "0 steps"  # over which each scheduled parameter moves there linearly
+    schedule: Parameters = dataclasses.field(default_factory=dict)  # parameter -> end, "cosine 2.0"
+    schedule_length: str = "0 steps"  # over which each scheduled parameter moves there
     parameters: Parameters = dataclasses.field(default_factory=dict)
 
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dm_jax import errors
 from dm_jax.train import config as config_lib
 
 Schedule = Callable[[jax.typing.ArrayLike], jax.Array]
@@ -87,8 +88,26 @@ def _direction(config: config_lib.OptimizerConfig) -> optax.GradientTransformati
     return optax.identity()
 
 
-def linear(start: float, end: float, length: int) -> Schedule:
-    """From `start` to `end` over `length` steps, then constant; for parameters of an EDF."""
+_SHAPES: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "linear": lambda share: share,
+    "cosine": lambda share: (1 - jnp.cos(jnp.pi * share)) / 2,
+    "step": jnp.floor,
+}
+
+
+def moving(start: float, end: float, length: int, *, shape: str = "linear") -> Schedule:
+    """From `start` to `end` over `length` steps, then constant; for parameters of an EDF.
+
+    Args:
+      start, end: values at step 0 and from step `length` on.
+      length: in steps, at least 1.
+      shape: "linear", "cosine" (half a wave) or "step" (all at once, at the end).
+
+    Raises:
+      ValueError: an unknown shape, or a length below one step.
+    """
     if length < 1:
         raise ValueError(f"a schedule must last at least one step, got {length}")
-    return optax.linear_schedule(start, end, length)
+    if shape not in _SHAPES:
+        raise errors.unknown("shape of a schedule:", shape, _SHAPES)
+    return lambda step: start + (end - start) * _SHAPES[shape](jnp.minimum(step / length, 1.0))

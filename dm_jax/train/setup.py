@@ -159,20 +159,33 @@ def _steps(config: config_lib.Config, examples: int, path: str) -> int:
 def _edf_schedules(
     config: config_lib.Config, examples: int, total: int
 ) -> dict[str, optimizers.Schedule]:
-    """Parameter -> linear from its value to the scheduled one, within the `total` steps."""
+    """Parameter -> from its value to the scheduled one ("cosine 2.0"), within `total` steps."""
     loss = config.loss
     if not loss.schedule:
         return {}
     for name in loss.schedule:
         if name not in loss.parameters:
             raise errors.unknown(f"scheduled parameter of {loss.name}:", name, loss.parameters)
-    emphasis.create(loss.name, **{**loss.parameters, **loss.schedule})  # in range at the end too
+    ends = {name: _shape_and_end(name, target) for name, target in loss.schedule.items()}
+    values = {name: end for name, (_, end) in ends.items()}
+    emphasis.create(loss.name, **{**loss.parameters, **values})  # in range at the end too
     length = _steps(config, examples, "loss.schedule_length")
     if length > total:
         raise ValueError(
             f"config.loss.schedule_length: step {length} lies after the training of {total}"
         )
     return {
-        name: optimizers.linear(loss.parameters[name], final, length)
-        for name, final in loss.schedule.items()
+        name: optimizers.moving(loss.parameters[name], end, length, shape=shape)
+        for name, (shape, end) in ends.items()
     }
+
+
+def _shape_and_end(name: str, target: Any) -> tuple[str, float]:
+    """Of 2.0 or "cosine 2.0"; a bare number is approached linearly."""
+    shape, _, number = target.rpartition(" ") if isinstance(target, str) else ("", "", target)
+    try:
+        return shape or "linear", float(number)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"config.loss.schedule.{name} must read like 2.0 or 'cosine 2.0', got {target!r}"
+        ) from None

@@ -160,6 +160,21 @@ def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
     assert len(seen) == 2
 
 
+def test_the_quick_start_needs_no_tensorflow(tmp_path):
+    program = (
+        "import runpy, sys\n"
+        "sys.modules['tensorflow'] = None  # an import of it would fail\n"
+        f"sys.argv = ['reproduce', '--table=digits', '--workdir={tmp_path}', '--scale=0.01',"
+        " '--rows=CCE', '--columns=clean', '--seeds=2']\n"
+        "runpy.run_module('experiments.reproduce', run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(results_file.read(tmp_path / "results.jsonl")) == 2
+
+
 def test_all_combinations_of_a_grid():
     assert len(tune.candidates({"a": (1.0, 2.0), "b": (3.0, 4.0, 5.0)})) == 6
 

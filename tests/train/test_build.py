@@ -108,6 +108,14 @@ def test_a_moving_parameter_is_in_force_at_its_step(digits):
             {"loss__schedule": {"lam": -1.0}, "loss__schedule_length": "5 steps"},
             r"lam must be finite and in \[0, inf\], got -1.0",
         ),
+        (
+            {"loss__schedule": {"beta": "cosine two"}, "loss__schedule_length": "5 steps"},
+            "must read like 2.0 or 'cosine 2.0', got 'cosine two'",
+        ),
+        (
+            {"loss__schedule": {"beta": "cosin 2"}, "loss__schedule_length": "5 steps"},
+            "did you mean 'cosine'",
+        ),
         ({"loss__class_weights": (1.0, 2.0)}, "one weight for each of the 10 classes, got 2"),
         (
             {"loss__class_weights": (-1.0, *[1.0] * 9)},

@@ -84,9 +84,10 @@ def test_bad_arguments_of_a_config_file(arguments, message):
         digits.get_config(arguments)
 
 
-def test_arguments_schedule_a_parameter():
-    config = Config.parse(digits.get_config("loss.schedule.lam=2,loss.schedule_length=9 steps"))
-    assert config.loss.schedule == {"lam": 2.0}
+@pytest.mark.parametrize("target", ["2", "cosine 2.0"])
+def test_arguments_schedule_a_parameter(target):
+    arguments = f"loss.schedule.lam={target},loss.schedule_length=9 steps"
+    assert Config.parse(digits.get_config(arguments)).loss.schedule == {"lam": target}
 
 
 def test_integers_pass_for_floats_and_for_steps():

@@ -1,5 +1,7 @@
 """Optimisers and schedules against their written formulas, step by step in NumPy."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -152,8 +154,17 @@ def test_schedules_that_cannot_be_meant(values, message):
         _schedule(**values)
 
 
-def test_a_parameter_of_a_scheme_moves_linearly_and_stays():
-    moving = optimizers.linear(0.5, 2.0, 10)
-    assert _values(moving, (0, 5, 10, 1000)) == pytest.approx([0.5, 1.25, 2.0, 2.0])
+@pytest.mark.parametrize(
+    ("shape", "quarter", "half"),
+    [("linear", 1.0, 1.5), ("cosine", 0.5 + 1 - math.sqrt(0.5), 1.5), ("step", 0.5, 0.5)],
+)
+def test_a_parameter_of_a_scheme_moves_and_stays(shape, quarter, half):
+    moving = optimizers.moving(0.5, 2.5, 8, shape=shape)
+    assert _values(moving, (0, 2, 4, 8, 1000)) == pytest.approx([0.5, quarter, half, 2.5, 2.5])
+
+
+def test_a_way_that_cannot_be_meant():
     with pytest.raises(ValueError, match="at least one step, got 0"):
-        optimizers.linear(0.5, 2.0, 0)
+        optimizers.moving(0.5, 2.0, 0)
+    with pytest.raises(ValueError, match="did you mean 'cosine'"):
+        optimizers.moving(0.5, 2.0, 5, shape="cosin")
