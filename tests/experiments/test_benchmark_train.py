@@ -22,7 +22,7 @@ def test_the_table_has_medians_and_ratios_within_rounds():
 def test_all_take_turns(capsys):
     train.main(["--batch=2", "--steps=1", "--rounds=1", "--depth=20"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("ResNet-20, batch 2, float32, 1 rounds of 1 steps; ")
+    assert lines[0].startswith("ResNet-20, batch 2, float32, 1 rounds of 1 steps, wall time; ")
     assert [line.split("|")[1].strip() for line in lines[4:6]] == ["engine", "bare step"]
 
 
