@@ -17,6 +17,7 @@ def names() -> list[str]:
 
 
 def main(argv: list[str]) -> None:
+    """Runs the benchmark that comes first, with the flags behind it."""
     if not argv or argv[0] in ("-h", "--help"):
         print(f"{__doc__}\nBenchmarks: {', '.join(names())}")
         return

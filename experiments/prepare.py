@@ -12,6 +12,7 @@ from dm_jax.data.prepare import prepare
 
 
 def main(argv: list[str]) -> None:
+    """Prepares the data set that the command line names, and says where it lies."""
     parser = argparse.ArgumentParser(prog="experiments.prepare", description=__doc__)
     parser.add_argument("name", help="such as cifar10, imdb, clothing1m, or any name of TFDS")
     parser.add_argument("--data_dir", help="default: $TFDS_DATA_DIR or ~/tensorflow_datasets")

@@ -16,6 +16,7 @@ from absl import app, flags
 from experiments import cells as cells_lib
 from experiments import cluster, plan, report, results_file, startup, table_flags, tables, tune
 from experiments.progress import Progress
+from experiments.reporting import terminal
 
 _TUNE = flags.DEFINE_bool("tune", False, "Search the rows that have a grid.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only say what would run, and how long.")
@@ -100,8 +101,10 @@ def reproduce(folder: pathlib.Path) -> int:
         result = cells_lib.result(cell, summary)
         results_file.append(path, result)
         failed += result.status == "failed"
-    report.write_report(results_file.read(path), folder, only=[spec.name])
-    print((folder / "report.md").read_text(encoding="utf-8"))
+    results = results_file.read(path)
+    page = report.write_report(results, folder, only=[spec.name])
+    print(terminal.table(results, spec.name))
+    print(f"final accuracy in %, mean ± deviation over seeds (the paper's); all of it in {page}")
     return failed
 
 

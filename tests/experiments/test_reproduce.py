@@ -54,6 +54,11 @@ def test_started_again_it_runs_only_what_is_missing(workdir):
     again = command(workdir, "--rows=CCE,MAE", "--columns=sym_0.4", "--seeds=2")
     assert again.returncode == 0, again.stderr
     assert "4 runs, 2 of them done" in again.stdout
+    shown = [line.split() for line in again.stdout.splitlines()]
+    assert ["sym_0.4"] in shown
+    assert [line[0] for line in shown if "±" in line[1:3]] == ["CCE", "DM", "MAE"]
+    assert str(workdir / "report.html") in again.stdout
+    assert again.stdout.count("[scale 0.02]") == 3
     after = (workdir / "results.jsonl").read_bytes()
     assert after.startswith(before)
     assert len(after.splitlines()) == 6
