@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from dm_jax.models.convolution import conv_general_dilated
 from dm_jax.models.norm import BatchNorm
 
 # He et al. (2015), Eq. 14: normal, variance 2 / (kernel area * output channels).
@@ -64,6 +65,7 @@ def convolve(
         dtype=dtype,
         param_dtype=wide(dtype),
         kernel_init=he_normal,
+        conv_general_dilated=conv_general_dilated,
         name="conv",
     )(x)
 
