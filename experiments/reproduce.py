@@ -18,7 +18,7 @@ from experiments import cluster, plan, report, results_file, startup, table_flag
 from experiments.progress import Progress
 from experiments.reporting import terminal
 
-_TUNE = flags.DEFINE_bool("tune", False, "Search the rows that have a grid.")
+_TUNE = flags.DEFINE_bool("tune", False, "Search the methods that have a grid.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only say what would run, and how long.")
 _EXECUTOR = flags.DEFINE_enum(
     "executor", "local", ["local", "slurm"], "Here, or a job of the cluster for each cell."
@@ -81,16 +81,22 @@ def reproduce(folder: pathlib.Path) -> int:
     pairs = tables.select(spec, table_flags.ROWS.value, table_flags.COLUMNS.value)
     seeds = range(1, table_flags.SEEDS.value + 1)
     watcher = Progress(quiet=True)
-    searches = {}
-    if (_TUNE.value or spec.tuned) and not _DRY_RUN.value:
-        few = seeds[:_SEARCH_SEEDS]
-        searches = tune.search(spec, pairs, folder, watcher, seeds=few)
+    few = seeds[:_SEARCH_SEEDS]
+    searches: dict[tuple[str, str], tune.Search] = {}
+    to_search: list[cells_lib.Cell] = []
+    if _TUNE.value or spec.tuned:
+        to_search = tune.missing_cells(spec, pairs, folder, seeds=few)
+        print(f"table {spec.name}: {len(to_search)} runs to search parameters on validation")
+        if _DRY_RUN.value:
+            searches = tune.found(spec, pairs, folder, seeds=few)
+        else:
+            searches = tune.search(spec, pairs, folder, watcher, seeds=few)
     cells = make_cells(spec, pairs, searches, seeds=seeds)
     path = folder / "results.jsonl"
     todo = missing_cells(path, cells)
     print(f"table {spec.name}: {len(cells)} runs, {len(cells) - len(todo)} of them done")
     if _DRY_RUN.value:
-        print(plan.describe(todo))
+        print(plan.describe([*to_search, *todo]))
         return 0
     if _EXECUTOR.value == "slurm":
         jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value)

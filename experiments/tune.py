@@ -1,4 +1,4 @@
-"""Chooses the parameters of a row on a validation split, never on the test set.
+"""Chooses the parameters of a method on a validation split, never on the test set.
 
 Train on 80% of the corrupted training data, validate on the other 20% with clean labels (the
 protocol of the paper), take the parameters with the best accuracy at the end; the table then
@@ -10,8 +10,8 @@ trains on everything. What was tried is kept in tuning.json.
 import dataclasses
 import itertools
 import json
-import math
 import pathlib
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,6 +25,7 @@ from experiments import startup, table_flags, tables
 from experiments.progress import Progress
 
 FRACTION = 0.2
+FILE = "tuning.json"  # in the working folder
 Parameters = Mapping[str, float]
 
 
@@ -70,7 +71,7 @@ def search(
 
     Args:
       spec: the table.
-      wanted: (row, column) pairs.
+      wanted: (row, column) pairs; those without a grid are left out.
       folder: where tuning.json is, or goes; what is in it is not searched again.
       watcher: of the runs.
       seeds: to average over.
@@ -78,32 +79,51 @@ def search(
     Raises:
       RuntimeError: a candidate could not be run.
     """
-    path = folder / "tuning.json"
+    path = folder / FILE
     known = _read(path)
-    missing = [
-        pair for pair in wanted if pair[0] in spec.grids and _name(spec, pair, seeds) not in known
-    ]
-    cells = [
-        _candidate(spec, row, column, seed, parameters)
-        for row, column in missing
-        for parameters in candidates(spec.grids[row])
-        for seed in seeds
-    ]
-    scores: dict[tuple[str, str, str], list[float]] = {}
+    scores: dict[tuple[str, str], dict[str, list[float]]] = {}
+    cells = missing_cells(spec, wanted, folder, seeds=seeds)
     for cell, summary in cells_lib.run_all(cells, folder / "tuning", watcher):
-        row = cell.row.split("|")[0]
-        parameters = json.dumps({k: cell.config.loss.parameters[k] for k in spec.grids[row]})
-        scores.setdefault((row, cell.column, parameters), []).append(_score(cell, summary))
-    for pair in missing:
-        tried = [
-            (json.loads(text), math.fsum(values) / len(values))
-            for (row, column, text), values in scores.items()
-            if (row, column) == pair
-        ]
+        pair = cell.row.split("|")[0], cell.column
+        parameters = json.dumps({k: cell.config.loss.parameters[k] for k in spec.grid(*pair)})
+        scores.setdefault(pair, {}).setdefault(parameters, []).append(_score(cell, summary))
+    for pair, by_parameters in scores.items():
+        tried = [(json.loads(p), statistics.fmean(v)) for p, v in by_parameters.items()]
         chosen = max(tried, key=lambda item: item[1])[0]
         known[_name(spec, pair, seeds)] = Search(chosen, tried, list(seeds))
     _write(path, known)
-    return {pair: known[_name(spec, pair, seeds)] for pair in wanted if pair[0] in spec.grids}
+    return found(spec, wanted, folder, seeds=seeds)
+
+
+def found(
+    spec: tables.Spec,
+    wanted: Sequence[tuple[str, str]],
+    folder: pathlib.Path,
+    *,
+    seeds: Sequence[int],
+) -> dict[tuple[str, str], Search]:
+    """What `search` has found for the wanted pairs so far."""
+    known = _read(folder / FILE)
+    names = {pair: _name(spec, pair, seeds) for pair in wanted if spec.grid(*pair)}
+    return {pair: known[name] for pair, name in names.items() if name in known}
+
+
+def missing_cells(
+    spec: tables.Spec,
+    wanted: Sequence[tuple[str, str]],
+    folder: pathlib.Path,
+    *,
+    seeds: Sequence[int],
+) -> list[cells_lib.Cell]:
+    """The runs that `search` would take now."""
+    done = found(spec, wanted, folder, seeds=seeds)
+    return [
+        _candidate(spec, row, column, seed, parameters)
+        for row, column in wanted
+        if spec.grid(row, column) and (row, column) not in done
+        for parameters in candidates(spec.grid(row, column))
+        for seed in seeds
+    ]
 
 
 def _score(cell: cells_lib.Cell, summary: train.Summary | Exception) -> float:
@@ -128,8 +148,8 @@ def _candidate(
 def _name(spec: tables.Spec, pair: tuple[str, str], seeds: Sequence[int]) -> str:
     """What a search is known by: the cell, and all that its outcome depends on."""
     row, column = pair
-    probe = _candidate(spec, row, column, seeds[0], candidates(spec.grids[row])[0])
-    grid = json.dumps([spec.grids[row], list(seeds)])
+    probe = _candidate(spec, row, column, seeds[0], candidates(spec.grid(row, column))[0])
+    grid = json.dumps([spec.grid(row, column), list(seeds)])
     return f"{spec.name} / {row} / {column} / {probe.config_hash} / {grid}"
 
 

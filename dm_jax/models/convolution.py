@@ -27,9 +27,9 @@ def conv_general_dilated(
     that share a batch communicate once a part. Elsewhere the program is XLA's own. Reverse-mode
     derivatives only, of any order.
     """
-    convolve = functools.partial(
-        lax.conv_general_dilated, window_strides=window_strides, padding=padding, **settings
-    )
+
+    def convolve(images: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.conv_general_dilated(images, kernel, window_strides, padding, **settings)
 
     def by_kernel(images: jax.Array, kernel: jax.Array, gradient: jax.Array) -> jax.Array:
         return jax.vjp(lambda kernel: convolve(images, kernel), kernel)[1](gradient)[0]

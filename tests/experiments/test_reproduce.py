@@ -71,9 +71,10 @@ def test_results_of_another_config_are_refused(workdir):
 
 
 def test_a_dry_run_plans_and_runs_nothing(tmp_path):
-    plan = command(tmp_path, "--dry_run", "--rows=CCE", "--columns=clean", "--seeds=2")
+    plan = command(tmp_path, "--dry_run", "--rows=CCE,GCE", "--columns=clean", "--seeds=2")
     assert plan.returncode == 0, plan.stderr
-    assert "2 runs x 40 steps of mlp" in plan.stdout
+    assert "8 runs to search parameters on validation" in plan.stdout
+    assert "4 runs x 40 steps of mlp" in plan.stdout
     assert "MiB" in plan.stdout
     assert not (tmp_path / "results.jsonl").exists()
 
@@ -160,7 +161,9 @@ def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
     assert len(seen) == 2
     assert all(summary.curve("validation_accuracy") for summary in seen)
     assert not any("test_accuracy" in row for summary in seen for row in summary.rows)
-    # What is known is not searched again.
+    # What is known is not searched again, and a plan goes by it.
+    assert tune.found(spec, [("DM", "sym_0.4")], tmp_path, seeds=[1]) == found
+    assert tune.missing_cells(spec, [("DM", "sym_0.4")], tmp_path, seeds=[1]) == []
     assert tune.search(spec, [("DM", "sym_0.4")], tmp_path, Progress(), seeds=[1]) == found
     assert len(seen) == 2
 

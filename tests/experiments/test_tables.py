@@ -79,12 +79,14 @@ def test_unknown_names_give_the_nearest(call, message):
         call()
 
 
-def test_grids_hold_parameters_of_their_row():
+def test_grids_hold_parameters_of_their_method():
     for name in tables.names():
         if name in ("3", "4"):
             continue
         spec = tables.spec(name)
-        for row, grid in spec.grids.items():
-            config = spec.cell(row, next(iter(spec.columns)), 1)
+        searched = [pair for pair in tables.select(spec, ["*"], ["*"]) if spec.grid(*pair)]
+        assert {name for pair in searched for name in pair} >= spec.grids.keys()
+        for row, column in searched:
+            config, grid = spec.cell(row, column, 1), spec.grid(row, column)
             assert grid.keys() <= config.loss.parameters.keys()
             assert all(np.isfinite(value) for values in grid.values() for value in values)
