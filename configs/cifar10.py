@@ -4,8 +4,8 @@
 
 The protocol of Table 9: ResNet-56, batch 256, 100,000 iterations; published there at symmetric
 noise 0.4: CCE 60.9% at the end (82.8% best), DM(lambda=0.5, beta=12) 79.9% (85.1%). Table 2 takes
-`model=googlenet_32,steps=30000`. One GPU; on 2 CPU cores use `model=resnet20,steps=300`, as a
-check that everything works.
+`model=googlenet_32,steps=30000`. One GPU, not timed here; on 2 CPU cores use
+`model=resnet20,steps=300`, as a check that everything works.
 """
 
 from configs import common

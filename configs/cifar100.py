@@ -4,7 +4,7 @@
 
 ResNet-44, batch 256, 30,000 iterations, rate .1 divided by 10 at 15,000 and 22,000. Published at
 symmetric noise 0.4: CCE 53.2%, GCE 58.6%, DM(lambda=0.5) 61.0% (Table 1; 59.3% in Table 6 with
-beta=8). One GPU; not for a CPU.
+beta=8). One GPU, not timed here; not for a CPU.
 """
 
 from configs import common

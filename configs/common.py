@@ -136,11 +136,13 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
     Raises:
       ValueError: an argument that is not `name=value`, or not known.
     """
-    given = dict(_pair(text) for text in arguments.split(",") if text)
+    given = dict(pair(text) for text in arguments.split(",") if text)
     if "method" in given:
         _set_method(config, given.pop("method"))
     if given.get("model", "mlp") != "mlp" and "hidden" in config.model:
         del config.model.hidden  # no other network has it
+    if given.get("model", config.model.name) != config.model.name:
+        config.model.pretrained = ""  # weights of another network
     for name, text in given.items():
         if name == "seed":
             config.seed = config.noise.seed = _read(name, text, int)
@@ -164,7 +166,7 @@ def rescale(config: ml_collections.ConfigDict, factor: float) -> None:
     """Makes the training `factor` times as long, and with it the schedules.
 
     Intervals of logs, evaluations and checkpoints stay where there are twenty of them, and shrink
-    in a shorter training.
+    in a shorter training. A log falls on every evaluation: together they are a point of a curve.
     """
     train, length = config.train, _times(config.train.length, factor)
     config.schedule.boundaries = tuple(_times(b, factor) for b in config.schedule.boundaries)
@@ -174,7 +176,15 @@ def rescale(config: ml_collections.ConfigDict, factor: float) -> None:
     for name in ("log_every", "evaluate_every", "checkpoint_every"):
         if train[name].split()[1] == length.split()[1]:
             twentieth = _times(length, 1 / 20)
-            train[name] = min(train[name], twentieth, key=lambda text: float(text.split()[0]))
+            train[name] = min(train[name], twentieth, key=_number)
+    if train.log_every.split()[1] == train.evaluate_every.split()[1] == "steps":
+        every, log = int(_number(train.evaluate_every)), _number(train.log_every)
+        divisors = [d for d in range(1, every + 1) if every % d == 0]
+        train.log_every = f"{min(divisors, key=lambda d: max(d / log, log / d))} steps"
+
+
+def _number(duration: str) -> float:
+    return float(duration.split()[0])
 
 
 def _times(duration: str, factor: float) -> str:
@@ -235,8 +245,9 @@ def _read(path: str, text: str, kind: type) -> Any:
         ) from None
 
 
-def _pair(text: str) -> tuple[str, str]:
+def pair(text: str) -> tuple[str, str]:
+    """A "name=value" in two; a ValueError where it is none."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"config arguments read name=value,name=value, got {text!r}")
+        raise ValueError(f"arguments read name=value,name=value, got {text!r}")
     return name, value

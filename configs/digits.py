@@ -2,7 +2,8 @@
 
     python -m experiments.train --config=configs/digits.py --workdir=runs/digits
 
-2 CPU cores: a few seconds.
+2 CPU cores: 10 seconds. At 40% symmetric noise: test accuracy 92.5 ± 2.7% at the end over seeds 1
+to 5 (`configs/digits.py:seed=1` ...); `method=CCE` 64.5 ± 2.7% (experiments/results/digits).
 """
 
 from configs import common
@@ -12,6 +13,8 @@ def get_config(arguments: str = ""):
     """`arguments`: see `configs.common.apply`."""
     config = common.base()
     config.noise.rate = 0.4
+    # Of the grid of `experiments.tables`, the best on validation at this noise.
+    config.loss.beta = 20.0
     config.model.hidden = (128,)
     config.optimizer.learning_rate = 0.03
     config.optimizer.weight_decay = 0.0

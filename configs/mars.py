@@ -6,8 +6,9 @@
 GoogLeNet V2 (BN-Inception) classifies the frames of the training people, batch 180, 50,000
 iterations, rate .01 halved every 10,000; 256x256 images, random crops of 224 and flips. The test
 compares tracklets by the mean of their frames' 1,024 features: mAP and CMC-1. Published: CCE 58.1%
-and 73.8%, DM 72.8% and 84.3%. One GPU with the CPU cores to decode for it; the data must be
-prepared first (docs/data.md). Not run here: the data are not at hand.
+and 73.8%, DM 72.8% and 84.3%. DM's lambda .5 and beta 8 are ours, the paper does not say. One GPU
+with the CPU cores to decode for it; the data must be prepared first (docs/data.md). Neither run nor
+timed here: the data are not at hand.
 """
 
 from configs import common

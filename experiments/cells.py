@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
+import jax
+
 from dm_jax import train
 from dm_jax.train import build, population, workdir
 from experiments.results_file import Result, hash_config
@@ -112,10 +114,21 @@ def _run_group(
         members = [e for _, e in group if isinstance(e, build.Experiment)]
         return [_if_finite(s) for s in population.train_population(members, watcher=watcher)]
     cell = group[0][0]
-    summary = train.run(cell.config, folder / _folder_name(cell), watcher=watcher)
+    summary = train.run(_spread(cell.config), folder / _folder_name(cell), watcher=watcher)
     if not summary.finished:
         raise StoppedError(f"{cell.key} at step {summary.step} of {summary.total}")
     return [summary]
+
+
+def _spread(config: train.Config) -> train.Config:
+    """Over as many devices as the batch divides by, where the config leaves it open."""
+    if config.parallel.devices or config.parallel.distributed:
+        return config
+    size = config.train.batch_size
+    devices = max(n for n in range(1, jax.device_count() + 1) if size % n == 0)
+    return dataclasses.replace(
+        config, parallel=dataclasses.replace(config.parallel, devices=devices)
+    )
 
 
 def _if_finite(summary: train.Summary) -> train.Summary | Exception:
@@ -127,7 +140,8 @@ def _if_finite(summary: train.Summary) -> train.Summary | Exception:
 
 
 def _folder_name(cell: Cell) -> str:
-    name = f"{cell.row}-{cell.column}-{cell.seed}"
+    # The hash: a cell that is started again with other settings starts anew.
+    name = f"{cell.table}-{cell.row}-{cell.column}-{cell.seed}-{cell.config_hash}"
     return "".join(c if c.isalnum() or c in "-_.=+" else "_" for c in name)
 
 

@@ -2,7 +2,7 @@
 
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from experiments import cells as cells_lib
 from experiments import results_file, startup
@@ -10,7 +10,12 @@ from experiments.progress import Progress
 
 
 def submit(
-    cells: Sequence[cells_lib.Cell], folder: pathlib.Path, *, minutes: int, cluster: str = "slurm"
+    cells: Sequence[cells_lib.Cell],
+    folder: pathlib.Path,
+    *,
+    minutes: int,
+    cluster: str = "slurm",
+    options: Mapping[str, str] | None = None,
 ) -> list:
     """Submits one job for each cell and returns at once.
 
@@ -22,6 +27,7 @@ def submit(
       folder: on a disk that all nodes reach; results.jsonl, runs/ and the jobs' logs lie there.
       minutes: time limit of a job; one GPU each.
       cluster: "slurm", or "local" for processes of this machine.
+      options: of SLURM, such as {"partition": "gpu"}.
 
     Raises:
       ModuleNotFoundError: submitit is not installed.
@@ -33,7 +39,8 @@ def submit(
             "--executor=slurm sends cells with submitit: pip install 'dm_jax[slurm]'"
         ) from error
     executor = submitit.AutoExecutor(folder=folder / "jobs", cluster=cluster)
-    executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax")
+    named = {f"slurm_{name}": value for name, value in (options or {}).items()}
+    executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax", **named)
     with executor.batch():
         return [executor.submit(run_one, cell, folder, sys.argv[1:]) for cell in cells]
 

@@ -4,7 +4,6 @@ report.md and report.html hold every table beside the paper's, with what was not
 number comes from; figures/ holds the pictures.
 """
 
-import dataclasses
 import pathlib
 import sys
 from collections.abc import Collection, Sequence
@@ -39,9 +38,7 @@ def write_report(
     built = {name: layout.build(name, grouped.get(name, {})) for name in names}
     if only is not None:
         built = {name: table for name, table in built.items() if name in only}
-    gallery = figures.draw(built, folder)
-    if only is not None:
-        gallery = dataclasses.replace(gallery, not_drawn={})
+    gallery = figures.draw(built, folder, only)
     write_whole(folder / "report.md", markdown.report(list(built.values()), gallery))
     write_whole(folder / "report.html", page.page(list(built.values()), gallery, folder))
     return folder / "report.html"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
+from configs import common
 from experiments import cells as cells_lib
 from experiments import cluster, plan, report, results_file, startup, table_flags, tables, tune
 from experiments.progress import Progress
@@ -25,9 +26,9 @@ _EXECUTOR = flags.DEFINE_enum(
 )
 
 _MINUTES = flags.DEFINE_integer("minutes", 24 * 60, "Time limit of a job on the cluster.")
+_SLURM = flags.DEFINE_list("slurm", [], "Options of SLURM, such as 'partition=gpu,account=mine'.")
 
-# Searches average over the first seeds only; they cost a grid of runs each.
-_SEARCH_SEEDS = 2
+SEEDS = flags.DEFINE_integer("seeds", 5, "Runs of each cell, with seeds 1, 2, ...", lower_bound=1)
 
 
 def make_cells(
@@ -69,49 +70,64 @@ def main(argv: list[str]) -> None:
     except cells_lib.StoppedError as stopped:
         print(f"stopped: {stopped}. The same command goes on there")
         return
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         sys.exit(f"error: {error}")
     if failed:
-        sys.exit(f"{failed} cells failed; their errors are in the report")
+        sys.exit(f"cells that failed: {failed}; why is said above or in the report")
 
 
 def reproduce(folder: pathlib.Path) -> int:
-    """The table of the flags; returns how many cells failed."""
-    spec = table_flags.spec()
-    pairs = tables.select(spec, table_flags.ROWS.value, table_flags.COLUMNS.value)
-    seeds = range(1, table_flags.SEEDS.value + 1)
-    watcher = Progress(quiet=True)
-    few = seeds[:_SEARCH_SEEDS]
-    searches: dict[tuple[str, str], tune.Search] = {}
-    to_search: list[cells_lib.Cell] = []
-    if _TUNE.value or spec.tuned:
-        to_search = tune.missing_cells(spec, pairs, folder, seeds=few)
-        print(f"table {spec.name}: {len(to_search)} runs to search parameters on validation")
-        if _DRY_RUN.value:
-            searches = tune.found(spec, pairs, folder, seeds=few)
-        else:
-            searches = tune.search(spec, pairs, folder, watcher, seeds=few)
-    cells = make_cells(spec, pairs, searches, seeds=seeds)
-    path = folder / "results.jsonl"
+    """The table of the flags; returns how many cells failed, those without parameters included."""
+    spec, path = table_flags.spec(), folder / "results.jsonl"
+    wanted, watcher = table_flags.pairs(spec), Progress(quiet=True)
+    to_search, searches = _searched(spec, wanted, folder, watcher)
+    lost = [pair for pair in wanted if to_search and spec.grid(*pair) and pair not in searches]
+    pairs = wanted if _DRY_RUN.value else [pair for pair in wanted if pair not in lost]
+    cells = make_cells(spec, pairs, searches, seeds=range(1, SEEDS.value + 1))
     todo = missing_cells(path, cells)
     print(f"table {spec.name}: {len(cells)} runs, {len(cells) - len(todo)} of them done")
     if _DRY_RUN.value:
         print(plan.describe([*to_search, *todo]))
         return 0
     if _EXECUTOR.value == "slurm":
-        jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value)
+        options = dict(common.pair(text) for text in _SLURM.value)
+        jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value, options=options)
         print(f"{len(jobs)} jobs submitted; started again, this command runs what is missing")
-        return 0
-    failed = 0
+        return len(lost)
+    failed = len(lost)
     for cell, summary in cells_lib.run_all(todo, folder / "runs", watcher):
         result = cells_lib.result(cell, summary)
         results_file.append(path, result)
         failed += result.status == "failed"
+    if not path.exists():
+        return failed
     results = results_file.read(path)
-    page = report.write_report(results, folder, only=[spec.name])
+    page = report.write_report(results, folder, only={result.table for result in results})
     print(terminal.table(results, spec.name))
-    print(f"final accuracy in %, mean ± deviation over seeds (the paper's); all of it in {page}")
+    print(f"all of it, with curves and provenance: {page}")
     return failed
+
+
+def _searched(
+    spec: tables.Spec,
+    wanted: Sequence[tuple[str, str]],
+    folder: pathlib.Path,
+    watcher: Progress,
+) -> tuple[list[cells_lib.Cell], dict[tuple[str, str], tune.Search]]:
+    """The runs that a search takes, and what is known of its outcome after it, or in a plan now."""
+    if not (_TUNE.value or spec.tuned):
+        return [], {}
+    missing = tune.missing_cells(spec, wanted, folder)
+    if missing:
+        print(f"table {spec.name}: {len(missing)} runs to search parameters on validation")
+    if _DRY_RUN.value:
+        return missing, tune.found(spec, wanted, folder)
+    if missing and _EXECUTOR.value == "slurm":
+        raise ValueError(
+            "--executor=slurm sends the cells of a table, whose parameters must be searched first: "
+            "run python -m experiments.tune with the same table, rows, columns and workdir"
+        )
+    return missing, tune.search(spec, wanted, folder, watcher)
 
 
 if __name__ == "__main__":

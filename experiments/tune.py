@@ -13,6 +13,7 @@ import json
 import pathlib
 import statistics
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ from experiments.progress import Progress
 
 FRACTION = 0.2
 FILE = "tuning.json"  # in the working folder
+# To average over. Few: a search costs a grid of runs each. Fixed: what was found stays found.
+SEEDS = (1, 2)
 Parameters = Mapping[str, float]
 
 
@@ -64,8 +67,6 @@ def search(
     wanted: Sequence[tuple[str, str]],
     folder: pathlib.Path,
     watcher: train.Watcher,
-    *,
-    seeds: Sequence[int],
 ) -> dict[tuple[str, str], Search]:
     """Searches the grid of every wanted (row, column) that has one.
 
@@ -74,64 +75,66 @@ def search(
       wanted: (row, column) pairs; those without a grid are left out.
       folder: where tuning.json is, or goes; what is in it is not searched again.
       watcher: of the runs.
-      seeds: to average over.
 
-    Raises:
-      RuntimeError: a candidate could not be run.
+    Returns:
+      What was found; a pair of which a candidate could not be run is left out, with a warning.
     """
     path = folder / FILE
     known = _read(path)
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
-    cells = missing_cells(spec, wanted, folder, seeds=seeds)
+    failed: dict[tuple[str, str], str] = {}
+    cells = missing_cells(spec, wanted, folder)
     for cell, summary in cells_lib.run_all(cells, folder / "tuning", watcher):
         pair = cell.row.split("|")[0], cell.column
         parameters = json.dumps({k: cell.config.loss.parameters[k] for k in spec.grid(*pair)})
-        scores.setdefault(pair, {}).setdefault(parameters, []).append(_score(cell, summary))
+        try:
+            scores.setdefault(pair, {}).setdefault(parameters, []).append(_score(summary))
+        except RuntimeError as error:  # the rest go on
+            failed[pair] = f"{cell.row}, {cell.column}, seed {cell.seed}: {error}"
+    for pair, message in failed.items():
+        scores.pop(pair, None)
+        warnings.warn(f"the search was not finished: {message}", stacklevel=2)
     for pair, by_parameters in scores.items():
         tried = [(json.loads(p), statistics.fmean(v)) for p, v in by_parameters.items()]
         chosen = max(tried, key=lambda item: item[1])[0]
-        known[_name(spec, pair, seeds)] = Search(chosen, tried, list(seeds))
+        known[_name(spec, pair)] = Search(chosen, tried, list(SEEDS))
     _write(path, known)
-    return found(spec, wanted, folder, seeds=seeds)
+    return found(spec, wanted, folder)
 
 
 def found(
-    spec: tables.Spec,
-    wanted: Sequence[tuple[str, str]],
-    folder: pathlib.Path,
-    *,
-    seeds: Sequence[int],
+    spec: tables.Spec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
 ) -> dict[tuple[str, str], Search]:
     """What `search` has found for the wanted pairs so far."""
     known = _read(folder / FILE)
-    names = {pair: _name(spec, pair, seeds) for pair in wanted if spec.grid(*pair)}
+    names = {pair: _name(spec, pair) for pair in wanted if spec.grid(*pair)}
     return {pair: known[name] for pair, name in names.items() if name in known}
 
 
 def missing_cells(
-    spec: tables.Spec,
-    wanted: Sequence[tuple[str, str]],
-    folder: pathlib.Path,
-    *,
-    seeds: Sequence[int],
+    spec: tables.Spec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
 ) -> list[cells_lib.Cell]:
     """The runs that `search` would take now."""
-    done = found(spec, wanted, folder, seeds=seeds)
+    done = found(spec, wanted, folder)
     return [
         _candidate(spec, row, column, seed, parameters)
         for row, column in wanted
         if spec.grid(row, column) and (row, column) not in done
         for parameters in candidates(spec.grid(row, column))
-        for seed in seeds
+        for seed in SEEDS
     ]
 
 
-def _score(cell: cells_lib.Cell, summary: train.Summary | Exception) -> float:
-    """Validation accuracy in percent at the end; nothing is worse than to diverge."""
+def _score(summary: train.Summary | Exception) -> float:
+    """Validation accuracy in percent at the end; nothing is worse than to diverge.
+
+    Raises:
+      RuntimeError: the run failed otherwise.
+    """
     if isinstance(summary, train.NonFiniteLossError):
         return 0.0
     if isinstance(summary, Exception):
-        raise RuntimeError(f"{cell.key}: {summary}") from summary
+        raise RuntimeError(f"{type(summary).__name__}: {summary}") from summary
     return 100 * summary.final("validation_accuracy")
 
 
@@ -145,11 +148,11 @@ def _candidate(
     return cells_lib.Cell(spec.name, f"{row}|{json.dumps(parameters)}", column, seed, config)
 
 
-def _name(spec: tables.Spec, pair: tuple[str, str], seeds: Sequence[int]) -> str:
+def _name(spec: tables.Spec, pair: tuple[str, str]) -> str:
     """What a search is known by: the cell, and all that its outcome depends on."""
     row, column = pair
-    probe = _candidate(spec, row, column, seeds[0], candidates(spec.grid(row, column))[0])
-    grid = json.dumps([spec.grid(row, column), list(seeds)])
+    probe = _candidate(spec, row, column, SEEDS[0], candidates(spec.grid(row, column))[0])
+    grid = json.dumps([spec.grid(row, column), list(SEEDS)])
     return f"{spec.name} / {row} / {column} / {probe.config_hash} / {grid}"
 
 
@@ -170,22 +173,25 @@ def _write(path: pathlib.Path, searches: Mapping[str, Search]) -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Searches and prints what was chosen."""
+    """Searches and prints what was chosen; exits with 1 if a search could not be finished."""
     startup.prepare()
     folder = pathlib.Path(table_flags.WORKDIR.value or ".")
-    seeds = range(1, table_flags.SEEDS.value + 1)
     try:
         spec = table_flags.spec()
-        pairs = tables.select(spec, table_flags.ROWS.value, table_flags.COLUMNS.value)
-        found = search(spec, pairs, folder, Progress(), seeds=seeds)
+        wanted = [pair for pair in table_flags.pairs(spec) if spec.grid(*pair)]
+        if not wanted:
+            raise ValueError(f"table {spec.name} has nothing to search in these rows and columns")
+        results = search(spec, wanted, folder, Progress())
     except cells_lib.StoppedError as stopped:
         print(f"stopped: {stopped}. The same command goes on there")
         return
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         sys.exit(f"error: {error}")
-    for (row, column), result in found.items():
+    for (row, column), result in results.items():
         best = max(score for _, score in result.tried)
         print(f"{row}, {column}: {dict(result.chosen)}, validation accuracy {best:.1f}%")
+    if len(results) < len(wanted):
+        sys.exit(f"{len(wanted) - len(results)} searches could not be finished")
 
 
 if __name__ == "__main__":

@@ -77,6 +77,11 @@ def read(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     if suffix not in _READERS:
         accepted = ", ".join(_READERS)
         raise ValueError(f"weights are read from {accepted}; got a file ending in {suffix!r}")
+    if not pathlib.Path(path).exists():
+        raise FileNotFoundError(
+            f"no file {path} with pretrained weights: docs/models.md says what it holds; "
+            "config.model.pretrained names it, and is '' for random weights"
+        )
     try:
         return _READERS[suffix](path)
     except ImportError as error:

@@ -118,8 +118,8 @@ def _train(engine: Engine, state: State, watcher: Watcher) -> "_Recorder":
 
 
 def _run_mesh(members: int) -> Mesh:
-    devices = len(jax.devices())
-    runs = devices if members % devices == 0 else 1
+    """Over as many devices as the members can be dealt out to evenly."""
+    runs = max(n for n in range(1, jax.device_count() + 1) if members % n == 0)
     return parallel.make_mesh(ParallelConfig(devices=runs), runs=runs)
 
 

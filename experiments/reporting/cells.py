@@ -5,7 +5,12 @@ import math
 import statistics
 from collections.abc import Iterable
 
-from experiments.results_file import Result
+from experiments.results_file import Result, hash_config
+
+# Keys of config.loss that are no parameters of the scheme.
+NOT_OF_THE_EDF = (
+    "name", "normalization", "saturation", "class_weights", "schedule", "schedule_length",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,14 +49,14 @@ class Curve:
 class Cell:
     """All runs of one cell of a table.
 
-    Seeds are never averaged over different budgets or protocols: `runs` are those of the largest
-    scale.
+    Seeds are never averaged over different budgets, protocols or parameters: `runs` are those of
+    the table's own protocol rather than a changed one, of the largest scale, and run last.
 
     Attributes:
       row, column: the cell.
       runs: the finished runs by seed, the last of each seed.
-      failed: the failed runs of seeds that have no finished one.
-      left_out: finished runs that are not in `runs`: of a smaller scale, or run again later.
+      failed: the failed runs of seeds that have no finished one; not of another budget.
+      left_out: finished runs that are not in `runs`: smaller, changed, or run again later.
     """
 
     row: str
@@ -64,10 +69,14 @@ class Cell:
     def of(cls, results: list[Result]) -> "Cell":
         """The cell that these results, at least one, are all of."""
         finished = [result for result in results if result.status == "ok"]
-        # Of equal scales the one that was run last.
-        budget = max(reversed(finished), key=lambda result: result.scale, default=None)
-        by_seed = {r.seed: r for r in finished if budget and _budget(r) == _budget(budget)}
-        failed = {result.seed: result for result in results if result.status == "failed"}
+        # Of equals the one that was run last.
+        chosen = max(reversed(finished), key=_rank, default=None)
+        by_seed = {r.seed: r for r in finished if chosen and _protocol(r) == _protocol(chosen)}
+        failed = {
+            result.seed: result
+            for result in results
+            if result.status == "failed" and (not chosen or _budget(result) == _budget(chosen))
+        }
         return cls(
             row=results[0].row,
             column=results[0].column,
@@ -77,17 +86,15 @@ class Cell:
         )
 
     @property
-    def scale(self) -> float:
-        """The share of the full budget that the runs had, or tried to have."""
-        return (self.runs or self.failed)[0].scale
+    def budget(self) -> tuple[float, str]:
+        """The scale that the runs had, or tried to have, and how they depart from the protocol."""
+        return _budget((self.runs or self.failed)[0])
 
     @property
     def mark(self) -> str:
         """How it departs from the table's protocol, in words; empty if it does not."""
-        result = (self.runs or self.failed)[0]
-        return ", ".join(
-            part for part in (scale_text(result.scale), result.changes.replace(",", ", ")) if part
-        )
+        scale, changes = self.budget
+        return ", ".join(part for part in (scale_text(scale), changes.replace(",", ", ")) if part)
 
     def measured(self, measure: str) -> Measured | None:
         """`final`, `best` or a metric over the seeds; None where a run lacks it."""
@@ -136,6 +143,25 @@ def scale_text(scale: float) -> str:
     ('scale 0.05', '')
     """
     return "" if scale == 1 else f"scale {scale:g}"
+
+
+def comparable(cells: Iterable[Cell]) -> list[Cell]:
+    """Of finished cells those that compete: of the table's protocol, and of the largest scale."""
+    finished = [cell for cell in cells if cell.runs]
+    first = max(finished, key=lambda cell: _rank(cell.runs[0]), default=None)
+    return [cell for cell in finished if first and cell.budget == first.budget]
+
+
+def _rank(result: Result) -> tuple[bool, float]:
+    return not result.changes, result.scale
+
+
+def _protocol(result: Result) -> tuple[float, str, str]:
+    """What runs that are averaged share: all but the seeds."""
+    config = {name: value for name, value in result.config.items() if name != "seed"}
+    if isinstance(config.get("noise"), dict):
+        config["noise"] = {k: v for k, v in config["noise"].items() if k != "seed"}
+    return *_budget(result), hash_config(config)
 
 
 def _budget(result: Result) -> tuple[float, str]:

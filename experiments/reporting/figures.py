@@ -3,13 +3,13 @@
 import dataclasses
 import pathlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import matplotlib as mpl
 
 from dm_jax import CCE, DM, GCE, MAE, MSE
 from experiments.reporting import plots, table_figures
-from experiments.reporting.cells import Cell
+from experiments.reporting.cells import Cell, comparable
 from experiments.reporting.plots import Line
 from experiments.reporting.table_figures import Figure
 from experiments.reporting.tables import Table, rate_of
@@ -42,8 +42,16 @@ class Gallery:
         return [figure for figure in self.drawn if figure.table == name]
 
 
-def draw(tables: Mapping[str, Table], folder: pathlib.Path) -> Gallery:
-    """Draws every figure into `folder`/figures, as PNG and SVG."""
+def draw(
+    tables: Mapping[str, Table], folder: pathlib.Path, only: Collection[str] | None = None
+) -> Gallery:
+    """Draws every figure into `folder`/figures, as PNG and SVG.
+
+    Args:
+      tables: by name.
+      folder: of the report.
+      only: the tables whose figures are missed where they cannot be drawn; None is all there are.
+    """
     with mpl.rc_context(plots.STYLE):
         paper = {
             name: function(tables)
@@ -55,7 +63,7 @@ def draw(tables: Mapping[str, Table], folder: pathlib.Path) -> Gallery:
             figures += table_figures.of_table(table)
         drawn = tuple(_save(figure, folder) for figure in figures)
     not_drawn = {name: reason for name, reason in paper.items() if isinstance(reason, str)}
-    return Gallery(drawn, not_drawn | _curves_not_drawn(tables))
+    return Gallery(drawn, not_drawn | _curves_not_drawn(tables, only))
 
 
 def figure_1b(tables: Mapping[str, Table]) -> Figure:
@@ -141,10 +149,11 @@ CURVES = {  # the conditions under which the paper shows the curves of a table
 }
 
 
-def _curves_not_drawn(tables: Mapping[str, Table]) -> dict[str, str]:
+def _curves_not_drawn(tables: Mapping[str, Table], only: Collection[str] | None) -> dict[str, str]:
     return {
         f"{table_figures.PAPER_FIGURES[table]}, {condition}": "no results with curves"
         for table, conditions in CURVES.items()
+        if only is None or table in only
         for condition in conditions
         if table not in tables or table_figures.curves(tables[table], condition) is None
     }
@@ -153,8 +162,8 @@ def _curves_not_drawn(tables: Mapping[str, Table]) -> dict[str, str]:
 def _best_modes(table: Table) -> dict[float, tuple[Cell, float]]:
     """By noise rate, the most accurate DM cell and its mode, where several modes compete."""
     found: dict[float, list[tuple[Cell, float]]] = {}
-    for (row, run), cell in table.cells.items():
-        rate, mode = rate_of(run), _mode(row)
+    for cell in comparable(table.cells.values()):
+        rate, mode = rate_of(cell.column), _mode(cell.row)
         if rate is not None and mode is not None and cell.measured("final"):
             found.setdefault(rate, []).append((cell, mode))
     return {

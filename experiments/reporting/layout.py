@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from experiments import paper
 from experiments import tables as specs
-from experiments.reporting.cells import Cell, Cells
+from experiments.reporting.cells import Cell, Cells, comparable
 from experiments.reporting.tables import METHODS_ARE_COLUMNS, Entry, Section, Table, rate_of
 
 TITLES = {
@@ -122,7 +122,7 @@ def _note(
 
 
 def _ranked(section: Section, by_row: bool) -> Section:
-    """Marks the highest of each column (or row) among the entries of its largest scale."""
+    """Marks the highest of each column (or row) among its comparable entries."""
     entries = dict(section.entries)
     for line in section.rows if by_row else section.columns:
         keys = [
@@ -141,12 +141,12 @@ def _highest(
 ) -> set[tuple[str, str]]:
     """Those that print the highest number, where at least two can be compared."""
     found = {
-        key: (number.mean, cell.scale)
+        key: (number.mean, cell)
         for key in keys
         if (number := getattr(entries[key], field)) and (cell := entries[key].cell)
     }
-    largest = max((scale for _, scale in found.values()), default=1.0)
-    printed = {key: round(mean, 1) for key, (mean, scale) in found.items() if scale == largest}
+    competing = comparable(cell for _, cell in found.values())
+    printed = {key: round(mean, 1) for key, (mean, cell) in found.items() if cell in competing}
     if len(printed) < 2:
         return set()
     return {key for key, value in printed.items() if value == max(printed.values())}

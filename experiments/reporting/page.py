@@ -142,7 +142,7 @@ def _entry(entry: Entry) -> str:
         _value(entry),
         _against(entry),
         f'<div class="fine">{" · ".join(fine)}</div>' if fine else "",
-        f'<span class="scale">{entry.scale}</span>' if entry.scale else "",
+        f'<span class="scale">{escape(entry.scale)}</span>' if entry.scale else "",
     ]
     return f"<td>{''.join(parts)}</td>"
 

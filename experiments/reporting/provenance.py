@@ -1,9 +1,10 @@
 """Where each number comes from: a line a cell, and the settings that many cells share."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from experiments.reporting.cells import Cell
+from experiments.reporting.cells import NOT_OF_THE_EDF, Cell
 from experiments.reporting.tables import Table
 from experiments.reporting.text import duration
 from experiments.results_file import Result
@@ -29,6 +30,7 @@ class Line:
     """One cell's provenance; `settings` are numbers from 1."""
 
     cell: str
+    scheme: str
     seeds: str
     scale: str
     config: str
@@ -40,8 +42,8 @@ class Line:
 
 
 HEADINGS = (
-    "cell", "seeds", "budget", "config", "label corruption", "finished", "time a seed", "setting",
-    "remarks",
+    "cell", "scheme", "seeds", "budget", "config", "label corruption", "finished", "time a seed",
+    "setting", "remarks",
 )  # fmt: skip
 
 
@@ -64,6 +66,7 @@ def _line(cell: Cell, numbers: dict[Setting, int]) -> Line:
     runs = cell.runs or cell.failed
     return Line(
         cell=f"{cell.row} at {cell.column}",
+        scheme=_joined(_scheme(run.config.get("loss", {})) for run in runs),
         seeds=_joined(run.seed for run in cell.runs),
         scale=cell.mark or "full",
         config=_joined(run.config_hash for run in runs),
@@ -73,6 +76,16 @@ def _line(cell: Cell, numbers: dict[Setting, int]) -> Line:
         settings=_joined(sorted({numbers[Setting.of(run)] for run in runs})),
         remarks=_remarks(cell),
     )
+
+
+def _scheme(loss: Mapping[str, Any]) -> str:
+    """The loss of a config with its parameters: DM(lam=0.5, beta=8)."""
+    parameters = [
+        f"{name}={value:g}"
+        for name, value in loss.items()
+        if name not in NOT_OF_THE_EDF and isinstance(value, int | float)
+    ]
+    return loss.get("name", "") + (f"({', '.join(parameters)})" if parameters else "")
 
 
 def _joined(values: Iterable[object]) -> str:

@@ -8,7 +8,13 @@ from matplotlib.figure import Figure as Canvas
 
 from dm_jax import EDF, emphasis
 from experiments.reporting import plots
-from experiments.reporting.cells import Cell, Measured, seeds_text
+from experiments.reporting.cells import (
+    NOT_OF_THE_EDF,
+    Cell,
+    Measured,
+    comparable,
+    seeds_text,
+)
 from experiments.reporting.plots import Line, Look
 from experiments.reporting.tables import Table, listing, rate_of
 
@@ -23,9 +29,6 @@ PAPER_FIGURES = {  # the paper's figures that are the curves of a table
     "figure10": "Figure 10",
     "figure11": "Figure 11",
 }
-NOT_OF_THE_EDF = (
-    "name", "normalization", "saturation", "class_weights", "schedule", "schedule_length",
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,9 +115,11 @@ def mean_probabilities(table: Table, conditions: Iterable[str]) -> Figure | None
 
 
 def cce_and_dm(table: Table, condition: str, curve: str) -> list[Cell]:
-    """The cells of cross entropy and of the best DM, if both have a (non-empty) curve."""
+    """The cells of cross entropy and of the best comparable DM, if both have a curve."""
     cells = [
-        cell for cell in table.cells_of(condition) if (found := cell.curve(curve)) and found.steps
+        cell
+        for cell in comparable(table.cells_of(condition))
+        if (found := cell.curve(curve)) and found.steps
     ]
     plain = [cell for cell in cells if cell.row == "CCE"]
     derived = [cell for cell in cells if cell.row.startswith("DM") and cell.measured("final")]
@@ -143,10 +148,10 @@ def label(table: Table, cell: Cell) -> str:
 
 def seeds_caption(cells: list[Cell]) -> str:
     """What the lines and bands are, truthfully for one seed too."""
-    counts = sorted({len(cell.runs) for cell in cells})
-    scaled = any(cell.mark for cell in cells)
+    counts = sorted({len(cell.runs) for cell in cells if cell.runs})
+    marked = any(cell.mark for cell in cells)
     text = "One seed." if counts == [1] else f"Mean over {_counts(counts)}; one deviation shaded."
-    return text + (" Scaled down where the legend says so." if scaled else "")
+    return text + (" Not the full protocol where the legend says so." if marked else "")
 
 
 def _counts(counts: list[int]) -> str:

@@ -154,7 +154,9 @@ class Table:
         marks = sorted({cell.mark for cell in done if cell.mark})
         if marks:
             share = "" if len(marks) == 1 and all(cell.mark for cell in done) else " in part"
-            parts.append(f"scaled down{share} ({'; '.join(marks)})")
+            shorter = any(cell.budget[0] < 1 for cell in done)
+            what = "scaled down" if shorter else "of another protocol"
+            parts.append(f"{what}{share} ({'; '.join(marks)})")
         if self.failures:
             parts.append(f"failures in {_cells(len(self.failures))}")
         return ", ".join(parts)

@@ -1,37 +1,48 @@
-"""A table as a person reads it in a terminal."""
+"""A table as a person reads it in a terminal: a line a cell."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from experiments import paper
-from experiments.reporting import text
-from experiments.reporting.cells import Cell, group
+from experiments.reporting import layout, text
+from experiments.reporting.cells import group
+from experiments.reporting.tables import Entry, Table
 from experiments.results_file import Result
 
 
 def table(results: Sequence[Result], name: str) -> str:
-    """The final accuracies of a table, the paper's in brackets; "failed" where no seed finished.
+    """The cells of a table that were run, each beside the paper's number, and what was not run.
 
-    A cell that departs from the table's protocol says how, in square brackets.
+    The numbers are those of the table's columns, its final accuracy as a rule; a cell that departs
+    from the table's protocol says how, in square brackets.
     """
-    cells = group(results).get(name, {})
-    rows = list(dict.fromkeys(row for row, _ in cells))
-    columns = list(dict.fromkeys(column for _, column in cells))
-    lines = [["", *columns]]
-    for row in rows:
-        found = [cells.get((row, column)) for column in columns]
-        lines.append([row, *(_entry(name, cell) if cell else "" for cell in found)])
+    built = layout.build(name, group(results).get(name, {}))
+    head = (built.head, "column", "measured", "best", "paper", "difference", "seeds", "")
+    lines: list[tuple[str, ...]] = [head, *_lines(built)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
+    grid = [
         "  ".join(entry.ljust(width) for entry, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
+    ]
+    missing = [f"not run: {built.not_run}"] if built.not_run else []
+    return "\n".join([*grid, f"{built.heading}: {built.status}", *missing])
+
+
+def _lines(built: Table) -> Iterator[tuple[str, ...]]:
+    for section in built.sections:
+        for row in section.rows:
+            for column in section.columns:
+                entry = section.entries[row, column]
+                if entry.cell:
+                    where = f"{section.title}/{column}" if section.title else column
+                    yield row, where, *_numbers(entry)
+
+
+def _numbers(entry: Entry) -> tuple[str, ...]:
+    difference = entry.difference
+    return (
+        text.number(entry.measured) if entry.measured else entry.note,
+        text.number(entry.best) if entry.best else "",
+        "" if entry.paper is None else text.published(entry.paper, entry.paper_deviation),
+        "" if difference is None else text.signed(difference),
+        entry.seeds,
+        f"[{entry.scale}]" if entry.scale else "",
     )
-
-
-def _entry(name: str, cell: Cell) -> str:
-    measured = cell.measured("final")
-    shown = text.number(measured) if measured else "failed"
-    said = {}
-    if name in paper.names():
-        said = paper.table(name).published(cell.row, cell.column)
-    parts = [shown, f"({said['final']:.1f})" if "final" in said else "", f"[{cell.mark}]"]
-    return " ".join(part for part in parts if part not in ("", "[]"))

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from experiments import report, results_file
+from experiments.reporting import terminal
 from tests.experiments.browser import browser, executable
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -82,9 +83,22 @@ def test_scaled_down_cells_say_so_wherever_they_show(written):
     cells = [cell for cell in re.findall(r"<td>.*?</td>", page) if ">38.0<" in cell]
     assert len(cells) == 1
     assert "scale 0.1" in cells[0]
-    assert "scaled down (scale 0.1)" in page
+    assert "scaled down in part (model=resnet20, train.batch_size=64; scale 0.1)" in page
     curves = (written / "figures" / "table_8_0.4_curves.svg").read_text()
     assert "Baseline (scale 0.1)" in curves
+
+
+def test_changed_cells_say_so_wherever_they_show(written):
+    page = (written / "report.html").read_text(encoding="utf-8")
+    (cell,) = [cell for cell in re.findall(r"<td>.*?</td>", page) if ">61.3<" in cell]
+    assert "model=resnet20, train.batch_size=64" in cell
+    assert "DM(lam=0.5, beta=8)" in page
+    curves = (written / "figures" / "table_8_0.4_curves.svg").read_text()
+    assert "Dropout (model=resnet20, train.batch_size=64)" in curves
+    shown = terminal.table(results_file.read(GOLDEN / "results.jsonl"), "8").splitlines()
+    (line,) = [line for line in shown if "Dropout" in line and "61.3" in line]
+    assert line.split()[:2] == ["0.4", "Dropout"]
+    assert "[model=resnet20, train.batch_size=64]" in line
 
 
 def test_text_from_results_is_escaped(tmp_path):

@@ -37,7 +37,24 @@ def test_of_a_seed_run_twice_the_last_counts():
 
 def test_budgets_are_never_mixed_and_the_largest_wins():
     cell = Cell.of([a_result(), a_result(seed=1, scale=0.1, final=10.0)])
-    assert (cell.scale, len(cell.runs), cell.left_out) == (1.0, 1, 1)
+    assert (cell.budget, len(cell.runs), cell.left_out) == ((1.0, ""), 1, 1)
+
+
+def test_a_changed_protocol_never_hides_the_table_s_own():
+    cell = Cell.of([a_result(final=60.0), a_result(final=90.0, changes="model=resnet20")])
+    assert (cell.measured("final").mean, cell.mark, cell.left_out) == (60.0, "", 1)
+
+
+def test_seeds_of_other_parameters_are_not_averaged():
+    first = [a_result(seed=seed, config={"beta": 8, "seed": seed}) for seed in (1, 2)]
+    then = [a_result(seed=seed, config={"beta": 12, "seed": seed}, final=80.0) for seed in (1, 2)]
+    cell = Cell.of([*first, *then])
+    assert (cell.measured("final"), cell.left_out) == (Measured(80.0, 0.0, 2), 2)
+
+
+def test_a_failed_trial_of_a_smaller_scale_is_no_failure_of_the_cell():
+    assert Cell.of([a_result(), failed(seed=3, scale=0.1)]).failed == ()
+    assert len(Cell.of([a_result(), failed(seed=3)]).failed) == 1
 
 
 def test_a_seed_that_failed_and_then_finished_is_no_failure():
@@ -74,6 +91,16 @@ def test_highest_of_a_column_is_marked_among_equal_budgets():
     entries = table.sections[0].entries
     top = {row for row, column in entries if entries[row, column].top}
     assert top == {"GCE", "MSE"}  # both print 71.0
+
+
+def test_a_changed_protocol_does_not_compete_with_the_table_s_own():
+    table = a_table(
+        a_result(row="CCE", final=70.0),
+        a_result(row="GCE", final=69.0),
+        a_result(row="MSE", final=90.0, changes="model=resnet20"),
+    )
+    entries = table.sections[0].entries
+    assert {row for row, column in entries if entries[row, column].top} == {"CCE"}
 
 
 def test_a_single_number_is_not_marked():

@@ -41,17 +41,17 @@ def test_figure_1b_shows_the_densities_of_equation_8():
         assert np.trapezoid(line.get_ydata(), line.get_xdata()) == pytest.approx(1.0, abs=2e-3)
 
 
-def test_figure_2_compares_cce_with_the_best_dm():
+def test_figure_2_compares_cce_with_the_best_dm_of_its_budget():
     shown = {"curves": curves("test_accuracy", "p_clean", "p_noisy")}
     tables = tables_of(
         a_result(**shown),
         a_result(row="DM(lambda=0,beta=1)", final=65.0, **shown),
         a_result(row="DM(lambda=1,beta=16)", final=83.0, scale=0.5, **shown),
     )
-    assert list(lines_of(figures.figure_2b(tables))) == ["CCE", "DM(lambda=1,beta=16) (scale 0.5)"]
+    assert list(lines_of(figures.figure_2b(tables))) == ["CCE", "DM(lambda=0,beta=1)"]
     assert list(lines_of(figures.figure_2a(tables))) == [
         "CCE, clean", "CCE, noisy",
-        "DM(lambda=1,beta=16) (scale 0.5), clean", "DM(lambda=1,beta=16) (scale 0.5), noisy",
+        "DM(lambda=0,beta=1), clean", "DM(lambda=0,beta=1), noisy",
     ]  # fmt: skip
 
 

@@ -55,8 +55,10 @@ def test_started_again_it_runs_only_what_is_missing(workdir):
     assert again.returncode == 0, again.stderr
     assert "4 runs, 2 of them done" in again.stdout
     shown = [line.split() for line in again.stdout.splitlines()]
-    assert ["sym_0.4"] in shown
-    assert [line[0] for line in shown if "±" in line[1:3]] == ["CCE", "DM", "MAE"]
+    assert [line[:2] for line in shown if "±" in line] == [
+        [row, "sym_0.4"]
+        for row in ("CCE", "MAE", "DM")  # in the table's order
+    ]
     assert str(workdir / "report.html") in again.stdout
     assert again.stdout.count("[scale 0.02]") == 3
     after = (workdir / "results.jsonl").read_bytes()
@@ -79,9 +81,20 @@ def test_a_dry_run_plans_and_runs_nothing(tmp_path):
     assert not (tmp_path / "results.jsonl").exists()
 
 
+def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
+    nowhere = f"--set=data.name=npz:{tmp_path}/missing.npz"
+    done = command(tmp_path, "--rows=CCE", "--columns=clean", "--seeds=1", nowhere)
+    assert done.returncode == 1
+    assert "cells that failed: 1" in done.stderr
+    (result,) = results_file.read(tmp_path / "results.jsonl")
+    assert (result.status, "missing.npz" in result.error) == ("failed", True)
+    assert "missing.npz" in (tmp_path / "report.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--set=data.test=false", "--rows=CCE"], "data.test must be true"),
         (["--rows=CC"], "did you mean 'CCE'"),
         (["--columns=sym_0.5"], "did you mean 'sym_0"),
         (["--set=loss.bet=3", "--rows=CCE"], "unknown config argument 'loss.bet'"),
@@ -130,7 +143,7 @@ def test_a_member_that_diverges_fails_and_its_candidate_loses(tmp_path):
     }
     assert cells.result(both[0], found[1]).status == "ok"
     assert "the loss was not finite by step 20" in cells.result(both[1], found[2]).error
-    assert tune._score(both[1], found[2]) == 0.0
+    assert tune._score(found[2]) == 0.0
 
 
 def test_cells_of_one_program_are_a_population_and_equal_single_runs(tmp_path):
@@ -156,16 +169,50 @@ def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
             yield cell, summary
 
     monkeypatch.setattr(cells, "run_all", spy)
-    found = tune.search(spec, [("DM", "sym_0.4")], tmp_path, Progress(quiet=True), seeds=[1])
+    monkeypatch.setattr(tune, "SEEDS", (1,))
+    found = tune.search(spec, [("DM", "sym_0.4")], tmp_path, Progress(quiet=True))
     assert found["DM", "sym_0.4"].chosen["beta"] in (1.0, 8.0)
     assert len(seen) == 2
     assert all(summary.curve("validation_accuracy") for summary in seen)
     assert not any("test_accuracy" in row for summary in seen for row in summary.rows)
     # What is known is not searched again, and a plan goes by it.
-    assert tune.found(spec, [("DM", "sym_0.4")], tmp_path, seeds=[1]) == found
-    assert tune.missing_cells(spec, [("DM", "sym_0.4")], tmp_path, seeds=[1]) == []
-    assert tune.search(spec, [("DM", "sym_0.4")], tmp_path, Progress(), seeds=[1]) == found
+    assert tune.found(spec, [("DM", "sym_0.4")], tmp_path) == found
+    assert tune.missing_cells(spec, [("DM", "sym_0.4")], tmp_path) == []
+    assert tune.search(spec, [("DM", "sym_0.4")], tmp_path, Progress()) == found
     assert len(seen) == 2
+
+
+def test_a_search_goes_on_without_what_cannot_be_run(tmp_path, monkeypatch):
+    grids = {"DM": {"beta": (1.0, 8.0)}, "GCE": {"q": (0.3, 0.7)}}
+    spec = dataclasses.replace(tables.spec("digits"), grids=grids)
+
+    def run_all(wanted, folder, watcher):
+        for cell in wanted:
+            lost = cell.row.startswith("DM") and cell.seed == 2
+            yield cell, OSError("disk full") if lost else train.NonFiniteLossError("step 3")
+
+    monkeypatch.setattr(cells, "run_all", run_all)
+    pairs = [("DM", "clean"), ("GCE", "clean"), ("CCE", "clean")]
+    with pytest.warns(UserWarning, match=r"DM\|.*, clean, seed 2: OSError: disk full"):
+        found = tune.search(spec, pairs, tmp_path, Progress(quiet=True))
+    assert found.keys() == {("GCE", "clean")}
+    assert tune.found(spec, pairs, tmp_path) == found
+
+
+def test_tables_and_settings_share_a_folder_without_meeting():
+    names = set()
+    for table, changes in (("1", ""), ("2", ""), ("1", "train.batch_size=128")):
+        spec = dataclasses.replace(tables.spec(table), changes=changes)
+        (cell,) = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=[1])
+        names.add(cells._folder_name(cell))
+    assert len(names) == 3
+
+
+def test_a_cell_takes_as_many_devices_as_its_batch_divides_by():
+    mars = tables.spec("4").cell("CCE", "MARS", 1)
+    assert (mars.train.batch_size, cells._spread(mars).parallel.devices) == (180, 6)
+    chosen = dataclasses.replace(mars, parallel=dataclasses.replace(mars.parallel, devices=2))
+    assert cells._spread(chosen) == chosen
 
 
 def test_the_quick_start_needs_no_tensorflow(tmp_path):

@@ -31,7 +31,7 @@ def _run(table, row, column, changes, folder):
 def _changes(data_dir, network, size):
     return (
         f"data.data_dir={data_dir},model={network},data.resize={size + 4},data.crop={size},"
-        "train.batch_size=8,train.evaluate_batch=8,parallel.devices=1,steps=5"
+        "train.batch_size=8,train.evaluate_batch=8,parallel.devices=1,steps=5,model.pretrained="
     )
 
 

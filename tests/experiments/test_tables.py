@@ -1,5 +1,7 @@
 """Every table's cells have configs, named as the published tables name them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -39,13 +41,21 @@ def test_settings_of_the_paper():
 
 
 def test_a_scaled_table_is_shorter_and_so_is_its_schedule():
-    import dataclasses
-
     spec = dataclasses.replace(tables.spec("8"), scale=0.01, changes="model=resnet20")
     config = spec.cell("0.4", "L2", 1)
     assert (config.train.length, config.model.name) == ("300 steps", "resnet20")
     assert config.schedule.boundaries == ("150 steps", "220 steps")
     assert config.train.evaluate_every == "15 steps"
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.25, 0.2, 0.15, 0.1, 0.0123])
+@pytest.mark.parametrize("name", ["1", "5", "9", "digits"])
+def test_a_log_falls_on_every_evaluation_of_a_scaled_table(name, scale):
+    spec = dataclasses.replace(tables.spec(name), scale=scale)
+    train = spec.cell(*tables.select(spec, ["CCE"], ["*"])[0], 1).train
+    log, evaluate = (int(text.split()[0]) for text in (train.log_every, train.evaluate_every))
+    assert evaluate % log == 0
+    assert evaluate / 20 <= log
 
 
 def test_patterns_choose_rows_and_columns():
@@ -66,6 +76,10 @@ def test_only_the_published_cells_of_table_9():
     ("call", "message"),
     [
         (lambda: tables.spec("10"), "unknown table '10'"),
+        (
+            lambda: tables.select(tables.spec("9"), ["DM(lambda=2,beta=24)"], ["noise_0.8"]),
+            r"table 9 has no cell at row DM\(lambda=2,beta=24\) and column noise_0.8",
+        ),
         (lambda: tables.spec("5").cell("CC", "noise_0.4", 1), "did you mean 'CCE'"),
         (lambda: tables.spec("5").cell("CCE", "noise_.4", 1), "did you mean 'noise_0.4'"),
         (

@@ -36,6 +36,7 @@ SMALL = {
     "data.resize": 20,
     "data.crop": 16,
     "model.name": "mlp",
+    "model.pretrained": "",
     "train.batch_size": 8,
     "train.evaluate_batch": 4,
     "train.log_every": "2 steps",

@@ -76,7 +76,7 @@ def test_bad_values(changes, error, message):
         ("seed=x", "config argument 'seed' must be of type int, got 'x'"),
         ("optimizer.nesterov=maybe", "'optimizer.nesterov' must be of type bool, got 'maybe'"),
         ("model.hidden=64", "'model.hidden' must be of type tuple, got '64'"),
-        ("beta", "config arguments read name=value"),
+        ("beta", "arguments read name=value"),
     ],
 )
 def test_bad_arguments_of_a_config_file(arguments, message):
