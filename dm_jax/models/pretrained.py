@@ -38,6 +38,7 @@ def load(path: str | PathLike[str], variables: Mapping[str, Any]) -> dict[str, A
       ValueError: a tensor is missing, left over or of another shape than the network's, the file
         is damaged or holds something else than tensors, or its ending is not known.
       ImportError: the library that reads the file is not installed.
+      FileNotFoundError: there is no such file.
     """
     try:
         return convert(read(path), variables)
@@ -77,15 +78,15 @@ def read(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     if suffix not in _READERS:
         accepted = ", ".join(_READERS)
         raise ValueError(f"weights are read from {accepted}; got a file ending in {suffix!r}")
-    if not pathlib.Path(path).exists():
-        raise FileNotFoundError(
-            f"no file {path} with pretrained weights: docs/models.md says what it holds; "
-            "config.model.pretrained names it, and is '' for random weights"
-        )
     try:
         return _READERS[suffix](path)
     except ImportError as error:
         raise ImportError(f"reading {path} needs the package {error.name!r}") from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"no file {path} with pretrained weights: docs/models.md says what it holds; "
+            "config.model.pretrained names it, and is '' for random weights"
+        ) from error
 
 
 def _read_safetensors(path: str | PathLike[str]) -> dict[str, np.ndarray]:

@@ -85,8 +85,8 @@ def test_a_moving_parameter_is_in_force_at_its_step(digits):
         )
     )
     state, _ = tiny.train(step_by_step, end=6)
-    # The sixth step, which is number 5, had half of the way from 8 to 2 behind it.
-    assert float(state.edf.beta) == pytest.approx(5.0)
+    # The sixth step, which is number 5, had half of the way from 20 to 2 behind it.
+    assert float(state.edf.beta) == pytest.approx(11.0)
 
 
 @pytest.mark.parametrize(
