@@ -1,29 +1,37 @@
 """Writes the report of results: `python -m experiments.report --results=PATH[,PATH] --out=DIR`.
 
 report.md and report.html hold every table beside the paper's, with what was not run and where each
-number comes from; figures/ holds the pictures.
+number comes from; figures/ holds the pictures. What searches tried is read from the tuning.json
+beside each results file.
 """
 
 import pathlib
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from absl import app, flags
 
 from dm_jax.train.workdir import write_whole
 from experiments import paper, results_file
+from experiments import searches as searches_lib
 from experiments.reporting import cells, figures, layout, markdown, page
 from experiments.results_file import Result
+from experiments.searches import Search
 
 
 def write_report(
-    results: Sequence[Result], out_dir: str | pathlib.Path, *, only: Collection[str] | None = None
+    results: Sequence[Result],
+    out_dir: str | pathlib.Path,
+    *,
+    searches: Iterable[Search] = (),
+    only: Collection[str] | None = None,
 ) -> pathlib.Path:
     """Writes report.md, report.html and figures/ into `out_dir`, which is made if need be.
 
     Args:
       results: of any tables.
       out_dir: the folder.
+      searches: that chose their parameters.
       only: names of the tables to report; None is all of the paper's and what else was run.
 
     Returns:
@@ -31,11 +39,12 @@ def write_report(
     """
     folder = pathlib.Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
+    searches = tuple(searches)
     grouped = cells.group(results)
     names = dict.fromkeys(
         [*(name for name in grouped if name not in paper.names()), *paper.names()]
     )
-    built = {name: layout.build(name, grouped.get(name, {})) for name in names}
+    built = {name: layout.build(name, grouped.get(name, {}), searches) for name in names}
     if only is not None:
         built = {name: table for name, table in built.items() if name in only}
     gallery = figures.draw(built, folder, only)
@@ -48,10 +57,12 @@ def main(argv: list[str]) -> None:
     """Reads, writes, and says where."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    paths = flags.FLAGS.results
+    paths = [pathlib.Path(path) for path in flags.FLAGS.results]
     try:
         results = [result for path in paths for result in results_file.read(path)]
-        print(f"wrote {write_report(results, flags.FLAGS.out)}")
+        folders = dict.fromkeys(path.parent for path in paths)
+        found = [search for folder in folders for search in searches_lib.read(folder).values()]
+        print(f"wrote {write_report(results, flags.FLAGS.out, searches=found)}")
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 

@@ -16,8 +16,10 @@ from absl import app, flags
 from configs import common
 from experiments import cells as cells_lib
 from experiments import cluster, plan, report, results_file, startup, table_flags, tables, tune
+from experiments import searches as searches_lib
 from experiments.progress import Progress
 from experiments.reporting import terminal
+from experiments.searches import Search
 
 _TUNE = flags.DEFINE_bool("tune", False, "Search the methods that have a grid.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only say what would run, and how long.")
@@ -34,7 +36,7 @@ SEEDS = flags.DEFINE_integer("seeds", 5, "Runs of each cell, with seeds 1, 2, ..
 def make_cells(
     spec: tables.Spec,
     pairs: Sequence[tuple[str, str]],
-    searches: dict[tuple[str, str], tune.Search],
+    searches: dict[tuple[str, str], Search],
     *,
     seeds: Sequence[int],
 ) -> list[cells_lib.Cell]:
@@ -102,7 +104,9 @@ def reproduce(folder: pathlib.Path) -> int:
     if not path.exists():
         return failed
     results = results_file.read(path)
-    page = report.write_report(results, folder, only={result.table for result in results})
+    names = {result.table for result in results}
+    known = searches_lib.read(folder).values()
+    page = report.write_report(results, folder, searches=known, only=names)
     print(terminal.table(results, spec.name))
     print(f"all of it, with curves and provenance: {page}")
     return failed
@@ -113,7 +117,7 @@ def _searched(
     wanted: Sequence[tuple[str, str]],
     folder: pathlib.Path,
     watcher: Progress,
-) -> tuple[list[cells_lib.Cell], dict[tuple[str, str], tune.Search]]:
+) -> tuple[list[cells_lib.Cell], dict[tuple[str, str], Search]]:
     """The runs that a search takes, and what is known of its outcome after it, or in a plan now."""
     if not (_TUNE.value or spec.tuned):
         return [], {}

@@ -15,36 +15,18 @@ import statistics
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from absl import app
 
 from dm_jax import train
-from dm_jax.train import workdir
 from experiments import cells as cells_lib
-from experiments import startup, table_flags, tables
+from experiments import searches, startup, table_flags, tables
 from experiments.progress import Progress
+from experiments.searches import Parameters, Search
 
 FRACTION = 0.2
-FILE = "tuning.json"  # in the working folder
 # To average over. Few: a search costs a grid of runs each. Fixed: what was found stays found.
 SEEDS = (1, 2)
-Parameters = Mapping[str, float]
-
-
-@dataclasses.dataclass(frozen=True)
-class Search:
-    """What was found for one row and column.
-
-    Attributes:
-      chosen: the parameters that are best by `validation`.
-      tried: (parameters, mean validation accuracy in percent at the end) of every candidate.
-      seeds: of the runs that are averaged.
-    """
-
-    chosen: Parameters
-    tried: list[tuple[Parameters, float]]
-    seeds: list[int]
 
 
 def candidates(grid: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
@@ -79,8 +61,7 @@ def search(
     Returns:
       What was found; a pair of which a candidate could not be run is left out, with a warning.
     """
-    path = folder / FILE
-    known = _read(path)
+    known = searches.read(folder)
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
     failed: dict[tuple[str, str], str] = {}
     cells = missing_cells(spec, wanted, folder)
@@ -97,8 +78,8 @@ def search(
     for pair, by_parameters in scores.items():
         tried = [(json.loads(p), statistics.fmean(v)) for p, v in by_parameters.items()]
         chosen = max(tried, key=lambda item: item[1])[0]
-        known[_name(spec, pair)] = Search(chosen, tried, list(SEEDS))
-    _write(path, known)
+        known[_name(spec, pair)] = Search(spec.name, *pair, chosen, tried, list(SEEDS))
+    searches.write(folder, known)
     return found(spec, wanted, folder)
 
 
@@ -106,7 +87,7 @@ def found(
     spec: tables.Spec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
 ) -> dict[tuple[str, str], Search]:
     """What `search` has found for the wanted pairs so far."""
-    known = _read(folder / FILE)
+    known = searches.read(folder)
     names = {pair: _name(spec, pair) for pair in wanted if spec.grid(*pair)}
     return {pair: known[name] for pair, name in names.items() if name in known}
 
@@ -156,22 +137,6 @@ def _name(spec: tables.Spec, pair: tuple[str, str]) -> str:
     return f"{spec.name} / {row} / {column} / {probe.config_hash} / {grid}"
 
 
-def _read(path: pathlib.Path) -> dict[str, Search]:
-    if not path.exists():
-        return {}
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return {
-        name: Search(s["chosen"], [(p, v) for p, v in s["tried"]], s["seeds"])
-        for name, s in found.items()
-    }
-
-
-def _write(path: pathlib.Path, searches: Mapping[str, Search]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plain = {name: dataclasses.asdict(found) for name, found in searches.items()}
-    workdir.write_whole(path, json.dumps(plain, indent=1) + "\n")
-
-
 def main(argv: list[str]) -> None:
     """Searches and prints what was chosen; exits with 1 if a search could not be finished."""
     startup.prepare()
@@ -188,7 +153,7 @@ def main(argv: list[str]) -> None:
     except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         sys.exit(f"error: {error}")
     for (row, column), result in results.items():
-        best = max(score for _, score in result.tried)
+        best = result.ranked[0][1]
         print(f"{row}, {column}: {dict(result.chosen)}, validation accuracy {best:.1f}%")
     if len(results) < len(wanted):
         sys.exit(f"{len(wanted) - len(results)} searches could not be finished")

@@ -7,6 +7,7 @@ from experiments import paper
 from experiments import tables as specs
 from experiments.reporting.cells import Cell, Cells, comparable
 from experiments.reporting.tables import METHODS_ARE_COLUMNS, Entry, Section, Table, rate_of
+from experiments.searches import Search
 
 TITLES = {
     "digits": "Digits of scikit-learn, a small network: symmetric label noise",
@@ -17,8 +18,8 @@ TITLES = {
 NOT_RANKED = ("train_corrupted",)  # fitting wrong labels is no merit
 
 
-def build(name: str, cells: Cells) -> Table:
-    """The table of that name, with these cells of it measured."""
+def build(name: str, cells: Cells, searches: Iterable[Search] = ()) -> Table:
+    """The table of that name, with these cells of it measured, and its own of these searches."""
     published = paper.table(name) if name in paper.names() else None
     title = published.title if published else TITLES.get(name, name)
     wanted = _wanted(name, published)
@@ -40,6 +41,7 @@ def build(name: str, cells: Cells) -> Table:
         choices=specs.spec(name).ours if name in specs.names() else "",
         cells=cells,
         sections=tuple(_ranked(section, name in METHODS_ARE_COLUMNS) for section in sections),
+        searches=tuple(search for search in searches if search.table == name),
     )
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 
-from experiments.reporting import provenance
+from experiments.reporting import provenance, searched
 from experiments.reporting.figures import Drawn, Gallery
 from experiments.reporting.tables import Entry, Section, Table, listing
 from experiments.reporting.text import DASH, number, published, signed
@@ -59,6 +59,9 @@ def _table(table: Table, gallery: Gallery) -> list[str]:
     curves = [_figure(drawn) for drawn in figures if drawn.is_curves]
     if curves:
         blocks += _folded(f"Curves over training ({len(curves)})", curves)
+    if table.searches:
+        lines = map(dataclasses.astuple, searched.lines(table))
+        blocks += _folded(searched.TITLE, [grid(searched.HEADINGS, lines)])
     return [*blocks, *_folded(f"Provenance of {table.heading}", _provenance(table))]
 
 

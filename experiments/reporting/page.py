@@ -5,10 +5,10 @@ import dataclasses
 import json
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
-from experiments.reporting import provenance
+from experiments.reporting import provenance, searched
 from experiments.reporting.cells import Cell, Measured
 from experiments.reporting.figures import Drawn, Gallery
 from experiments.reporting.markdown import HOW_TO_READ
@@ -87,6 +87,7 @@ def _table(table: Table, gallery: Gallery, folder: pathlib.Path) -> str:
         _sentence("Our choices, where the paper leaves them open", table.choices.rstrip(".")),
         _figures([figure for figure in figures if not figure.is_curves], folder),
         _folded(f"Curves over training ({len(curves)})", _figures(curves, folder)),
+        _searched(table),
         _provenance(table),
         "</section>",
     ]
@@ -208,12 +209,27 @@ def _not_drawn(gallery: Gallery) -> str:
     )
 
 
-def _provenance(table: Table) -> str:
+def _searched(table: Table) -> str:
+    if not table.searches:
+        return ""
+    rows = _written(searched.lines(table))
+    label = f"{searched.TITLE}, {table.heading}"
+    grid = _grid(searched.HEADINGS, rows, label=label, kind="provenance")
+    return _folded(searched.TITLE, grid)
+
+
+def _written(lines: Sequence[provenance.Line] | Sequence[searched.Line]) -> list[str]:
+    """Rows of words, headed by their cells."""
     rows = []
-    for line in provenance.lines(table):
+    for line in lines:
         cell, *rest = dataclasses.astuple(line)
-        numbers = "".join(f"<td>{escape(text)}</td>" for text in rest)
-        rows.append(f'<tr><th scope="row">{_breakable(cell)}</th>{numbers}</tr>')
+        words = "".join(f"<td>{escape(text)}</td>" for text in rest)
+        rows.append(f'<tr><th scope="row">{_breakable(cell)}</th>{words}</tr>')
+    return rows
+
+
+def _provenance(table: Table) -> str:
+    rows = _written(provenance.lines(table))
     settings = (
         f"<li>{escape(setting.device)}; {escape(setting.versions)}; commit "
         f"<code>{escape(setting.commit)}</code>; <code>{escape(setting.command)}</code></li>"

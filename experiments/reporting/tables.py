@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from experiments import paper
 from experiments.reporting.cells import Cell, Cells, Measured, seeds_text
+from experiments.searches import Search
 
 NO_DATA = ("3", "4")  # tables whose data cannot be had without an agreement
 METHODS_ARE_COLUMNS = ("7", "8")  # there the best of a row is bold, not of a column
@@ -80,6 +81,7 @@ class Table:
       choices: what the paper leaves open and we chose, in words.
       cells: what was run.
       sections: what to print.
+      searches: the searches behind its parameters.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Table:
     choices: str
     cells: Cells
     sections: tuple[Section, ...]
+    searches: tuple[Search, ...] = ()
 
     @property
     def heading(self) -> str:

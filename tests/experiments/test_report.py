@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from experiments import report, results_file
-from experiments.reporting import terminal
+from experiments import report, results_file, searches
+from experiments.reporting import searched, terminal
 from tests.experiments.browser import browser, executable
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -19,8 +19,13 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    report.write_report(results_file.read(GOLDEN / "results.jsonl"), folder)
+    write(folder)
     return folder
+
+
+def write(folder):
+    found = searches.read(GOLDEN).values()
+    report.write_report(results_file.read(GOLDEN / "results.jsonl"), folder, searches=found)
 
 
 class Links(html.parser.HTMLParser):
@@ -101,6 +106,19 @@ def test_changed_cells_say_so_wherever_they_show(written):
     assert "[model=resnet20, train.batch_size=64]" in line
 
 
+def test_what_a_search_tried_is_shown_the_best_first(written):
+    for name in ("report.md", "report.html"):
+        text = (written / name).read_text(encoding="utf-8")
+        assert text.count(searched.TITLE + "</summary>") == 1
+        assert "lam=1, beta=16: 80.5; lam=0.5, beta=4: 71.0" in text
+
+
+def test_searches_of_another_version_are_named(tmp_path):
+    (tmp_path / "tuning.json").write_text('{"digits / DM": {"chosen": {"beta": 8.0}}}')
+    with pytest.raises(ValueError, match=r"tuning.json: no searches of this version .*; remove it"):
+        searches.read(tmp_path)
+
+
 def test_text_from_results_is_escaped(tmp_path):
     result = results_file.Result(
         table="<b>own</b>",
@@ -127,7 +145,7 @@ def test_no_results_give_a_report_that_says_so(tmp_path):
 
 
 def test_the_same_results_give_the_same_files(written, tmp_path):
-    report.write_report(results_file.read(GOLDEN / "results.jsonl"), tmp_path)
+    write(tmp_path)
     for name in ("report.md", "report.html"):
         assert (tmp_path / name).read_bytes() == (written / name).read_bytes()
 
@@ -142,12 +160,14 @@ def test_command_reads_several_files(tmp_path):
     lines = (GOLDEN / "results.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "a.jsonl").write_text("".join(lines[:3]))
     (tmp_path / "b.jsonl").write_text(lines[-1])
+    (tmp_path / "tuning.json").write_text((GOLDEN / "tuning.json").read_text())
     done = command(f"--results={tmp_path}/a.jsonl,{tmp_path}/b.jsonl", f"--out={tmp_path}/out")
     assert done.returncode == 0, done.stderr
     assert f"wrote {tmp_path}/out/report.html" in done.stdout
     text = (tmp_path / "out" / "report.md").read_text()
     assert "## digits" in text
     assert "## Table 9" in text
+    assert text.count(searched.TITLE) == 1
 
 
 def test_command_names_a_file_that_is_not_there(tmp_path):

@@ -1,0 +1,40 @@
+"""What was searched on validation splits: a line a cell, every candidate with its accuracy."""
+
+import dataclasses
+
+from experiments.reporting.tables import Table
+from experiments.searches import Parameters, Search
+
+TITLE = "Searched on a validation split"
+HEADINGS = ("cell", "chosen", "validation accuracy (%)", "also tried, the best first", "seeds")
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One search, in words; `tried` is without what was chosen."""
+
+    cell: str
+    chosen: str
+    accuracy: str
+    tried: str
+    seeds: str
+
+
+def lines(table: Table) -> list[Line]:
+    """A line for each search that the table has."""
+    return [_line(search) for search in table.searches]
+
+
+def _line(search: Search) -> Line:
+    (chosen, accuracy), *others = search.ranked
+    return Line(
+        cell=f"{search.row} at {search.column}",
+        chosen=_words(chosen),
+        accuracy=f"{accuracy:.1f}",
+        tried="; ".join(f"{_words(parameters)}: {score:.1f}" for parameters, score in others),
+        seeds=", ".join(map(str, search.seeds)),
+    )
+
+
+def _words(parameters: Parameters) -> str:
+    return ", ".join(f"{name}={value:g}" for name, value in parameters.items())

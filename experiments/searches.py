@@ -1,0 +1,67 @@
+"""tuning.json: what searches on a validation split tried, and what they chose."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dm_jax.train.workdir import write_whole
+
+FILE = "tuning.json"  # in the working folder, beside the results
+Parameters = Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """What was found for one row and column.
+
+    Attributes:
+      table, row, column: what was searched for.
+      chosen: the parameters that are best by validation.
+      tried: (parameters, mean validation accuracy in percent at the end) of every candidate.
+      seeds: of the runs that are averaged.
+    """
+
+    table: str
+    row: str
+    column: str
+    chosen: Parameters
+    tried: Sequence[tuple[Parameters, float]]
+    seeds: Sequence[int]
+
+    @property
+    def ranked(self) -> list[tuple[Parameters, float]]:
+        """What was tried, from the best by validation on; of equals the first tried."""
+        return sorted(self.tried, key=lambda candidate: -candidate[1])
+
+
+def read(folder: str | os.PathLike[str]) -> dict[str, Search]:
+    """The searches kept in a folder, by what their outcome depends on.
+
+    Raises:
+      ValueError: the file holds something else.
+    """
+    path = pathlib.Path(folder) / FILE
+    if not path.exists():
+        return {}
+    try:
+        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {name: _search(fields) for name, fields in known.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: no searches of this version ({error}); remove it") from error
+
+
+def write(folder: str | os.PathLike[str], searches: Mapping[str, Search]) -> None:
+    """Keeps these searches in a folder, in place of those it held."""
+    path = pathlib.Path(folder) / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = {name: dataclasses.asdict(search) for name, search in searches.items()}
+    write_whole(path, json.dumps(plain, indent=1) + "\n")
+
+
+def _search(fields: dict[str, Any]) -> Search:
+    search = Search(**fields)
+    tried = [(dict(parameters), float(score)) for parameters, score in search.tried]
+    return dataclasses.replace(search, tried=tried)
