@@ -180,6 +180,7 @@ def result(cell: Cell, summary: train.Summary | Exception) -> Result:
 _CURVES: dict[str, tuple[str, float]] = {
     "test_accuracy": ("test_accuracy", 100),
     "test_mAP": ("test_mAP", 100),
+    "test_CMC-1": ("test_CMC-1", 100),
     "train_intact": ("train_accuracy", 100),
     "train_corrupted": ("train_accuracy_given", 100),
     "p_clean": ("train_p_clean", 1),

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from matplotlib.figure import Figure as Canvas
 
@@ -18,10 +18,18 @@ from experiments.reporting.cells import (
 from experiments.reporting.plots import Line, Look
 from experiments.reporting.tables import Table, listing, rate_of
 
+# Curve -> the title of its panel and what is measured.
 ACCURACIES = {
-    "test_accuracy": "test",
-    "train_corrupted": "training, labels trained on",
-    "train_intact": "training, true labels",
+    "test_accuracy": ("test", "accuracy (%)"),
+    "test_mAP": ("test", "mAP (%)"),
+    "test_CMC-1": ("test", "CMC-1 (%)"),
+    "train_corrupted": ("training, labels trained on", "accuracy (%)"),
+    "train_intact": ("training, true labels", "accuracy (%)"),
+}
+FIT = {
+    "p_clean": ("clean training examples", "mean p of the given label"),
+    "p_noisy": ("noisy training examples", "mean p of the given label"),
+    "loss": ("training", "mean cross entropy"),
 }
 PROBABILITIES = {"p_clean": "clean", "p_noisy": "noisy"}
 PAPER_FIGURES = {  # the paper's figures that are the curves of a table
@@ -57,30 +65,45 @@ def of_table(table: Table) -> list[Figure]:
     found = [_accuracy_by_rate(table)]
     if table.published is None:
         found += [_edfs(table), mean_probabilities(table, conditions)]
-    found += [curves(table, condition) for condition in conditions]
+    for condition in conditions:
+        found += [curves(table, condition), fit_curves(table, condition)]
     return [figure for figure in found if figure is not None]
 
 
 def curves(table: Table, condition: str) -> Figure | None:
     """Accuracies of all methods over the steps under one condition of a table, a panel each."""
+    title = f"{_heading(table, condition)}: accuracy over training"
+    return _panels(table, condition, ACCURACIES, name="curves", title=title)
+
+
+def fit_curves(table: Table, condition: str) -> Figure | None:
+    """As `curves`, for what is seen of the fit itself: mean p and the loss."""
+    title = f"{table.heading}, {_condition(table, condition)}: mean p and loss over training"
+    return _panels(table, condition, FIT, name="fit", title=title)
+
+
+def _panels(
+    table: Table, condition: str, shown: Mapping[str, tuple[str, str]], *, name: str, title: str
+) -> Figure | None:
     cells = [cell for cell in table.cells_of(condition) if cell.runs]
     panels = {
-        title: [
+        curve_name: [
             Line(label(table, cell), curve, look(table, cell))
             for cell in cells
-            if (curve := cell.curve(name))
+            if (curve := cell.curve(curve_name)) and curve.steps
         ]
-        for name, title in ACCURACIES.items()
+        for curve_name in shown
     }
-    panels = {title: lines for title, lines in panels.items() if lines}
+    panels = {curve_name: lines for curve_name, lines in panels.items() if lines}
     if not panels:
         return None
     canvas, axes = plots.canvas(len(panels))
-    for panel, (title, lines) in zip(axes, panels.items(), strict=True):
-        plots.curves(panel, lines, title=title, ylabel="accuracy (%)")
+    for panel, (curve_name, lines) in zip(axes, panels.items(), strict=True):
+        of_panel, ylabel = shown[curve_name]
+        plots.curves(panel, lines, title=of_panel, ylabel=ylabel)
     return Figure(
-        name=_file_name(f"table_{table.name}_{condition}_curves"),
-        title=f"{_heading(table, condition)}: accuracy over training",
+        name=_file_name(f"table_{table.name}_{condition}_{name}"),
+        title=title,
         caption=seeds_caption(cells),
         table=table.name,
         canvas=plots.finish(canvas, axes),
@@ -223,9 +246,13 @@ def _edf(loss: dict) -> EDF | None:
 
 
 def _heading(table: Table, condition: str) -> str:
-    name = f"{table.head} {condition}" if table.methods_are_columns else condition
+    name = f"{table.heading}, {_condition(table, condition)}"
     figure = PAPER_FIGURES.get(table.name)
-    return f"{table.heading}, {name} ({figure})" if figure else f"{table.heading}, {name}"
+    return f"{name} ({figure})" if figure else name
+
+
+def _condition(table: Table, condition: str) -> str:
+    return f"{table.head} {condition}" if table.methods_are_columns else condition
 
 
 def _file_name(text: str) -> str:

@@ -59,7 +59,7 @@ def test_markdown_equals_the_golden_report(written):
 
 def test_every_picture_of_the_markdown_exists_as_png_and_svg(written):
     pictures = re.findall(r"\]\((figures/.+?)\)", (written / "report.md").read_text())
-    assert len(pictures) == len(set(pictures)) == 12
+    assert len(pictures) == len(set(pictures)) == 16
     for picture in pictures:
         assert (written / picture).read_bytes().startswith(b"\x89PNG")
         assert b"<svg" in (written / picture).with_suffix(".svg").read_bytes()

@@ -94,6 +94,26 @@ def test_curves_of_a_table_have_a_panel_for_each_accuracy(tmp_path):
     assert "Figure 10, clean" not in gallery.not_drawn
 
 
+def test_what_is_seen_of_the_fit_is_drawn_apart():
+    tables = tables_of(a_result(table="1", curves=curves("test_accuracy", "p_clean", "loss")))
+    drawn = table_figures.of_table(tables["1"])
+    assert [figure.name for figure in drawn] == [
+        "table_1_noise_0.4_curves", "table_1_noise_0.4_fit",
+    ]  # fmt: skip
+    panels = drawn[1].canvas.axes
+    assert [(panel.get_title(), panel.get_ylabel()) for panel in panels] == [
+        ("clean training examples", "mean p of the given label"),
+        ("training", "mean cross entropy"),
+    ]
+
+
+def test_a_search_has_a_panel_for_each_of_its_measures():
+    shown = {"curves": curves("test_mAP", "test_CMC-1")}
+    tables = tables_of(a_result(table="4", column="MARS", **shown))
+    figure = table_figures.curves(tables["4"], "MARS")
+    assert [panel.get_ylabel() for panel in figure.canvas.axes] == ["mAP (%)", "CMC-1 (%)"]
+
+
 def test_accuracy_by_rate_has_error_bars_and_leaves_other_noise_out():
     results = [
         a_result(table="1", column=column, seed=seed, final=final + seed)
