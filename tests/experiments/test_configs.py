@@ -14,12 +14,10 @@ CELLS = {
     "1": ("DM(lambda=0.5)", "sym_0.4", 100),
     "2": ("DM(lambda=0.5)", "sym_0.4", 10),
     "5": ("DM", "noise_0.4", 2),
-    "6": ("DM+L2+Dropout", "accuracy_mean", 100),
     "7": ("Nesterov (lr 0.01)", "DM", 10),
     "8": ("0.4", "DM+L2+Dropout", 10),
     "9": ("DM(lambda=0.5,beta=12)", "noise_0.4", 10),
     "cifar_n": ("DM", "cifar100n_fine", 100),
-    "figure10": ("DM(lambda=0,beta=2)", "clean", 10),
 }
 
 
