@@ -158,23 +158,26 @@ def result(cell: Cell, summary: train.Summary | Exception) -> Result:
         nan, text = float("nan"), f"{type(summary).__name__}: {summary}"
         return dataclasses.replace(_blank(cell), final=nan, best=nan, status="failed", error=text)
     measure = _MEASURES.get(cell.table, "test_accuracy")
-    percent = lambda value: round(100 * value, _DIGITS)  # noqa: E731
     metrics = {
-        "train_corrupted": percent(summary.final("fit_accuracy_given")),
-        "train_intact": percent(summary.final("fit_accuracy")),
-        "validation": percent(summary.final("validation_accuracy")),
-        "actual_rate": percent(summary.actual_rate),
-        "CMC-1": percent(summary.final("test_CMC-1")),
+        "train_corrupted": _percent(summary.final("fit_accuracy_given")),
+        "train_intact": _percent(summary.final("fit_accuracy")),
+        "validation": _percent(summary.final("validation_accuracy")),
+        "actual_rate": _percent(summary.actual_rate),
+        "CMC-1": _percent(summary.final("test_CMC-1")),
     }
     return dataclasses.replace(
         _blank(cell),
-        final=percent(summary.final(measure)),
-        best=percent(summary.best(measure)[0]),
+        final=_percent(summary.final(measure)),
+        best=_percent(summary.best(measure)[0]),
         metrics={name: value for name, value in metrics.items() if value == value},
         curves=_curves(summary, measure),
         corruption=summary.corruption,
         seconds=round(summary.seconds, 3),
     )
+
+
+def _percent(fraction: float) -> float:
+    return round(100 * fraction, _DIGITS)
 
 
 _CURVES: dict[str, tuple[str, float]] = {

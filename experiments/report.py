@@ -7,7 +7,7 @@ beside each results file.
 
 import pathlib
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from absl import app, flags
 
@@ -23,7 +23,7 @@ def write_report(
     results: Sequence[Result],
     out_dir: str | pathlib.Path,
     *,
-    searches: Iterable[Search] = (),
+    searches: Collection[Search] = (),
     only: Collection[str] | None = None,
 ) -> pathlib.Path:
     """Writes report.md, report.html and figures/ into `out_dir`, which is made if need be.
@@ -39,7 +39,6 @@ def write_report(
     """
     folder = pathlib.Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    searches = tuple(searches)
     grouped = cells.group(results)
     names = dict.fromkeys(
         [*(name for name in grouped if name not in paper.names()), *paper.names()]

@@ -100,7 +100,8 @@ def check_frames(tracklets: Tracklets, names: list[str], what: str) -> None:
 def _only_array(path: pathlib.Path) -> np.ndarray:
     from scipy.io import loadmat
 
-    arrays = [value for key, value in loadmat(path).items() if not key.startswith("__")]
+    # As a string: of a path that is not there scipy would not say which.
+    arrays = [value for key, value in loadmat(str(path)).items() if not key.startswith("__")]
     if len(arrays) != 1:
         raise ValueError(f"{path.name} must hold one array, got {len(arrays)}")
     return arrays[0]

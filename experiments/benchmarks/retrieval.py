@@ -19,18 +19,23 @@ from dm_jax.data.mars_protocol import Tracklets
 
 
 def main(argv: list[str]) -> None:
+    """Reads the protocol, draws features, times the search and prints its scores."""
     parser = argparse.ArgumentParser(prog="experiments.benchmark retrieval", description=__doc__)
     parser.add_argument("--info", type=pathlib.Path, required=True, help="folder of the protocol")
     parser.add_argument("--dimensions", type=int, default=1024, help="of a feature")
     parser.add_argument("--rounds", type=int, default=3, help="the median is reported")
     flags = parser.parse_args(argv)
-    tracklets = mars_protocol.read_tracklets(flags.info / "tracks_test_info.mat")
-    queries = mars_protocol.read_queries(flags.info / "query_IDX.mat", tracklets)
+    if min(flags.dimensions, flags.rounds) < 1:
+        parser.error(f"at least 1: got --dimensions={flags.dimensions} --rounds={flags.rounds}")
+    try:
+        tracklets = mars_protocol.read_tracklets(flags.info / "tracks_test_info.mat")
+        queries = mars_protocol.read_queries(flags.info / "query_IDX.mat", tracklets)
+    except (OSError, ValueError) as error:
+        parser.error(f"--info: {error}")
     features = draw_features(tracklets, flags.dimensions)
-    times = []
-    for _ in range(flags.rounds):
-        seconds, scores = search(tracklets, queries, features)
-        times.append(seconds)
+    times, (scores, *_) = zip(
+        *(search(tracklets, queries, features) for _ in range(flags.rounds)), strict=True
+    )
     print(
         f"{scores.num_queries} queries ({scores.num_valid} with an answer) among {len(tracklets)} "
         f"tracklets, {flags.dimensions} dimensions: {np.median(times):.1f} s "

@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.reporting.cells import NOT_OF_THE_EDF, Cell
 from experiments.reporting.tables import Table
-from experiments.reporting.text import duration
+from experiments.reporting.text import duration, parameters
 from experiments.results_file import Result
 
 
@@ -80,12 +80,12 @@ def _line(cell: Cell, numbers: dict[Setting, int]) -> Line:
 
 def _scheme(loss: Mapping[str, Any]) -> str:
     """The loss of a config with its parameters: DM(lam=0.5, beta=8)."""
-    parameters = [
-        f"{name}={value:g}"
+    own = {
+        name: value
         for name, value in loss.items()
         if name not in NOT_OF_THE_EDF and isinstance(value, int | float)
-    ]
-    return loss.get("name", "") + (f"({', '.join(parameters)})" if parameters else "")
+    }
+    return loss.get("name", "") + (f"({parameters(own)})" if own else "")
 
 
 def _joined(values: Iterable[object]) -> str:

@@ -3,7 +3,8 @@
 import dataclasses
 
 from experiments.reporting.tables import Table
-from experiments.searches import Parameters, Search
+from experiments.reporting.text import parameters
+from experiments.searches import Search
 
 TITLE = "Searched on a validation split"
 HEADINGS = ("cell", "chosen", "validation accuracy (%)", "also tried, the best first", "seeds")
@@ -29,12 +30,8 @@ def _line(search: Search) -> Line:
     (chosen, accuracy), *others = search.ranked
     return Line(
         cell=f"{search.row} at {search.column}",
-        chosen=_words(chosen),
+        chosen=parameters(chosen),
         accuracy=f"{accuracy:.1f}",
-        tried="; ".join(f"{_words(parameters)}: {score:.1f}" for parameters, score in others),
+        tried="; ".join(f"{parameters(tried)}: {score:.1f}" for tried, score in others),
         seeds=", ".join(map(str, search.seeds)),
     )
-
-
-def _words(parameters: Parameters) -> str:
-    return ", ".join(f"{name}={value:g}" for name, value in parameters.items())

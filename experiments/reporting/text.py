@@ -1,5 +1,7 @@
 """How numbers are written, in Markdown, HTML and figures alike."""
 
+from collections.abc import Mapping
+
 from experiments.reporting.cells import Measured
 
 MINUS = "\N{MINUS SIGN}"
@@ -34,6 +36,14 @@ def signed(difference: float) -> str:
     if text == "0.0":
         return text
     return ("+" if difference > 0 else MINUS) + text
+
+
+def parameters(values: Mapping[str, float]) -> str:
+    """
+    >>> parameters({"lam": 0.5, "beta": 8.0})
+    'lam=0.5, beta=8'
+    """
+    return ", ".join(f"{name}={value:g}" for name, value in values.items())
 
 
 def duration(seconds: float) -> str:

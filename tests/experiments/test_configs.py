@@ -38,17 +38,19 @@ def examples(path, table, classes):
 def human_labels(monkeypatch):
     """Gives every data set labels by people, which a file of a user's own cannot have."""
 
+    original = data.load
+
     def load(name, **options):
         loaded = original(name, **options)
         return dataclasses.replace(loaded, human_labels={"fine": loaded.train.labels[::-1].copy()})
 
-    original = data.load
     monkeypatch.setattr(data, "load", load)
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("human_labels")
 @pytest.mark.parametrize("table", CELLS)
-def test_steps_of_the_tables_network(tmp_path, human_labels, table):
+def test_steps_of_the_tables_network(tmp_path, table):
     row, column, classes = CELLS[table]
     path = examples(tmp_path / "examples.npz", table, classes)
     changes = f"data.name=npz:{path},train.batch_size=8,train.evaluate_batch=8,steps=4"
