@@ -38,9 +38,10 @@ class Cell:
 
     @property
     def plain(self) -> dict:
-        """The config as JSON gives it back, without what does not change the numbers."""
+        """The config as JSON gives it back, without where it ran and where its data lay."""
         config = json.loads(json.dumps(self.config.to_dict()))
         del config["parallel"]
+        config["data"]["data_dir"] = ""
         return config
 
     @property

@@ -22,6 +22,7 @@ class Search:
       chosen: the parameters that are best by validation.
       tried: (parameters, mean validation accuracy in percent at the end) of every candidate.
       seeds: of the runs that are averaged.
+      scale, changes: the budget and protocol it was searched under, as in `results_file.Result`.
     """
 
     table: str
@@ -30,6 +31,8 @@ class Search:
     chosen: Parameters
     tried: Sequence[tuple[Parameters, float]]
     seeds: Sequence[int]
+    scale: float = 1.0
+    changes: str = ""
 
     @property
     def ranked(self) -> list[tuple[Parameters, float]]:

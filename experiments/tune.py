@@ -78,7 +78,9 @@ def search(
     for pair, by_parameters in scores.items():
         tried = [(json.loads(p), statistics.fmean(v)) for p, v in by_parameters.items()]
         chosen = max(tried, key=lambda item: item[1])[0]
-        known[_name(spec, pair)] = Search(spec.name, *pair, chosen, tried, list(SEEDS))
+        known[_name(spec, pair)] = Search(
+            spec.name, *pair, chosen, tried, list(SEEDS), spec.scale, spec.changes
+        )
     searches.write(folder, known)
     return found(spec, wanted, folder)
 

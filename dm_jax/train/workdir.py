@@ -14,6 +14,8 @@ from dm_jax.noise import Corruption
 from dm_jax.train import parallel
 from dm_jax.train.config import Config
 
+# What a run may change as it goes on: its devices, and where its data lie.
+_PLACES = ("config.parallel", "config.data.data_dir")
 _PACKAGES = ("dm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -36,7 +38,7 @@ def _version(package: str) -> str:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], path: str = "config") -> list[str]:
-    """Lines "config.loss.beta: 8.0 -> 4.0" for all keys that differ, `parallel` left out.
+    """Lines "config.loss.beta: 8.0 -> 4.0" for all keys that differ and may change a number.
 
     >>> differences({"seed": 0, "parallel": {"mode": "jit"}}, {"seed": 1, "parallel": {}})
     ['config.seed: 0 -> 1']
@@ -44,7 +46,7 @@ def differences(old: dict[str, Any], new: dict[str, Any], path: str = "config") 
     lines = []
     for key in sorted(old.keys() | new.keys()):
         before, after, where = old.get(key), new.get(key), f"{path}.{key}"
-        if where == "config.parallel":
+        if where in _PLACES:
             continue
         if isinstance(before, dict) and isinstance(after, dict):
             lines += differences(before, after, where)

@@ -93,8 +93,7 @@ class Cell:
     @property
     def mark(self) -> str:
         """How it departs from the table's protocol, in words; empty if it does not."""
-        scale, changes = self.budget
-        return ", ".join(part for part in (scale_text(scale), changes.replace(",", ", ")) if part)
+        return mark(*self.budget)
 
     def measured(self, measure: str) -> Measured | None:
         """`final`, `best` or a metric over the seeds; None where a run lacks it."""
@@ -143,6 +142,15 @@ def scale_text(scale: float) -> str:
     ('scale 0.05', '')
     """
     return "" if scale == 1 else f"scale {scale:g}"
+
+
+def mark(scale: float, changes: str) -> str:
+    """How a budget departs from the table's protocol, in words; empty if it does not.
+
+    >>> mark(0.05, "model=resnet20,train.batch_size=64"), mark(1.0, "")
+    ('scale 0.05, model=resnet20, train.batch_size=64', '')
+    """
+    return ", ".join(part for part in (scale_text(scale), changes.replace(",", ", ")) if part)
 
 
 def comparable(cells: Iterable[Cell]) -> list[Cell]:

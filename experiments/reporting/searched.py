@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from experiments.reporting.cells import mark
 from experiments.reporting.tables import Table
 from experiments.reporting.text import parameters
 from experiments.searches import Search
@@ -28,8 +29,9 @@ def lines(table: Table) -> list[Line]:
 
 def _line(search: Search) -> Line:
     (chosen, accuracy), *others = search.ranked
+    protocol = mark(search.scale, search.changes)
     return Line(
-        cell=f"{search.row} at {search.column}",
+        cell=f"{search.row} at {search.column}" + (f" ({protocol})" if protocol else ""),
         chosen=parameters(chosen),
         accuracy=f"{accuracy:.1f}",
         tried="; ".join(f"{parameters(tried)}: {score:.1f}" for tried, score in others),

@@ -72,18 +72,17 @@ def of_table(table: Table) -> list[Figure]:
 
 def curves(table: Table, condition: str) -> Figure | None:
     """Accuracies of all methods over the steps under one condition of a table, a panel each."""
-    title = f"{_heading(table, condition)}: accuracy over training"
-    return _panels(table, condition, ACCURACIES, name="curves", title=title)
+    return _panels(table, condition, ACCURACIES, name="curves", heading=_heading(table, condition))
 
 
 def fit_curves(table: Table, condition: str) -> Figure | None:
     """As `curves`, for what is seen of the fit itself: mean p and the loss."""
-    title = f"{table.heading}, {_condition(table, condition)}: mean p and loss over training"
-    return _panels(table, condition, FIT, name="fit", title=title)
+    heading = f"{table.heading}, {_condition(table, condition)}"
+    return _panels(table, condition, FIT, name="fit", heading=heading)
 
 
 def _panels(
-    table: Table, condition: str, shown: Mapping[str, tuple[str, str]], *, name: str, title: str
+    table: Table, condition: str, shown: Mapping[str, tuple[str, str]], *, name: str, heading: str
 ) -> Figure | None:
     cells = [cell for cell in table.cells_of(condition) if cell.runs]
     panels = {
@@ -97,13 +96,14 @@ def _panels(
     panels = {curve_name: lines for curve_name, lines in panels.items() if lines}
     if not panels:
         return None
+    measured = dict.fromkeys(shown[curve_name][1].removesuffix(" (%)") for curve_name in panels)
     canvas, axes = plots.canvas(len(panels))
     for panel, (curve_name, lines) in zip(axes, panels.items(), strict=True):
         of_panel, ylabel = shown[curve_name]
         plots.curves(panel, lines, title=of_panel, ylabel=ylabel)
     return Figure(
         name=_file_name(f"table_{table.name}_{condition}_{name}"),
-        title=title,
+        title=f"{heading}: {', '.join(measured)} over training",
         caption=seeds_caption(cells),
         table=table.name,
         canvas=plots.finish(canvas, axes),

@@ -17,11 +17,9 @@ def table(results: Sequence[Result], name: str) -> str:
     built = layout.build(name, group(results).get(name, {}))
     head = (built.head, "column", "measured", "best", "paper", "difference", "seeds", "")
     lines: list[tuple[str, ...]] = [head, *_lines(built)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    grid = [
-        "  ".join(entry.ljust(width) for entry, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
+    columns = [column for column in zip(*lines, strict=True) if any(column[1:])]
+    padded = [[entry.ljust(max(map(len, column))) for entry in column] for column in columns]
+    grid = ["  ".join(line).rstrip() for line in zip(*padded, strict=True)]
     missing = [f"not run: {built.not_run}"] if built.not_run else []
     return "\n".join([*grid, f"{built.heading}: {built.status}", *missing])
 

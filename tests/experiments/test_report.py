@@ -106,11 +106,17 @@ def test_changed_cells_say_so_wherever_they_show(written):
     assert "[model=resnet20, train.batch_size=64]" in line
 
 
-def test_what_a_search_tried_is_shown_the_best_first(written):
+def test_a_terminal_has_no_column_for_what_nobody_published():
+    head, *_ = terminal.table(results_file.read(GOLDEN / "results.jsonl"), "digits").splitlines()
+    assert head.split() == ["method", "column", "measured", "best", "seeds"]
+
+
+def test_what_a_search_tried_is_shown_the_best_first_and_under_which_protocol(written):
     for name in ("report.md", "report.html"):
         text = (written / name).read_text(encoding="utf-8")
         assert text.count(searched.TITLE + "</summary>") == 1
         assert "lam=1, beta=16: 80.5; lam=0.5, beta=4: 71.0" in text
+        assert "DM at sym_0.4 (scale 0.05, train.batch_size=64)" in text.replace("<wbr>", "")
 
 
 def test_searches_of_another_version_are_named(tmp_path):

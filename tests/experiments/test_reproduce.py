@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dm_jax import train
+from dm_jax.train import workdir as workdir_lib
 from experiments import cells, reproduce, results_file, tables, tune
 from experiments.progress import Progress
 
@@ -206,6 +207,18 @@ def test_tables_and_settings_share_a_folder_without_meeting():
         (cell,) = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=[1])
         names.add(cells._folder_name(cell))
     assert len(names) == 3
+
+
+def test_data_that_were_moved_leave_a_cell_what_it_was():
+    here, there = (
+        dataclasses.replace(tables.spec("1"), places=places)
+        for places in ("", "data.data_dir=/elsewhere,parallel.devices=2")
+    )
+    (first,) = reproduce.make_cells(here, [("CCE", "clean")], {}, seeds=[1])
+    (second,) = reproduce.make_cells(there, [("CCE", "clean")], {}, seeds=[1])
+    assert second.config.data.data_dir == "/elsewhere"
+    assert second.config_hash == first.config_hash
+    assert not workdir_lib.differences(first.config.to_dict(), second.config.to_dict())
 
 
 def test_a_cell_takes_as_many_devices_as_its_batch_divides_by():
