@@ -115,7 +115,7 @@ def _run_group(
         members = [e for _, e in group if isinstance(e, build.Experiment)]
         return [_if_finite(s) for s in population.train_population(members, watcher=watcher)]
     cell = group[0][0]
-    summary = train.run(_spread(cell.config), folder / _folder_name(cell), watcher=watcher)
+    summary = train.run(_spread(cell.config), folder / folder_name(cell), watcher=watcher)
     if not summary.finished:
         raise StoppedError(f"{cell.key} at step {summary.step} of {summary.total}")
     return [summary]
@@ -140,8 +140,8 @@ def _if_finite(summary: train.Summary) -> train.Summary | Exception:
     return summary
 
 
-def _folder_name(cell: Cell) -> str:
-    # The hash: a cell that is started again with other settings starts anew.
+def folder_name(cell: Cell) -> str:
+    """Of a cell's workdir. It holds the hash: with other settings a cell starts anew."""
     name = f"{cell.table}-{cell.row}-{cell.column}-{cell.seed}-{cell.config_hash}"
     return "".join(c if c.isalnum() or c in "-_.=+" else "_" for c in name)
 

@@ -1,12 +1,19 @@
 """Cells as jobs of a cluster, through submitit; every job appends its own results."""
 
+import json
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from dm_jax.train.workdir import write_whole
 from experiments import cells as cells_lib
 from experiments import results_file, startup
 from experiments.progress import Progress
+
+# States of SLURM in which a job may still give its result; one that SLURM has forgotten will not.
+_ON_ITS_WAY = (
+    "PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED", "PREEMPTED",
+)  # fmt: skip
 
 
 def submit(
@@ -17,10 +24,11 @@ def submit(
     cluster: str = "slurm",
     options: Mapping[str, str] | None = None,
 ) -> list:
-    """Submits one job for each cell and returns at once.
+    """Submits one job for each cell that has none on its way, and returns at once.
 
     A job that is preempted or runs out of time goes on where its checkpoint stands when the same
-    table is started again: only what is missing is submitted.
+    table is started again: only what is missing is submitted. jobs/submitted.json keeps which job
+    is whose.
 
     Args:
       cells: to run.
@@ -29,8 +37,12 @@ def submit(
       cluster: "slurm", or "local" for processes of this machine.
       options: of SLURM, such as {"partition": "gpu"}.
 
+    Returns:
+      The new jobs.
+
     Raises:
       ModuleNotFoundError: submitit is not installed.
+      RuntimeError: this is no node of such a cluster, or it refused the jobs.
     """
     try:
         import submitit
@@ -41,8 +53,31 @@ def submit(
     executor = submitit.AutoExecutor(folder=folder / "jobs", cluster=cluster)
     named = {f"slurm_{name}": value for name, value in (options or {}).items()}
     executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax", **named)
+    record = folder / "jobs" / "submitted.json"
+    known = json.loads(record.read_text()) if record.exists() else {}
+    names = [cells_lib.folder_name(cell) for cell in cells]
+    waiting = _on_their_way((known[name] for name in names if name in known), folder)
+    todo = {
+        name: cell
+        for name, cell in zip(names, cells, strict=True)
+        if known.get(name) not in waiting
+    }
+    if not todo:
+        return []
     with executor.batch():
-        return [executor.submit(run_one, cell, folder, sys.argv[1:]) for cell in cells]
+        jobs = [executor.submit(run_one, cell, folder, sys.argv[1:]) for cell in todo.values()]
+    ids = {name: job.job_id for name, job in zip(todo, jobs, strict=True)}
+    write_whole(record, json.dumps(known | ids, indent=1) + "\n")
+    return jobs
+
+
+def _on_their_way(ids: Iterable[str], folder: pathlib.Path) -> set[str]:
+    """Those of the jobs that SLURM still has to run or to end."""
+    import submitit
+
+    # All of them first: SLURM is asked once for those that exist by then.
+    jobs: list = [submitit.SlurmJob(folder / "jobs", job_id) for job_id in ids]
+    return {job.job_id for job in jobs if job.watcher.get_state(job.job_id) in _ON_ITS_WAY}
 
 
 def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) -> str:

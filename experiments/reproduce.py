@@ -94,7 +94,8 @@ def reproduce(folder: pathlib.Path) -> int:
     if _EXECUTOR.value == "slurm":
         options = dict(common.pair(text) for text in _SLURM.value)
         jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value, options=options)
-        print(f"{len(jobs)} jobs submitted; started again, this command runs what is missing")
+        print(f"{len(jobs)} jobs submitted, {len(todo) - len(jobs)} were on their way already")
+        print("started again, this command submits what is then missing")
         return len(lost)
     failed = len(lost)
     for cell, summary in cells_lib.run_all(todo, folder / "runs", watcher):

@@ -1,6 +1,7 @@
 """Cells as jobs: by submitit's own local cluster, which starts real processes."""
 
 import dataclasses
+import subprocess
 import sys
 
 import pytest
@@ -26,4 +27,50 @@ def test_every_job_appends_its_result(tmp_path):
 def test_without_submitit_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'dm_jax\[slurm\]'"):
+        cluster.submit(cells(), tmp_path, minutes=5)
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A made-up SLURM on the path: it queues jobs, runs none, and says what `state` holds."""
+    pytest.importorskip("submitit", reason="submitit is in the extra 'slurm'")
+    tools, state = tmp_path / "bin", tmp_path / "state"
+    tools.mkdir()
+    state.write_text("PENDING")
+    programs = {
+        "srun": "exit 1",
+        "sbatch": f'cp "$1" {tmp_path}/job.sh; echo "Submitted batch job 7"',
+        "sacct": f'echo "JobID|State|NodeList"; for i in 0 1; do echo "7_$i|$(cat {state})|"; done',
+    }
+    for name, program in programs.items():
+        (tools / name).write_text(f"#!/bin/sh\n{program}\n")
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools), prepend=":")
+    return state
+
+
+def reproduce_on_slurm(folder):
+    arguments = ["--executor=slurm", "--minutes=90", "--slurm=partition=gpu,account=mine"]
+    table = ["--table=8", "--rows=0.4", "--columns=Baseline", "--seeds=2", f"--workdir={folder}"]
+    command = [sys.executable, "-m", "experiments.reproduce", *table, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_table_is_sent_to_slurm_once_and_again_what_was_lost(slurm, tmp_path):
+    workdir = tmp_path / "work"
+    assert "2 jobs submitted, 0 were on their way" in reproduce_on_slurm(workdir)
+    asked = (tmp_path / "job.sh").read_text()
+    for option in ("partition=gpu", "account=mine", "time=90", "gpus-per-node=1", "array=0-1"):
+        assert f"#SBATCH --{option}" in asked
+    assert "0 jobs submitted, 2 were on their way" in reproduce_on_slurm(workdir)
+    slurm.write_text("NODE_FAIL")
+    assert "2 jobs submitted, 0 were on their way" in reproduce_on_slurm(workdir)
+
+
+def test_without_slurm_it_says_so(tmp_path, monkeypatch):
+    pytest.importorskip("submitit", reason="submitit is in the extra 'slurm'")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="slurm cluster"):
         cluster.submit(cells(), tmp_path, minutes=5)

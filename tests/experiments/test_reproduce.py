@@ -205,7 +205,7 @@ def test_tables_and_settings_share_a_folder_without_meeting():
     for table, changes in (("1", ""), ("2", ""), ("1", "train.batch_size=128")):
         spec = dataclasses.replace(tables.spec(table), changes=changes)
         (cell,) = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=[1])
-        names.add(cells._folder_name(cell))
+        names.add(cells.folder_name(cell))
     assert len(names) == 3
 
 
