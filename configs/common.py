@@ -147,7 +147,10 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
         if name == "seed":
             config.seed = config.noise.seed = _read(name, text, int)
         elif name == "steps":
-            rescale(config, _read(name, text, int) / float(config.train.length.split()[0]))
+            steps = _read(name, text, int)
+            if steps < 1:
+                raise ValueError(f"config argument 'steps' must be at least 1, got {text}")
+            rescale(config, steps / float(config.train.length.split()[0]))
         else:
             _set(config, _SHORT.get(name, name if "." in name else f"loss.{name}"), text)
     return config
@@ -229,11 +232,14 @@ _READERS: dict[type, Callable[[str], Any]] = {
 }
 
 
-def _check_known(path: str, name: str, config: ml_collections.ConfigDict) -> None:
-    if name not in config:
-        near = difflib.get_close_matches(name, config, n=1)
+def _check_known(path: str, name: str, config: Any) -> None:
+    known = list(config) if isinstance(config, ml_collections.ConfigDict) else []
+    if name not in known:
+        if path == f"loss.{name}":
+            path, known = name, [*known, "method", "seed", "steps", *_SHORT]
+        near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"unknown config argument {path!r}{hint} Known: {sorted(config)}")
+        raise ValueError(f"unknown config argument {path!r}{hint} Known: {sorted(known)}")
 
 
 def _read(path: str, text: str, kind: type) -> Any:

@@ -2,8 +2,8 @@
 
     python -m experiments.train --config=configs/digits.py --workdir=runs/digits
 
-2 CPU cores: 10 seconds. At 40% symmetric noise: test accuracy 92.5 ± 2.7% at the end over seeds 1
-to 5 (`configs/digits.py:seed=1` ...); `method=CCE` 64.5 ± 2.7% (experiments/results/digits).
+2 CPU cores: 10 seconds. At 40% symmetric noise: test accuracy 92.6 ± 1.6% at the end over seeds 1
+to 5 (`configs/digits.py:seed=1` ...); `method=CCE` 64.2 ± 2.6% (experiments/results/digits).
 """
 
 from configs import common
@@ -14,7 +14,7 @@ def get_config(arguments: str = ""):
     config = common.base()
     config.noise.rate = 0.4
     # Of the grid of `experiments.tables`, the best on validation at this noise.
-    config.loss.beta = 20.0
+    config.loss.lam, config.loss.beta = 1.0, 24.0
     config.model.hidden = (128,)
     config.optimizer.learning_rate = 0.03
     config.optimizer.weight_decay = 0.0

@@ -101,7 +101,7 @@ def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, E
         except Exception as error:  # recorded as the cell's
             failures.append((cell, error))
             continue
-        name: Hashable = cell.key
+        name: Hashable = folder_name(cell)
         if isinstance(experiment, build.Experiment) and cell.config.model.name == "mlp":
             name = population.signature(experiment)
         found.setdefault(name, []).append((cell, experiment))
@@ -113,11 +113,15 @@ def _run_group(
 ) -> Sequence[train.Summary | Exception]:
     if len(group) > 1:
         members = [e for _, e in group if isinstance(e, build.Experiment)]
-        return [_if_finite(s) for s in population.train_population(members, watcher=watcher)]
+        summaries = population.train_population(members, watcher=watcher)
+        if not summaries[0].finished:
+            raise StoppedError(f"{len(group)} runs that train together start anew next time")
+        return [_if_finite(summary) for summary in summaries]
     cell = group[0][0]
     summary = train.run(_spread(cell.config), folder / folder_name(cell), watcher=watcher)
     if not summary.finished:
-        raise StoppedError(f"{cell.key} at step {summary.step} of {summary.total}")
+        at = f"step {summary.step} of {summary.total}"
+        raise StoppedError(f"{cell.row}, {cell.column}, seed {cell.seed} goes on at {at} next time")
     return [summary]
 
 

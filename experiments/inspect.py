@@ -5,10 +5,7 @@ transition matrix as a heat map, class counts before and after, and a sheet of m
 Values of the config are changed as for `experiments.train`: `--config.noise.rate=0.2`.
 """
 
-import pathlib
-import sys
-
-from absl import app, flags, logging
+from absl import flags
 from ml_collections import config_flags
 
 from dm_jax import data, train
@@ -19,18 +16,13 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "The configuration.", 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where page and pictures go.", required=True)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Inspects what a training with this config would be given."""
-    logging.set_verbosity(logging.WARNING)
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments {argv[1:]}: values are set with --config.KEY=")
-    try:
-        config = train.Config.parse(_CONFIG.value)
-        dataset = data.load(config.data.name, data_dir=config.data.data_dir or None)
-        corruption, _ = build.corruption(config, dataset)
-        names = corruption_page.write(dataset, corruption, pathlib.Path(_WORKDIR.value))
-    except (ValueError, TypeError, OSError) as error:
-        sys.exit(f"error: {error}")
+    workdir = startup.folder("--workdir", _WORKDIR.value)
+    config = train.Config.parse(_CONFIG.value)
+    dataset = data.load(config.data.name, data_dir=config.data.data_dir or None)
+    corruption, _ = build.corruption(config, dataset)
+    names = corruption_page.write(dataset, corruption, workdir)
     print(f"{100 * corruption.actual_rate:.2f}% of the labels are wrong; see {_WORKDIR.value}:")
     print("\n".join(f"  {name}" for name in names))
 

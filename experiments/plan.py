@@ -1,5 +1,6 @@
 """What a table would take: runs, time and device memory, measured on a few steps of each kind."""
 
+import collections
 import contextlib
 import time
 from collections.abc import Hashable, Sequence
@@ -16,12 +17,17 @@ from experiments import cells as cells_lib
 _TIMED_BLOCKS = 2
 
 
-def describe(cells: Sequence[cells_lib.Cell]) -> str:
-    """A line for each program that would be compiled: runs, steps, time, memory; and the sum."""
-    lines, total = [], 0.0
+def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
+    """What would run, and how many cells cannot.
+
+    The text has a line for each program that would be compiled: runs, steps, time, memory; and the
+    sum.
+    """
+    total = 0.0
     measured: dict[Hashable, tuple[float, int]] = {}
     groups, failures = cells_lib.groups(cells)
-    lines += [f"cannot run {cell.row}, {cell.column}: {error}" for cell, error in failures]
+    reasons = collections.Counter(str(error) for _, error in failures)
+    lines = [f"{count} runs cannot start: {reason}" for reason, count in reasons.items()]
     for group in groups:
         cell, experiment = group[0]
         kind = (cell.config.model, cell.config.data, cell.config.train.batch_size, len(group))
@@ -36,7 +42,7 @@ def describe(cells: Sequence[cells_lib.Cell]) -> str:
         )
     devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     lines.append(f"about {_readable(total)} on {devices}, compilation and evaluation not counted")
-    return "\n".join(lines)
+    return "\n".join(lines), len(failures)
 
 
 def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:

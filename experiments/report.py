@@ -6,13 +6,12 @@ beside each results file.
 """
 
 import pathlib
-import sys
 from collections.abc import Collection, Sequence
 
-from absl import app, flags
+from absl import flags
 
 from dm_jax.train.workdir import write_whole
-from experiments import paper, results_file
+from experiments import paper, results_file, startup
 from experiments import searches as searches_lib
 from experiments.reporting import cells, figures, layout, markdown, page
 from experiments.results_file import Result
@@ -52,22 +51,20 @@ def write_report(
     return folder / "report.html"
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Reads, writes, and says where."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    paths = [pathlib.Path(path) for path in flags.FLAGS.results]
-    try:
-        results = [result for path in paths for result in results_file.read(path)]
-        folders = dict.fromkeys(path.parent for path in paths)
-        found = [search for folder in folders for search in searches_lib.read(folder).values()]
-        print(f"wrote {write_report(results, flags.FLAGS.out, searches=found)}")
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    out = startup.folder("--out", flags.FLAGS.out)
+    paths = dict.fromkeys(pathlib.Path(path).resolve() for path in flags.FLAGS.results if path)
+    if not paths:
+        raise ValueError("--results names no file")
+    results = [result for path in paths for result in results_file.read(path)]
+    folders = dict.fromkeys(path.parent for path in paths)
+    found = [search for folder in folders for search in searches_lib.read(folder).values()]
+    print(f"wrote {write_report(results, out, searches=found)}")
 
 
 if __name__ == "__main__":
     # Here, so that a command that imports `write_report` does not have them too.
     flags.DEFINE_list("results", None, "Results files, separated by commas.", required=True)
     flags.DEFINE_string("out", None, "The folder that the report goes to.", required=True)
-    app.run(main)
+    startup.run(main)

@@ -11,7 +11,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from absl import app, flags
+from absl import flags
 
 from configs import common
 from experiments import cells as cells_lib
@@ -60,48 +60,50 @@ def missing_cells(path: pathlib.Path, cells: Sequence[cells_lib.Cell]) -> list[c
       ValueError: it holds one of them under another config.
     """
     results = results_file.read(path) if path.exists() else []
-    done = results_file.completed(results, {cell.key: cell.config_hash for cell in cells})
+    done = results_file.completed(results, {cell.key: cell.plain for cell in cells})
     return [cell for cell in cells if cell.key not in done]
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs, writes, reports; exits with 1 if a cell failed."""
-    startup.prepare()
     try:
-        failed = reproduce(pathlib.Path(table_flags.WORKDIR.value or "."))
+        failed = reproduce(table_flags.workdir())
     except cells_lib.StoppedError as stopped:
-        print(f"stopped: {stopped}. The same command goes on there")
+        print(f"stopped: {stopped}")
         return
-    except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
-        sys.exit(f"error: {error}")
     if failed:
-        sys.exit(f"cells that failed: {failed}; why is said above or in the report")
+        sys.exit(f"cells that failed: {failed}; why is said above")
 
 
 def reproduce(folder: pathlib.Path) -> int:
     """The table of the flags; returns how many cells failed, those without parameters included."""
     spec, path = table_flags.spec(), folder / "results.jsonl"
     wanted, watcher = table_flags.pairs(spec), Progress(quiet=True)
+    seeds = range(1, SEEDS.value + 1)
     to_search, searches = _searched(spec, wanted, folder, watcher)
     lost = [pair for pair in wanted if to_search and spec.grid(*pair) and pair not in searches]
     pairs = wanted if _DRY_RUN.value else [pair for pair in wanted if pair not in lost]
-    cells = make_cells(spec, pairs, searches, seeds=range(1, SEEDS.value + 1))
+    cells = make_cells(spec, pairs, searches, seeds=seeds)
     todo = missing_cells(path, cells)
     print(f"table {spec.name}: {len(cells)} runs, {len(cells) - len(todo)} of them done")
     if _DRY_RUN.value:
-        print(plan.describe([*to_search, *todo]))
-        return 0
+        text, failed = plan.describe([*to_search, *todo])
+        print(text)
+        return failed
     if _EXECUTOR.value == "slurm":
         options = dict(common.pair(text) for text in _SLURM.value)
         jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value, options=options)
         print(f"{len(jobs)} jobs submitted, {len(todo) - len(jobs)} were on their way already")
         print("started again, this command submits what is then missing")
         return len(lost)
-    failed = len(lost)
+    failed, reasons = len(lost), set()
     for cell, summary in cells_lib.run_all(todo, folder / "runs", watcher):
         result = cells_lib.result(cell, summary)
         results_file.append(path, result)
         failed += result.status == "failed"
+        if result.error and result.error not in reasons:
+            reasons.add(result.error)
+            print(f"{cell.row}, {cell.column}, seed {cell.seed} failed: {result.error}")
     if not path.exists():
         return failed
     results = results_file.read(path)
@@ -124,16 +126,29 @@ def _searched(
         return [], {}
     missing = tune.missing_cells(spec, wanted, folder)
     if missing:
+        searched = {(spec.name, cell.row, cell.column) for cell in missing}
+        _refuse_untuned(searched, folder / "results.jsonl")
         print(f"table {spec.name}: {len(missing)} runs to search parameters on validation")
     if _DRY_RUN.value:
         return missing, tune.found(spec, wanted, folder)
     if missing and _EXECUTOR.value == "slurm":
         raise ValueError(
             "--executor=slurm sends the cells of a table, whose parameters must be searched first: "
-            "run python -m experiments.tune with the same table, rows, columns and workdir"
+            "run python -m experiments.tune with the same table, rows, columns, scale, set and "
+            "workdir"
         )
     return missing, tune.search(spec, wanted, folder, watcher)
 
 
+def _refuse_untuned(searched: set[tuple[str, str, str]], path: pathlib.Path) -> None:
+    """Before a search takes its time: what it is for must not have been run without it."""
+    for result in results_file.read(path) if path.exists() else []:
+        if result.status == "ok" and result.key[:3] in searched:
+            raise ValueError(
+                f"{path} holds {result.row}, {result.column}, seed {result.seed}, which ran "
+                "without this search; give the searched table another --workdir"
+            )
+
+
 if __name__ == "__main__":
-    app.run(main)
+    startup.run(main)

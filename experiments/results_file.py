@@ -19,6 +19,8 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dm_jax.train.workdir import differences
+
 SCHEMA = 1
 STATUSES = ("ok", "failed")
 Key = tuple[str, str, str, int]  # table, row, column, seed
@@ -129,25 +131,28 @@ def read(path: str | os.PathLike[str]) -> list[Result]:
     return [_decode(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line]
 
 
-def completed(results: Iterable[Result], wanted: Mapping[Key, str]) -> dict[Key, Result]:
+def completed(
+    results: Iterable[Result], wanted: Mapping[Key, Mapping[str, Any]]
+) -> dict[Key, Result]:
     """Those of the wanted cells that are done; of several runs of a cell, the last.
 
     Args:
       results: what a results file holds.
-      wanted: config hash of each cell that the caller would run.
+      wanted: config of each cell that the caller would run.
 
     Raises:
-      ValueError: a wanted cell was finished under another config.
+      ValueError: a wanted cell was finished under another config; names the keys.
     """
     done = {result.key: result for result in results if result.status == "ok"}
     done = {key: result for key, result in done.items() if key in wanted}
     for key, result in done.items():
-        if result.config_hash != wanted[key]:
+        if result.config_hash != hash_config(wanted[key]):
             table, row, column, seed = key
+            changed = "; ".join(differences(result.config, dict(wanted[key])))
             raise ValueError(
-                f"the results hold table {table}, row {row!r}, column {column!r}, seed {seed} "
-                f"under config {result.config_hash!r} (scale {result.scale:g}, {result.date}), but "
-                f"this run's config is {wanted[key]!r}; give this run another results file"
+                f"the results hold table {table}, row {row!r}, column {column!r}, seed {seed} of "
+                f"{result.date} under another config; theirs -> this run's: {changed}. Give this "
+                "run another results file"
             )
     return done
 

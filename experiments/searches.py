@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dm_jax.train.workdir import write_whole
+from dm_jax.train.workdir import locked, write_whole
 
 FILE = "tuning.json"  # in the working folder, beside the results
 Parameters = Mapping[str, float]
@@ -56,15 +56,19 @@ def read(folder: str | os.PathLike[str]) -> dict[str, Search]:
         raise ValueError(f"{path}: no searches of this version ({error}); remove it") from error
 
 
-def write(folder: str | os.PathLike[str], searches: Mapping[str, Search]) -> None:
-    """Keeps these searches in a folder, in place of those it held."""
+def add(folder: str | os.PathLike[str], name: str, search: Search) -> None:
+    """Keeps a search with those of the folder, whichever processes add others meanwhile."""
     path = pathlib.Path(folder) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    plain = {name: dataclasses.asdict(search) for name, search in searches.items()}
-    write_whole(path, json.dumps(plain, indent=1) + "\n")
+    with locked(path.with_name(FILE + ".lock")):
+        known = {**read(folder), name: search}
+        plain = {name: dataclasses.asdict(search) for name, search in known.items()}
+        write_whole(path, json.dumps(plain, indent=1) + "\n")
 
 
 def _search(fields: dict[str, Any]) -> Search:
     search = Search(**fields)
     tried = [(dict(parameters), float(score)) for parameters, score in search.tried]
+    if not tried:
+        raise ValueError("a search that tried nothing")
     return dataclasses.replace(search, tried=tried)

@@ -1,15 +1,19 @@
-"""What every command does before it computes anything."""
+"""What every command does before it computes anything, and how it ends when something is wrong."""
 
+import functools
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable
 
 import jax
-from absl import app, logging
+from absl import app, flags, logging
 
 # What reading the flags raises where one of them, or the config that it names, is wrong.
-_BAD_FLAGS = (AttributeError, ImportError, KeyError, OSError, TypeError, ValueError)
+_BAD_FLAGS = (AttributeError, ImportError, KeyError, OSError, TypeError, ValueError, flags.Error)
+# What is wrong with the data, the config or the machine; anything else is a mistake of ours.
+_EXPECTED = (ArithmeticError, ImportError, OSError, RuntimeError, TypeError, ValueError)
 
 
 def prepare() -> None:
@@ -24,23 +28,52 @@ def prepare() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def run(main: Callable[[list[str]], None]) -> None:
-    """`app.run`, where a bad flag is one line instead of a traceback."""
-    app.run(main, flags_parser=_parse)
+def run(main: Callable[[], None]) -> None:
+    """`app.run` of a command, where what goes wrong is one line and exit code 1."""
+    app.run(functools.partial(_main, main), flags_parser=_parse)
+
+
+def _main(main: Callable[[], None], argv: list[str]) -> None:
+    if len(argv) > 1:
+        extra = " ".join(argv[1:])
+        sys.exit(f"error: unexpected {extra!r}: flags read --name=value, and lists have no blanks")
+    prepare()
+    try:
+        main()
+    except _EXPECTED as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; what had been written stays")
+
+
+def folder(flag: str, value: str) -> pathlib.Path:
+    """The folder that a flag names, if it is one that can be written to, or made.
+
+    Raises:
+      ValueError: it is not.
+    """
+    if not value:
+        raise ValueError(f"{flag} is empty; it takes a folder")
+    found = pathlib.Path(value)
+    there = next(path for path in (found.absolute(), *found.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"{flag}={value}: {there} is not a folder that can be written to")
+    return found
 
 
 def _parse(argv: list[str]) -> list[str]:
     try:
-        return app.parse_flags_with_usage(argv)
+        return flags.FLAGS(argv)
     except _BAD_FLAGS as error:
         sys.exit(f"error: {_said(error)}")
 
 
 def _said(error: BaseException) -> str:
-    """What ml_collections says of a key it does not know, or the error's own message."""
+    """The error's own message; of ml_collections' what it says at their end."""
     cause = error.args[0] if error.args else error
     if isinstance(cause, KeyError):  # an AttributeError around it
         error = cause
     if isinstance(error, KeyError):
         return f"unknown config key {error.args[0]}".replace("\n", ". ")
-    return str(error)
+    *_, last = str(error).strip().split("\n")
+    return re.sub(r"^\w*Error: ", "", last) if "Traceback" in str(error) else str(error)

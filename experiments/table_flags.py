@@ -1,11 +1,16 @@
 """The flags of the commands that run a table."""
 
 import dataclasses
+import math
+import pathlib
 import re
 
 from absl import flags
 
-from experiments import tables
+from experiments import startup, tables
+
+# What is a table's own: to set it would put one cell's numbers under another's name.
+_OWNED = re.compile(r"seed|method|noise|rate|imbalance|ratio|noise\..*|loss\.name")
 
 
 class _Patterns(flags.ArgumentParser):
@@ -14,7 +19,10 @@ class _Patterns(flags.ArgumentParser):
     def parse(self, argument: str | list[str]) -> list[str]:
         if isinstance(argument, list):
             return argument
-        return [name.strip() for name in re.split(r",(?![^()]*\))", argument) if name.strip()]
+        names = [name.strip() for name in re.split(r",(?![^()]*\))", argument)]
+        if not all(names):
+            raise ValueError("takes patterns separated by commas, one at least")
+        return names
 
 
 def _patterns(name: str, what: str) -> flags.FlagHolder:
@@ -30,24 +38,36 @@ COLUMNS = _patterns("columns", "Patterns of column names.")
 SET = flags.DEFINE_string(
     "set", "", "Config arguments, such as 'model=resnet20'; marked in every output."
 )
-SCALE = flags.DEFINE_float(
-    "scale", 1.0, "Share of the training steps; marked in every output.", lower_bound=1e-6
-)
+SCALE = flags.DEFINE_float("scale", 1.0, "Share of the training steps; marked in every output.")
 
 
 def spec() -> tables.Spec:
     """The table of the flags, at their scale and with their changes.
 
     Raises:
-      ValueError: there is no such table.
+      ValueError: there is no such table, or the scale or a change is none.
     """
     found = tables.spec(TABLE.value or "")
+    if not (math.isfinite(SCALE.value) and SCALE.value > 0):
+        raise ValueError(f"--scale is a share of the training above 0, got {SCALE.value}")
     given = [argument for argument in (SET.value or "").split(",") if argument]
+    for key in (argument.partition("=")[0] for argument in given):
+        if _OWNED.fullmatch(key):
+            raise ValueError(f"--set={key}: table {found.name} sets it; --rows, --columns, --seeds")
     places = [argument for argument in given if found.is_place(argument.partition("=")[0])]
     changes = [argument for argument in given if argument not in places]
     return dataclasses.replace(
         found, scale=SCALE.value, changes=",".join(changes), places=",".join(places)
     )
+
+
+def workdir() -> pathlib.Path:
+    """The folder of the flags.
+
+    Raises:
+      ValueError: it cannot be used.
+    """
+    return startup.folder("--workdir", WORKDIR.value or "")
 
 
 def pairs(spec: tables.Spec) -> list[tuple[str, str]]:

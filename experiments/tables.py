@@ -96,9 +96,13 @@ class Spec:
         config = self.config_dict(row, column, seed)
         if not config.data.test:
             raise ValueError("data.test must be true: a table reports the test set")
-        if self.scale != 1.0:
-            common.rescale(config, self.scale)
-        return Config.parse(config)
+        if self.scale == 1.0:
+            return Config.parse(config)
+        common.rescale(config, self.scale)
+        try:
+            return Config.parse(config)
+        except ValueError as error:
+            raise ValueError(f"at scale {self.scale:g}: {error}") from error
 
 
 def _symmetric(*rates: float, prefix: str = "sym_") -> dict[str, str]:

@@ -6,10 +6,9 @@ where the last checkpoint stands.
 """
 
 import math
-import sys
 
 import jax
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
 from dm_jax import train
@@ -19,18 +18,12 @@ from experiments.progress import Progress
 FLAGS = flags.FLAGS
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs, and says in one line how it went."""
-    startup.prepare()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments {argv[1:]}: values are set with --config.KEY=")
-    try:
-        config = train.Config.parse(FLAGS.config)
-        summary = train.run(
-            config, FLAGS.workdir, watcher=Progress(), allow_changes=FLAGS.allow_config_change
-        )
-    except (ValueError, TypeError, OSError, ArithmeticError) as error:
-        sys.exit(f"error: {error}")
+    config, workdir = train.Config.parse(FLAGS.config), startup.folder("--workdir", FLAGS.workdir)
+    summary = train.run(
+        config, workdir, watcher=Progress(), allow_changes=FLAGS.allow_config_change
+    )
     if jax.process_index() == 0:
         print(describe(config, summary, FLAGS.workdir))
 

@@ -16,8 +16,6 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 
-from absl import app
-
 from dm_jax import train
 from experiments import cells as cells_lib
 from experiments import searches, startup, table_flags, tables
@@ -61,28 +59,31 @@ def search(
     Returns:
       What was found; a pair of which a candidate could not be run is left out, with a warning.
     """
-    known = searches.read(folder)
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
     failed: dict[tuple[str, str], str] = {}
     cells = missing_cells(spec, wanted, folder)
     for cell, summary in cells_lib.run_all(cells, folder / "tuning", watcher):
-        pair = cell.row.split("|")[0], cell.column
-        parameters = json.dumps({k: cell.config.loss.parameters[k] for k in spec.grid(*pair)})
+        pair = cell.row, cell.column
+        tried = json.dumps({name: cell.config.loss.parameters[name] for name in spec.grid(*pair)})
+        by_parameters = scores.setdefault(pair, {})
         try:
-            scores.setdefault(pair, {}).setdefault(parameters, []).append(_score(summary))
+            by_parameters.setdefault(tried, []).append(_score(summary))
         except RuntimeError as error:  # the rest go on
-            failed[pair] = f"{cell.row}, {cell.column}, seed {cell.seed}: {error}"
-    for pair, message in failed.items():
-        scores.pop(pair, None)
+            failed[pair] = f"{cell.row}, {cell.column}, {tried}, seed {cell.seed}: {error}"
+        if sum(map(len, by_parameters.values())) == len(SEEDS) * len(candidates(spec.grid(*pair))):
+            searches.add(folder, _name(spec, pair), _outcome(spec, pair, by_parameters))
+    for message in failed.values():
         warnings.warn(f"the search was not finished: {message}", stacklevel=2)
-    for pair, by_parameters in scores.items():
-        tried = [(json.loads(p), statistics.fmean(v)) for p, v in by_parameters.items()]
-        chosen = max(tried, key=lambda item: item[1])[0]
-        known[_name(spec, pair)] = Search(
-            spec.name, *pair, chosen, tried, list(SEEDS), spec.scale, spec.changes
-        )
-    searches.write(folder, known)
     return found(spec, wanted, folder)
+
+
+def _outcome(
+    spec: tables.Spec, pair: tuple[str, str], by_parameters: Mapping[str, Sequence[float]]
+) -> Search:
+    """What a search found; `by_parameters` has the parameters as JSON -> score of every seed."""
+    tried = [(json.loads(text), statistics.fmean(score)) for text, score in by_parameters.items()]
+    chosen = max(tried, key=lambda candidate: candidate[1])[0]
+    return Search(spec.name, *pair, chosen, tried, list(SEEDS), spec.scale, spec.changes)
 
 
 def found(
@@ -127,8 +128,7 @@ def _candidate(
     config = with_parameters(spec.cell(row, column, seed), parameters)
     held_out = dataclasses.replace(config.data, validation=FRACTION, test=False)
     config = dataclasses.replace(config, data=held_out)
-    # The row tells the candidates' workdirs apart.
-    return cells_lib.Cell(spec.name, f"{row}|{json.dumps(parameters)}", column, seed, config)
+    return cells_lib.Cell(spec.name, row, column, seed, config)
 
 
 def _name(spec: tables.Spec, pair: tuple[str, str]) -> str:
@@ -139,21 +139,17 @@ def _name(spec: tables.Spec, pair: tuple[str, str]) -> str:
     return f"{spec.name} / {row} / {column} / {probe.config_hash} / {grid}"
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Searches and prints what was chosen; exits with 1 if a search could not be finished."""
-    startup.prepare()
-    folder = pathlib.Path(table_flags.WORKDIR.value or ".")
+    folder, spec = table_flags.workdir(), table_flags.spec()
+    wanted = [pair for pair in table_flags.pairs(spec) if spec.grid(*pair)]
+    if not wanted:
+        raise ValueError(f"table {spec.name} has nothing to search in these rows and columns")
     try:
-        spec = table_flags.spec()
-        wanted = [pair for pair in table_flags.pairs(spec) if spec.grid(*pair)]
-        if not wanted:
-            raise ValueError(f"table {spec.name} has nothing to search in these rows and columns")
         results = search(spec, wanted, folder, Progress())
     except cells_lib.StoppedError as stopped:
-        print(f"stopped: {stopped}. The same command goes on there")
+        print(f"stopped: {stopped}")
         return
-    except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
-        sys.exit(f"error: {error}")
     for (row, column), result in results.items():
         best = result.ranked[0][1]
         print(f"{row}, {column}: {dict(result.chosen)}, validation accuracy {best:.1f}%")
@@ -162,4 +158,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    startup.run(main)

@@ -25,6 +25,7 @@ from dm_jax.train.engine import Engine
 from dm_jax.train.loop import Plan, fit
 from dm_jax.train.recorder import Watcher
 from dm_jax.train.state import State
+from dm_jax.train.stop_request import StopRequest
 from dm_jax.train.summary import Row, Summary
 
 
@@ -77,6 +78,8 @@ def train_population(
 ) -> list[Summary]:
     """Trains all experiments at once.
 
+    SIGTERM and Ctrl-C return early; nothing is kept of what was not finished.
+
     Args:
       experiments: with one `signature`, and on the same data set object.
       mesh: members lie over its run axis, batches over its data axis; default: all devices run
@@ -97,9 +100,9 @@ def train_population(
     order = np.argsort([experiment.config.seed for experiment in experiments], kind="stable")
     members = [experiments[i] for i in order]
     engine, state = prepare(members, mesh=mesh)
-    recorder = _train(engine, state, watcher)
+    recorder, step = _train(engine, state, watcher)
     seconds = (time.monotonic() - began) / len(members)
-    summaries = [recorder.summary(i, seconds) for i in range(len(members))]
+    summaries = [recorder.summary(i, step, seconds) for i in range(len(members))]
     return [summaries[i] for i in np.argsort(order)]
 
 
@@ -109,12 +112,22 @@ def prepare(members: Sequence[Experiment], *, mesh: Mesh | None = None) -> tuple
     return engine, engine.place(_create_states(members))
 
 
-def _train(engine: Engine, state: State, watcher: Watcher) -> "_Recorder":
+def _train(engine: Engine, state: State, watcher: Watcher) -> tuple["_Recorder", int]:
     empty = engine.place(engine.empty_totals(state))
-    recorder = _Recorder(engine, watcher)
-    fit(engine.advance, engine.blocks, state, engine.plan, recorder, empty=empty, window=empty)
+    with StopRequest() as stop_requested:
+        recorder = _Recorder(engine, watcher)
+        _, step = fit(
+            engine.advance,
+            engine.blocks,
+            state,
+            engine.plan,
+            recorder,
+            empty=empty,
+            window=empty,
+            stop_requested=lambda step: stop_requested(),
+        )
     watcher.close()
-    return recorder
+    return recorder, step
 
 
 def _run_mesh(members: int) -> Mesh:
@@ -177,10 +190,10 @@ class _Recorder:
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
         """Populations are short: a table's finished cells are what is kept."""
 
-    def summary(self, member: int, seconds: float) -> Summary:
+    def summary(self, member: int, step: int, seconds: float) -> Summary:
         experiment = self._engine.experiments[member]
         rows: list[Row] = [
             {"step": step} | {name: float(value[member]) for name, value in values.items()}
             for step, values in self._rows
         ]
-        return Summary.of(experiment, rows, step=self._plan.total, seconds=seconds)
+        return Summary.of(experiment, rows, step=step, seconds=seconds)

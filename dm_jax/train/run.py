@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import pathlib
-import signal
-import threading
 import time
 from collections.abc import Callable
 
@@ -19,8 +17,9 @@ from dm_jax.train.engine import Engine
 from dm_jax.train.loop import Plan, fit
 from dm_jax.train.recorder import Recorder, Watcher
 from dm_jax.train.state import State
+from dm_jax.train.stop_request import StopRequest
 from dm_jax.train.streaming import StreamEngine
-from dm_jax.train.summary import Summary
+from dm_jax.train.summary import Row, Summary
 from dm_jax.train.writers import read_metrics
 
 
@@ -29,17 +28,18 @@ def run(
 ) -> Summary:
     """Trains, or goes on where the workdir's newest checkpoint stands.
 
-    SIGTERM checkpoints and returns early. Leaves config.json, environment.json, corruption.npz,
-    metrics.jsonl, TensorBoard events and checkpoints in the workdir.
+    SIGTERM and Ctrl-C checkpoint and return early. Leaves config.json, environment.json,
+    corruption.npz, metrics.jsonl, TensorBoard events and checkpoints in the workdir.
 
     Raises:
       ValueError: a bad config, or a workdir of another config (see `workdir.claim`).
-      OSError: the workdir or a checkpoint cannot be written.
+      OSError: the workdir or a checkpoint cannot be written, another process trains there, or of a
+        finished run's metrics.jsonl the end is gone.
       NonFiniteLossError: with the step, the learning rate and the last good checkpoint.
     """
     # Before the signal is handled here: joining the other hosts, JAX installs its own handler.
     parallel.initialize(config.parallel)
-    with _StopRequest() as stop_requested:
+    with StopRequest() as stop_requested:
         return _run(config, pathlib.Path(workdir), watcher, allow_changes, stop_requested)
 
 
@@ -55,11 +55,22 @@ def _run(
     parallel.check_batch(mesh, config.train.batch_size, "config.train.batch_size")
     experiment = build.experiment(config)
     workdir_lib.claim(folder, config, allow_changes=allow_changes)
-    workdir_lib.record_corruption(folder, experiment.training)
-    with contextlib.closing(make_engine(experiment, mesh, config.parallel.mode)) as engine:
-        step = _train(engine, folder, watcher, stop_requested)
-    rows = list(read_metrics(folder / "metrics.jsonl"))
+    with workdir_lib.held(folder):
+        workdir_lib.record_corruption(folder, experiment.training)
+        with contextlib.closing(make_engine(experiment, mesh, config.parallel.mode)) as engine:
+            step = _train(engine, folder, watcher, stop_requested)
+        rows = list(read_metrics(folder / "metrics.jsonl"))
+    _check_whole(rows, step, experiment.plan.total, folder)
     return Summary.of(experiment, rows, step=step, seconds=time.monotonic() - began)
+
+
+def _check_whole(rows: list[Row], step: int, total: int, folder: pathlib.Path) -> None:
+    """What a finished run says comes from its last line; refuses to take another for it."""
+    if step == total and parallel.is_primary() and (not rows or rows[-1]["step"] < total):
+        raise OSError(
+            f"{folder}: trained to step {total}, but metrics.jsonl lacks its end; remove the "
+            "folder to train again"
+        )
 
 
 def make_engine(
@@ -114,18 +125,3 @@ def _agreement(stop_requested: Callable[[], bool], plan: Plan) -> Callable[[int]
     if jax.process_count() == 1:
         return lambda step: stop_requested()
     return lambda step: plan.due(plan.log, step) and parallel.any_host(stop_requested())
-
-
-class _StopRequest:
-    """Within it, SIGTERM sets a flag instead of ending the process (in the main thread only)."""
-
-    def __enter__(self):
-        self._requested = threading.Event()
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._before = signal.signal(signal.SIGTERM, lambda *_: self._requested.set())
-        return self._requested.is_set
-
-    def __exit__(self, *_):
-        if self._main:
-            signal.signal(signal.SIGTERM, self._before)

@@ -1,10 +1,13 @@
 """The folder of one run: its config, corruption and environment, and never another run's."""
 
+import contextlib
 import datetime
+import fcntl
 import json
 import os
 import pathlib
 import platform
+from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
@@ -97,6 +100,36 @@ def record_corruption(workdir: pathlib.Path, corruption: Corruption) -> None:
             f"{path} has hash {found}, but this config now gives {corruption.hash}: "
             "the training labels are not those the run began with"
         )
+
+
+@contextlib.contextmanager
+def held(workdir: pathlib.Path) -> Iterator[None]:
+    """Keeps other processes from training in a workdir; the first host does it for all.
+
+    Raises:
+      OSError: one does already.
+    """
+    if not parallel.is_primary():
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(workdir / "lock", wait=False))
+        except BlockingIOError:
+            raise OSError(f"another process trains in {workdir}") from None
+        yield
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path, *, wait: bool = True) -> Iterator[None]:
+    """Holds a lock that other processes respect; the file stays, empty.
+
+    Raises:
+      BlockingIOError: another process holds it, and this one is not to wait.
+    """
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def write_whole(path: pathlib.Path, text: str) -> None:

@@ -79,13 +79,16 @@ def _line(cell: Cell, numbers: dict[Setting, int]) -> Line:
 
 
 def _scheme(loss: Mapping[str, Any]) -> str:
-    """The loss of a config with its parameters: DM(lam=0.5, beta=8)."""
+    """The loss of a config with its parameters: DM(lam=0.5, beta=8), CCE-DN."""
     own = {
         name: value
         for name, value in loss.items()
         if name not in NOT_OF_THE_EDF and isinstance(value, int | float)
     }
-    return loss.get("name", "") + (f"({parameters(own)})" if own else "")
+    name = loss.get("name", "")
+    if name != "DM" and loss.get("normalization") == "batch":
+        name += "-DN"
+    return name + (f"({parameters(own)})" if own else "")
 
 
 def _joined(values: Iterable[object]) -> str:

@@ -2,15 +2,18 @@
 
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from configs import digits
 from dm_jax import train
 from dm_jax.train import workdir as workdir_lib
-from experiments import cells, reproduce, results_file, tables, tune
+from experiments import cells, reproduce, results_file, searches, tables, tune
 from experiments.progress import Progress
 
 COMMAND = [sys.executable, "-m", "experiments.reproduce", "--table=digits", "--scale=0.02"]
@@ -87,6 +90,7 @@ def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
     done = command(tmp_path, "--rows=CCE", "--columns=clean", "--seeds=1", nowhere)
     assert done.returncode == 1
     assert "cells that failed: 1" in done.stderr
+    assert "CCE, clean, seed 1 failed: " in done.stdout
     (result,) = results_file.read(tmp_path / "results.jsonl")
     assert (result.status, "missing.npz" in result.error) == ("failed", True)
     assert "missing.npz" in (tmp_path / "report.md").read_text()
@@ -98,7 +102,15 @@ def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
         (["--set=data.test=false", "--rows=CCE"], "data.test must be true"),
         (["--rows=CC"], "did you mean 'CCE'"),
         (["--columns=sym_0.5"], "did you mean 'sym_0"),
-        (["--set=loss.bet=3", "--rows=CCE"], "unknown config argument 'loss.bet'"),
+        (
+            ["--set=loss.bet=3", "--rows=CCE"],
+            "unknown config argument 'bet'. Known: ",
+        ),
+        (["--set=rate=0.6", "--rows=CCE"], "--set=rate: table digits sets it"),
+        (["--scale=nan", "--rows=CCE"], "--scale is a share of the training above 0, got nan"),
+        (["--rows=CCE,", "MAE"], "takes patterns separated by commas, one at least"),
+        (["--rows=CCE", "MAE"], "unexpected 'MAE': flags read --name=value"),
+        (["--workdir=README.md"], "README.md is not a folder that can be written to"),
     ],
 )
 def test_bad_arguments_name_what_is_accepted(tmp_path, arguments, message):
@@ -106,6 +118,13 @@ def test_bad_arguments_name_what_is_accepted(tmp_path, arguments, message):
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_ran_without_a_search_is_not_searched_for_afterwards(workdir, tmp_path):
+    (tmp_path / "results.jsonl").write_bytes((workdir / "results.jsonl").read_bytes())
+    done = command(tmp_path, "--rows=DM", "--columns=sym_0.4", "--dry_run")
+    assert done.returncode == 1
+    assert "DM, sym_0.4, seed 1, which ran without this search" in done.stderr
 
 
 def some_cells(count):
@@ -157,6 +176,32 @@ def test_cells_of_one_program_are_a_population_and_equal_single_runs(tmp_path):
     assert member.corruption == alone.corruption
 
 
+def test_cells_that_train_together_stop_together(tmp_path):
+    class Hasty(train.Unwatched):
+        """Asks to stop as soon as training begins."""
+
+        def begin(self, total, start):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(cells.StoppedError, match="2 runs that train together start anew"):
+        list(cells.run_all(some_cells(2), tmp_path, Hasty()))
+
+
+def test_the_default_of_the_digits_is_what_was_chosen_on_validation():
+    found = searches.read("experiments/results/digits").values()
+    (search,) = [s for s in found if (s.row, s.column) == ("DM", "sym_0.4")]
+    assert search.chosen == train.Config.parse(digits.get_config()).loss.parameters
+
+
+def test_searches_that_end_at_once_are_all_kept(tmp_path):
+    def a_search(row):
+        return searches.Search("digits", row, "clean", {"beta": 1.0}, [({"beta": 1.0}, 50.0)], [1])
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda n: searches.add(tmp_path, str(n), a_search(str(n))), range(20)))
+    assert searches.read(tmp_path) == {str(n): a_search(str(n)) for n in range(20)}
+
+
 def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
     spec = dataclasses.replace(
         tables.spec("digits"), scale=0.01, grids={"DM": {"beta": (1.0, 8.0)}}
@@ -194,7 +239,7 @@ def test_a_search_goes_on_without_what_cannot_be_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(cells, "run_all", run_all)
     pairs = [("DM", "clean"), ("GCE", "clean"), ("CCE", "clean")]
-    with pytest.warns(UserWarning, match=r"DM\|.*, clean, seed 2: OSError: disk full"):
+    with pytest.warns(UserWarning, match=r"DM, clean, {.*}, seed 2: OSError: disk full"):
         found = tune.search(spec, pairs, tmp_path, Progress(quiet=True))
     assert found.keys() == {("GCE", "clean")}
     assert tune.found(spec, pairs, tmp_path) == found
@@ -250,5 +295,5 @@ def test_all_combinations_of_a_grid():
 def test_parameters_are_replaced_and_the_rest_kept():
     config = tables.spec("digits").cell("DM", "clean", 1)
     changed = tune.with_parameters(config, {"beta": 3.0})
-    assert changed.loss.parameters == {"lam": 0.5, "beta": 3.0}
+    assert changed.loss.parameters == config.loss.parameters | {"beta": 3.0}
     assert isinstance(changed, train.Config)

@@ -11,6 +11,8 @@ import pytest
 from experiments import results_file
 from experiments.results_file import Result
 
+CONFIG = {"seed": 7, "loss": {"beta": -0.33}, "train": {"steps": 10000}}
+
 
 def a_result(**changed):
     fields = {
@@ -22,8 +24,8 @@ def a_result(**changed):
         "best": 86.5,
         "metrics": {"train_intact": 90.5},
         "curves": {"steps": [1, 2], "test_accuracy": [50.0, 86.25]},
-        "config": {"loss": {"beta": -0.33}, "train": {"steps": 10000}},
-        "config_hash": "0a1b2c",
+        "config": CONFIG,
+        "config_hash": results_file.hash_config(CONFIG),
     }
     return Result(**(fields | changed))
 
@@ -167,14 +169,15 @@ def test_completed_finds_what_is_done_and_leaves_failures_to_run_again():
     done = a_result(seed=0)
     again = dataclasses.replace(done, final=80.0)
     failed = a_result(seed=1, status="failed", error="killed")
-    wanted = {a_result(seed=seed).key: "0a1b2c" for seed in range(3)}
+    wanted = {a_result(seed=seed).key: CONFIG for seed in range(3)}
     assert results_file.completed([done, again, failed], wanted) == {done.key: again}
 
 
 def test_completed_refuses_results_of_another_config():
-    with pytest.raises(ValueError, match=r"row 'DM', .* seed 1 under config '0a1b2c' .* 'ffff'"):
-        results_file.completed([a_result()], {a_result().key: "ffff"})
-    assert results_file.completed([a_result()], {("5", "CCE", "noise_0.4", 1): "ffff"}) == {}
+    other = CONFIG | {"seed": 8}
+    with pytest.raises(ValueError, match=r"row 'DM', .* seed 1 of .* config.seed: 7 -> 8"):
+        results_file.completed([a_result()], {a_result().key: other})
+    assert results_file.completed([a_result()], {("5", "CCE", "noise_0.4", 1): other}) == {}
 
 
 def test_hash_tells_configs_apart_and_knows_no_order():

@@ -43,6 +43,8 @@ def test_a_run_from_the_command_line_and_again_with_another_config(tmp_path):
         ("--config.parallel.devices=99", "config.parallel.devices is 99, but there are"),
         ("--config.optimizer.name=sdg", "did you mean 'sgd'"),
         ("--config.loss.bet=4", "unknown config key 'bet'. Did you mean \"beta\""),
+        ("--config=configs/digits.py:methd=DM", "error: unknown config argument 'methd'; did you"),
+        ("--workdir=", "--workdir is empty"),
     ],
 )
 def test_bad_values_are_one_line(flag, message, tmp_path):

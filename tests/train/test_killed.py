@@ -139,16 +139,17 @@ def _rows(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_signal_at_the_start_stops_after_the_first_block(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_at_the_start_stops_after_the_first_block(tmp_path, number):
     class Hasty(train.Unwatched):
         """Asks to stop as soon as training begins."""
 
         def begin(self, total, start):
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(number)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
     summary = train.run(_config(100), tmp_path, watcher=Hasty())
     assert not summary.finished
     assert summary.step == 5
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(number) is before
     assert _newest(tmp_path) == 5

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from dm_jax import noise, train
 from dm_jax.train import build
+from dm_jax.train import workdir as workdir_lib
 from dm_jax.train.checkpoints import Checkpoints
 from dm_jax.train.recorder import Recorder
 from tests.train import tiny
@@ -37,6 +39,7 @@ def test_what_a_run_leaves(finished):
         "environment.json",
         "corruption.npz",
         "metrics.jsonl",
+        "lock",
         "tensorboard",
         "checkpoints",
     }
@@ -69,11 +72,26 @@ def test_a_finished_run_started_again_says_the_same(finished):
     assert (workdir / "metrics.jsonl").read_bytes() == before
 
 
+def test_a_workdir_in_which_another_trains_is_refused(finished):
+    workdir, _ = finished
+    with workdir_lib.held(workdir), pytest.raises(OSError, match="another process trains in"):
+        _run(workdir)
+
+
+def test_a_finished_run_whose_end_is_gone_is_not_taken_for_whole(finished, tmp_path):
+    workdir = tmp_path / "cut"
+    shutil.copytree(finished[0], workdir)
+    metrics = workdir / "metrics.jsonl"
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:1]))
+    with pytest.raises(OSError, match=r"trained to step \d+, but metrics.jsonl lacks its end"):
+        _run(workdir)
+
+
 def test_a_workdir_of_another_config_is_refused_by_its_keys(finished):
     workdir, _ = finished
     before = (workdir / "config.json").read_text()
     changed = _config(loss__beta=4.0, train__length="30 steps")
-    message = r"another config; differing: config.loss.beta: 20.0 -> 4.0; config.train.length: '20 "
+    message = r"another config; differing: config.loss.beta: 24.0 -> 4.0; config.train.length: '20 "
     with pytest.raises(ValueError, match=message):
         _run(workdir, changed)
     assert (workdir / "config.json").read_text() == before

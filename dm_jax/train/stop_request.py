@@ -1,0 +1,32 @@
+"""Asking a training to stop: by SIGTERM, as schedulers do, or by Ctrl-C."""
+
+import signal
+import threading
+from types import FrameType
+
+
+class StopRequest:
+    """Within it a signal sets a flag instead of ending the process (in the main thread only).
+
+    A second Ctrl-C does what it always does.
+    """
+
+    def __enter__(self):
+        self._requested = threading.Event()
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = {
+                number: signal.signal(number, self._ask)
+                for number in (signal.SIGTERM, signal.SIGINT)
+            }
+        return self._requested.is_set
+
+    def _ask(self, number: int, _: FrameType | None) -> None:
+        self._requested.set()
+        if number == signal.SIGINT:
+            signal.signal(number, self._before[signal.SIGINT])
+
+    def __exit__(self, *_):
+        if self._main:
+            for number, before in self._before.items():
+                signal.signal(number, before)
