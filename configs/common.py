@@ -152,7 +152,7 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
                 raise ValueError(f"config argument 'steps' must be at least 1, got {text}")
             rescale(config, steps / float(config.train.length.split()[0]))
         else:
-            _set(config, _SHORT.get(name, name if "." in name else f"loss.{name}"), text)
+            _set(config, name, text)
     return config
 
 
@@ -210,18 +210,19 @@ def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
     config.loss.update(METHODS.get(name, {}))
 
 
-def _set(config: ml_collections.ConfigDict, path: str, text: str) -> None:
-    """Sets config.GROUP.KEY to the text, read as the type of the value there."""
+def _set(config: ml_collections.ConfigDict, argument: str, text: str) -> None:
+    """Sets the key that an argument means to the text, read as the type of the value there."""
+    path = _SHORT.get(argument, argument if "." in argument else f"loss.{argument}")
     *groups, key = path.split(".")
     for name in groups:
-        _check_known(path, name, config)
+        _check_known(argument, name, config)
         config = config[name]
     own_scheme = groups == ["loss"] and ":" in config.name
     if not own_scheme and groups != ["loss", "schedule"]:
-        _check_known(path, key, config)
+        _check_known(argument, key, config)
     # Where a parameter moves to may name the shape of its way there: "cosine 2.0".
     kind = str if groups == ["loss", "schedule"] else type(config.get(key, 0.0))
-    config[key] = _read(path, text, kind)
+    config[key] = _read(argument, text, kind)
 
 
 _READERS: dict[type, Callable[[str], Any]] = {
@@ -232,22 +233,21 @@ _READERS: dict[type, Callable[[str], Any]] = {
 }
 
 
-def _check_known(path: str, name: str, config: Any) -> None:
+def _check_known(argument: str, name: str, config: Any) -> None:
     known = list(config) if isinstance(config, ml_collections.ConfigDict) else []
     if name not in known:
-        if path == f"loss.{name}":
-            path, known = name, [*known, "method", "seed", "steps", *_SHORT]
+        known += [] if "." in argument else ["method", "seed", "steps", *_SHORT]
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"unknown config argument {path!r}{hint} Known: {sorted(known)}")
+        raise ValueError(f"unknown config argument {argument!r}{hint} Known: {sorted(known)}")
 
 
-def _read(path: str, text: str, kind: type) -> Any:
+def _read(argument: str, text: str, kind: type) -> Any:
     try:
         return _READERS[kind](text)
     except (KeyError, ValueError):
         raise ValueError(
-            f"config argument {path!r} must be of type {kind.__name__}, got {text!r}"
+            f"config argument {argument!r} must be of type {kind.__name__}, got {text!r}"
         ) from None
 
 

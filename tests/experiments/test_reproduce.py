@@ -104,7 +104,7 @@ def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
         (["--columns=sym_0.5"], "did you mean 'sym_0"),
         (
             ["--set=loss.bet=3", "--rows=CCE"],
-            "unknown config argument 'bet'. Known: ",
+            "unknown config argument 'loss.bet'. ",
         ),
         (["--set=rate=0.6", "--rows=CCE"], "--set=rate: table digits sets it"),
         (["--scale=nan", "--rows=CCE"], "--scale is a share of the training above 0, got nan"),

@@ -73,6 +73,9 @@ def test_bad_values(changes, error, message):
     [
         ("los.beta=3", "'los.beta'; did you mean 'loss'"),
         ("loss.bet=3", "'loss.bet'; did you mean 'beta'"),
+        ("methd=DM", "'methd'; did you mean 'method'"),
+        ("train.batch_size.x=3", "unknown config argument 'train.batch_size.x'"),
+        ("steps=0", "config argument 'steps' must be at least 1, got 0"),
         ("seed=x", "config argument 'seed' must be of type int, got 'x'"),
         ("optimizer.nesterov=maybe", "'optimizer.nesterov' must be of type bool, got 'maybe'"),
         ("model.hidden=64", "'model.hidden' must be of type tuple, got '64'"),
