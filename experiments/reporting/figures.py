@@ -151,7 +151,7 @@ CURVES = {  # the conditions under which the paper shows the curves of a table
 
 def _curves_not_drawn(tables: Mapping[str, Table], only: Collection[str] | None) -> dict[str, str]:
     return {
-        f"{table_figures.PAPER_FIGURES[table]}, {condition}": "no results with curves"
+        f"{table_figures.PUBLISHED_AS[table]}, {condition}": "no results with curves"
         for table, conditions in CURVES.items()
         if only is None or table in only
         for condition in conditions

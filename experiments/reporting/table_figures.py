@@ -11,6 +11,7 @@ from experiments.reporting import plots
 from experiments.reporting.cells import (
     NOT_OF_THE_EDF,
     Cell,
+    Curve,
     Measured,
     comparable,
     seeds_text,
@@ -32,7 +33,7 @@ FIT = {
     "loss": ("training", "mean cross entropy"),
 }
 PROBABILITIES = {"p_clean": "clean", "p_noisy": "noisy"}
-PAPER_FIGURES = {  # the paper's figures that are the curves of a table
+PUBLISHED_AS = {  # the paper's figures that are the curves of a table
     "9": "Figures 5-9",
     "figure10": "Figure 10",
     "figure11": "Figure 11",
@@ -84,12 +85,12 @@ def fit_curves(table: Table, condition: str) -> Figure | None:
 def _panels(
     table: Table, condition: str, shown: Mapping[str, tuple[str, str]], *, name: str, heading: str
 ) -> Figure | None:
-    cells = [cell for cell in table.cells_of(condition) if cell.runs]
+    cells = [cell for cell in table.cells_of(condition) if _curves(cell, shown)]
     panels = {
         curve_name: [
             Line(label(table, cell), curve, look(table, cell))
             for cell in cells
-            if (curve := cell.curve(curve_name)) and curve.steps
+            if (curve := _curves(cell, shown).get(curve_name))
         ]
         for curve_name in shown
     }
@@ -109,6 +110,12 @@ def _panels(
         canvas=plots.finish(canvas, axes),
         is_curves=True,
     )
+
+
+def _curves(cell: Cell, names: Iterable[str]) -> dict[str, Curve]:
+    """Those of the curves that the cell has."""
+    found = {name: cell.curve(name) for name in names}
+    return {name: curve for name, curve in found.items() if curve and curve.steps}
 
 
 def mean_probabilities(table: Table, conditions: Iterable[str]) -> Figure | None:
@@ -247,7 +254,7 @@ def _edf(loss: dict) -> EDF | None:
 
 def _heading(table: Table, condition: str) -> str:
     name = f"{table.heading}, {_condition(table, condition)}"
-    figure = PAPER_FIGURES.get(table.name)
+    figure = PUBLISHED_AS.get(table.name)
     return f"{name} ({figure})" if figure else name
 
 
