@@ -8,7 +8,7 @@ from tests.train import hosts
 
 pytestmark = pytest.mark.long
 
-_DIGITS = "configs/digits.py"
+_DIGITS = "configs/digits.py:lam=0.5,beta=20"
 _CHANGES = {
     "train.length": "30 steps",
     "train.log_every": "10 steps",

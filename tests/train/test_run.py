@@ -91,7 +91,7 @@ def test_a_workdir_of_another_config_is_refused_by_its_keys(finished):
     workdir, _ = finished
     before = (workdir / "config.json").read_text()
     changed = _config(loss__beta=4.0, train__length="30 steps")
-    message = r"another config; differing: config.loss.beta: 24.0 -> 4.0; config.train.length: '20 "
+    message = r"another config; differing: config.loss.beta: 20.0 -> 4.0; config.train.length: '20 "
     with pytest.raises(ValueError, match=message):
         _run(workdir, changed)
     assert (workdir / "config.json").read_text() == before

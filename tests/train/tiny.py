@@ -37,7 +37,7 @@ def config(**changes: Any) -> Config:
 
     `loss={...}` replaces the scheme and its parameters.
     """
-    values = digits.get_config()
+    values = digits.get_config("lam=0.5,beta=20")
     if "loss" in changes:
         del values.loss.lam, values.loss.beta
         values.loss.update(changes.pop("loss"))
