@@ -79,11 +79,10 @@ def reproduce(folder: pathlib.Path) -> int:
     """The table of the flags; returns how many cells failed, those without parameters included."""
     spec, path = table_flags.spec(), folder / "results.jsonl"
     wanted, watcher = table_flags.pairs(spec), Progress(quiet=True)
-    seeds = range(1, SEEDS.value + 1)
     to_search, searches = _searched(spec, wanted, folder, watcher)
     lost = [pair for pair in wanted if to_search and spec.grid(*pair) and pair not in searches]
     pairs = wanted if _DRY_RUN.value else [pair for pair in wanted if pair not in lost]
-    cells = make_cells(spec, pairs, searches, seeds=seeds)
+    cells = make_cells(spec, pairs, searches, seeds=range(1, SEEDS.value + 1))
     todo = missing_cells(path, cells)
     print(f"table {spec.name}: {len(cells)} runs, {len(cells) - len(todo)} of them done")
     if _DRY_RUN.value:

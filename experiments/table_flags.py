@@ -17,6 +17,11 @@ class _Patterns(flags.ArgumentParser):
     """A list with commas between names, not those within their brackets: "DM(lambda=1,beta=2)"."""
 
     def parse(self, argument: str | list[str]) -> list[str]:
+        """The names between the commas; a list is one already.
+
+        Raises:
+          ValueError: one of them is empty.
+        """
         if isinstance(argument, list):
             return argument
         names = [name.strip() for name in re.split(r",(?![^()]*\))", argument)]

@@ -191,6 +191,7 @@ class _Recorder:
         """Populations are short: a table's finished cells are what is kept."""
 
     def summary(self, member: int, step: int, seconds: float) -> Summary:
+        """How one member ended: after `step` steps, and its share of the wall time."""
         experiment = self._engine.experiments[member]
         rows: list[Row] = [
             {"step": step} | {name: float(value[member]) for name, value in values.items()}

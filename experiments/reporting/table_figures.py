@@ -129,7 +129,7 @@ def mean_probabilities(table: Table, conditions: Iterable[str]) -> Figure | None
             Line(f"{label(table, cell)}, {kind}", curve, Look.number(2 * number + part))
             for number, cell in enumerate(cells)
             for part, (name, kind) in enumerate(PROBABILITIES.items())
-            if (curve := cell.curve(name)) and curve.steps
+            if (curve := _curves(cell, PROBABILITIES).get(name))
         ]
         plots.curves(panel, lines, title=condition, ylabel="mean p of the given label")
         panel.set_ylim(0, 1)
@@ -146,11 +146,7 @@ def mean_probabilities(table: Table, conditions: Iterable[str]) -> Figure | None
 
 def cce_and_dm(table: Table, condition: str, curve: str) -> list[Cell]:
     """The cells of cross entropy and of the best comparable DM, if both have a curve."""
-    cells = [
-        cell
-        for cell in comparable(table.cells_of(condition))
-        if (found := cell.curve(curve)) and found.steps
-    ]
+    cells = [cell for cell in comparable(table.cells_of(condition)) if _curves(cell, [curve])]
     plain = [cell for cell in cells if cell.row == "CCE"]
     derived = [cell for cell in cells if cell.row.startswith("DM") and cell.measured("final")]
     if not plain or not derived:

@@ -96,6 +96,13 @@ def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
     assert "missing.npz" in (tmp_path / "report.md").read_text()
 
 
+def test_a_plan_says_once_why_cells_cannot_start(tmp_path):
+    nowhere = f"--set=data.name=npz:{tmp_path}/missing.npz"
+    plan = command(tmp_path, "--rows=CCE", "--columns=clean", "--seeds=2", "--dry_run", nowhere)
+    assert plan.returncode == 1
+    assert plan.stdout.count("2 runs cannot start: ") == plan.stdout.count("missing.npz") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
