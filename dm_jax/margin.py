@@ -34,23 +34,31 @@ class SoftMargin(NamedTuple):
 def soft_margin(logits: Array, labels: Array, edf: EDF, where: Array | None) -> SoftMargin:
     """The margins, and the correction that the log weights of `edf` need.
 
-    The label's own logit is the first shift of the exponentials, which saves a pass over the logits
-    for their maximum. Only if a margin (of an unmasked example) is too large for that, all is
-    computed again.
+    On a CPU the label's own logit is the first shift of the exponentials, which saves a pass over
+    the logits for their maximum. Only if a margin (of an unmasked example) is too large for that,
+    all is computed again. Elsewhere a pass costs less than waiting for that decision: always the
+    maximum.
     """
     label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1, mode="clip")
-    others = jnp.where(is_label(labels, logits.shape), 0, _exp(logits - label_logits))
-    total = jnp.sum(others, axis=-1)
-    far = ~((total > 1 / _TRUSTED) & (total < _TRUSTED))
-    if where is not None:
-        far = far & where
-    return lax.cond(
-        jnp.any(far),
-        lambda others, total: _any_margin(logits, labels, label_logits[..., 0], edf),
-        lambda others, total: _near_margin(others, total),
-        others,
-        total,
-    )
+
+    def any_margin(logits: Array, label_logits: Array) -> SoftMargin:
+        return _any_margin(logits, labels, label_logits[..., 0], edf)
+
+    def near_if_possible(logits: Array, label_logits: Array) -> SoftMargin:
+        others = jnp.where(is_label(labels, logits.shape), 0, _exp(logits - label_logits))
+        total = jnp.sum(others, axis=-1)
+        far = ~((total > 1 / _TRUSTED) & (total < _TRUSTED))
+        if where is not None:
+            far = far & where
+        return lax.cond(
+            jnp.any(far),
+            lambda others, total: any_margin(logits, label_logits),
+            lambda others, total: _near_margin(others, total),
+            others,
+            total,
+        )
+
+    return lax.platform_dependent(logits, label_logits, cpu=near_if_possible, default=any_margin)
 
 
 def is_label(labels: Array, shape: tuple[int, ...]) -> Array:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import math
+import os
 import pathlib
 import subprocess
 import sys
@@ -241,7 +242,10 @@ def _blank(cell: Cell) -> Result:
 
 @functools.cache
 def _commit() -> str:
-    """The commit of the code, "+" behind it if the tree was changed; empty outside a checkout."""
+    """The commit of the code, "+" behind it if the tree was changed.
+
+    Outside a checkout (on a cluster's node, in a container) what DM_JAX_COMMIT says, or nothing.
+    """
     here = pathlib.Path(__file__).parent
     run: Callable[..., subprocess.CompletedProcess] = subprocess.run
     try:
@@ -250,5 +254,5 @@ def _commit() -> str:
             cwd=here, capture_output=True, text=True, check=True,
         )  # fmt: skip
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return os.environ.get("DM_JAX_COMMIT", "")
     return said.stdout.strip()

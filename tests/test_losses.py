@@ -102,6 +102,27 @@ def test_gradient_is_the_written_one(edf, normalization, saturation):
         assert relative_l1(gradient(*arguments), written_gradient(*arguments)) < 1e-5, kind
 
 
+@pytest.mark.parametrize("edf", SCHEMES, ids=repr)
+def test_what_accelerators_compute_is_the_written_one(edf, monkeypatch):
+    monkeypatch.setattr(
+        "dm_jax.margin.lax.platform_dependent", lambda *args, default, **_: default(*args)
+    )
+    logits, labels = examples(96, 10, 1.0)
+    arguments = logits, labels, edf, None, "batch", 1e-6
+    got = gradient.__wrapped__(*arguments)
+    assert relative_l1(got, written_gradient(*arguments)) < 1e-5
+
+
+def test_accelerators_never_wait_for_a_decision():
+    """A branch that depends on the data would stop the host, in every step."""
+    traced = gradient.trace(*examples(8, 10, 1.0), DM(lam=0.5, beta=8.0), None, "batch", 1e-6)
+    text = {p: traced.lower(lowering_platforms=(p,)).as_text() for p in ("cpu", "cuda", "tpu")}
+    any_is_far = "applies stablehlo.or"
+    assert any_is_far in text["cpu"]
+    assert any_is_far not in text["cuda"]
+    assert any_is_far not in text["tpu"]
+
+
 @pytest.mark.parametrize("edf", [e for e in SCHEMES if getattr(e, "beta", 0) < 100], ids=repr)
 def test_raw_weights_are_the_written_ones(edf):
     for kind in (1.0, "margins"):
