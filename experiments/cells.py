@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -233,7 +234,7 @@ def _blank(cell: Cell) -> Result:
         versions=environment["versions"],
         device=environment["device"],
         date=environment["date"],
-        command=" ".join(["python", "-m", "experiments.reproduce", *sys.argv[1:]]),
+        command=shlex.join(["python", "-m", "experiments.reproduce", *sys.argv[1:]]),
         commit=_commit(),
         scale=cell.scale,
         changes=cell.changes,

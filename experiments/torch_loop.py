@@ -72,7 +72,8 @@ def training(depth: int, batch: int, dtype: str, *, compiled: bool) -> Callable[
     normalisation are left out, which flatters PyTorch.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = resnet(depth, 10).to(device, memory_format=torch.channels_last)
+    model = resnet(depth, 10).to(device)
+    model = nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
     forward = torch.compile(model) if compiled else model
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
     random = np.random.default_rng(0)

@@ -130,8 +130,9 @@ def _jax_call(loss: Callable, logits: np.ndarray, labels: np.ndarray) -> Callabl
 def _torch_call(logits: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
     import torch
 
-    targets = torch.from_numpy(labels)
-    inputs = torch.from_numpy(logits.copy()).requires_grad_()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    targets = torch.from_numpy(labels).to(device)
+    inputs = torch.tensor(logits, device=device, requires_grad=True)
 
     def call() -> object:
         inputs.grad = None
@@ -141,6 +142,8 @@ def _torch_call(logits: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
         weight = torch.exp(EDF.beta * (p + 1e-8) ** EDF.lam * (1 - p))
         direction = probabilities.scatter_add(1, targets[:, None], torch.full_like(p, -1))
         inputs.backward(weight / weight.sum() / (2 * (1 - p) + 1e-8) * direction)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         return losses.mean(), inputs.grad
 
     return call
