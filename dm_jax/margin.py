@@ -4,6 +4,7 @@ p = sigmoid(m), and the gradient of m by the logits is onehot(y) less the softma
 classes: with m, no gradient of the loss needs a division by 1 - p, and none cancels.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -45,7 +46,7 @@ def soft_margin(logits: Array, labels: Array, edf: EDF, where: Array | None) -> 
         return _any_margin(logits, labels, label_logits[..., 0], edf)
 
     def near_if_possible(logits: Array, label_logits: Array) -> SoftMargin:
-        others = jnp.where(is_label(labels, logits.shape), 0, _exp(logits - label_logits))
+        others = _without_label(_exp(logits - label_logits), labels)
         total = jnp.sum(others, axis=-1)
         far = ~((total > 1 / _TRUSTED) & (total < _TRUSTED))
         if where is not None:
@@ -64,6 +65,12 @@ def soft_margin(logits: Array, labels: Array, edf: EDF, where: Array | None) -> 
 def is_label(labels: Array, shape: tuple[int, ...]) -> Array:
     """[..., C] bool: the one-hot labels."""
     return lax.broadcasted_iota(labels.dtype, shape, len(shape) - 1) == labels[..., None]
+
+
+@functools.partial(jnp.vectorize, signature="(c),()->(c)")
+def _without_label(row: Array, label: Array) -> Array:
+    """A row with 0 at the label: on a CPU faster than a mask, which would slow the exponentials."""
+    return row.at[label].set(0, mode="drop")
 
 
 @jax.custom_jvp

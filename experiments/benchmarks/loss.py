@@ -3,8 +3,10 @@
     python -m experiments.benchmark loss [--sizes=256x10,4096x100] [--seconds=4]
 
 All contenders of one size run in turn, round after round, so that other load on the machine meets
-them all. A cell is the median over rounds; "ratio" is the median over rounds of ours over optax;
-its geometric mean is the last line. PyTorch is measured where it is installed.
+them all, and each round in another order, so that no one always follows the same other (which
+leaves caches and clocks as it used them). A cell is the median over rounds; "ratio" is the median
+over rounds of ours over optax; its geometric mean is the last line. PyTorch is measured where it is
+installed.
 """
 
 import argparse
@@ -54,12 +56,13 @@ def measure(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str,
     """Seconds of each call in each round, the calls taking turns until the time is over."""
     for call in calls.values():
         call()
-    times: dict[str, list[float]] = {name: [] for name in calls}
+    names, order = list(calls), np.random.default_rng(0)
+    times: dict[str, list[float]] = {name: [] for name in names}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times["optax"]) < 5:
-        for name, call in calls.items():
+        for name in order.permutation(names):
             start = time.perf_counter()
-            call()
+            calls[name]()
             times[name].append(time.perf_counter() - start)
     return times
 
