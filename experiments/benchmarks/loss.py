@@ -2,11 +2,9 @@
 
     python -m experiments.benchmark loss [--sizes=256x10,4096x100] [--seconds=4]
 
-All contenders of one size run in turn, round after round, so that other load on the machine meets
-them all, and each round in another order, so that no one always follows the same other (which
-leaves caches and clocks as it used them). A cell is the median over rounds; "ratio" is the median
-over rounds of ours over optax; its geometric mean is the last line. PyTorch is measured where it is
-installed.
+All contenders of one size take turns, each round in another order. A cell is the median over
+rounds; "ratio" is the median over rounds of ours over optax; its geometric mean is the last line.
+PyTorch is measured where it is installed.
 """
 
 import argparse
@@ -25,6 +23,7 @@ import optax
 from jax import Array
 
 from dm_jax import DM, dm_softmax_cross_entropy
+from experiments import benchmarks
 
 SIZES = ((256, 10), (256, 100), (4096, 100), (4096, 1000), (512, 50257))
 EDF = DM(lam=0.5, beta=8.0)
@@ -36,7 +35,10 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="per size")
     flags = parser.parse_args(argv)
     print(_heading())
-    rows = {size: measure(contenders(*size), flags.seconds) for size in flags.sizes}
+    rows = {
+        size: benchmarks.in_turns(contenders(*size), rounds=5, seconds=flags.seconds)
+        for size in flags.sizes
+    }
     print(table(rows))
 
 
@@ -50,21 +52,6 @@ def contenders(batch: int, classes: int) -> dict[str, Callable[[], object]]:
     if importlib.util.find_spec("torch"):
         calls["authors' form, PyTorch"] = _torch_call(logits, labels)
     return calls
-
-
-def measure(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, list[float]]:
-    """Seconds of each call in each round, the calls taking turns until the time is over."""
-    for call in calls.values():
-        call()
-    names, order = list(calls), np.random.default_rng(0)
-    times: dict[str, list[float]] = {name: [] for name in names}
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times["optax"]) < 5:
-        for name in order.permutation(names):
-            start = time.perf_counter()
-            calls[name]()
-            times[name].append(time.perf_counter() - start)
-    return times
 
 
 def table(rows: dict[tuple[int, int], dict[str, list[float]]]) -> str:

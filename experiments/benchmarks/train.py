@@ -7,12 +7,13 @@ A ResNet for 32x32 images with DM, momentum and L2. "engine" is everything a run
 lines of metrics.jsonl: order, gathering, crops and flips, metrics. "bare step" is the same compiled
 step on one batch that is ready. PyTorch, where it is installed, trains the same network with the
 authors' loss on one batch that is ready, channels_last, eager and compiled; under autocast if the
-dtype is bfloat16. All take turns, round after round; a rate is the median over rounds. On a CPU
-that other work shares, ratios of processor time hold where those of wall time do not.
+dtype is bfloat16. All take turns, each round in another order; a rate is the median over rounds. On
+a CPU that other work shares, ratios of processor time hold where those of wall time do not.
 """
 
 import argparse
 import datetime
+import functools
 import importlib.util
 import os
 import time
@@ -31,6 +32,7 @@ from dm_jax.train.engine import Engine
 from dm_jax.train.loop import fit
 from dm_jax.train.state import State
 from dm_jax.train.step import make_train_step
+from experiments import benchmarks
 
 Steps = Callable[[int], None]  # trains so many steps, and waits
 _CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
@@ -67,15 +69,9 @@ def measure(
     calls: dict[str, Steps], steps: int, rounds: int, clock: Callable[[], float]
 ) -> dict[str, list[float]]:
     """Seconds a step in every round, after one turn each that compiles."""
-    for call in calls.values():
-        call(steps)
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            start = clock()
-            call(steps)
-            times[name].append((clock() - start) / steps)
-    return times
+    turns = {name: functools.partial(call, steps) for name, call in calls.items()}
+    times = benchmarks.in_turns(turns, rounds=rounds, clock=clock)
+    return {name: [seconds / steps for seconds in column] for name, column in times.items()}
 
 
 def table(times: dict[str, list[float]], depth: int, batch: int) -> str:
