@@ -13,7 +13,6 @@ import importlib.util
 import math
 import os
 import platform
-import time
 from collections.abc import Callable
 
 import jax
