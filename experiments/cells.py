@@ -15,6 +15,7 @@ import jax
 
 from dm_jax import train
 from dm_jax.train import build, population, workdir
+from experiments import tables
 from experiments.results_file import Result, hash_config
 
 # Fewer decimals than float32 has, more than anybody reads.
@@ -152,19 +153,15 @@ def folder_name(cell: Cell) -> str:
     return "".join(c if c.isalnum() or c in "-_.=+" else "_" for c in name)
 
 
-# What `final` and `best` are of a table whose test is not an accuracy.
-_MEASURES = {"4": "test_mAP"}
-
-
 def result(cell: Cell, summary: train.Summary | Exception) -> Result:
     """What is written of a cell; accuracies in percent. A failed one holds the error.
 
-    `final` and `best` are the test accuracy, or what `_MEASURES` says.
+    `final` and `best` are the test accuracy, or what else the table shows.
     """
     if isinstance(summary, Exception):
         nan, text = float("nan"), f"{type(summary).__name__}: {summary}"
         return dataclasses.replace(_blank(cell), final=nan, best=nan, status="failed", error=text)
-    measure = _MEASURES.get(cell.table, "test_accuracy")
+    measure = tables.spec(cell.table).measure
     metrics = {
         "train_corrupted": _percent(summary.final("fit_accuracy_given")),
         "train_intact": _percent(summary.final("fit_accuracy")),

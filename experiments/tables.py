@@ -49,6 +49,11 @@ class Spec:
       changes: further arguments that depart from the protocol.
       places: further arguments that do not: they say where things lie and on what they run.
       settable: the config keys of such arguments, or how they begin.
+      title: what it shows, of a table that the paper has not.
+      measure: which of the run's numbers it shows.
+      methods_are_columns: whether a row is a condition and a column a method.
+      needs_agreement: whether its data cannot be had without one.
+      figures: the paper's figures that are its curves.
     """
 
     name: str
@@ -64,6 +69,11 @@ class Spec:
     changes: str = ""
     places: str = ""
     settable: tuple[str, ...] = ("data.data_dir", "parallel.")
+    title: str = ""
+    measure: str = "test_accuracy"
+    methods_are_columns: bool = False
+    needs_agreement: bool = False
+    figures: str = ""
 
     def is_place(self, key: str) -> bool:
         """Whether setting that config key leaves the protocol what it is."""
@@ -121,7 +131,8 @@ def _table9() -> Spec:
         "100,000 iterations are read off the paper's plots; the rate is divided by 10 after 1/2 "
         "and 11/15 of them, as Table 1's."
     )
-    return Spec("9", "cifar10", rows, columns, only=published.cells, ours=ours)
+    only, figures = published.cells, "Figures 5-9"
+    return Spec("9", "cifar10", rows, columns, only=only, ours=ours, figures=figures)
 
 
 def _table7() -> Spec:
@@ -142,7 +153,7 @@ def _table7() -> Spec:
         "Unless searched on validation (--tune), DM has lambda .5 and beta 12, the best of Table "
         "9. 30,000 iterations, the rate divided by 10 at 15,000 and 22,000, as Table 1."
     )
-    return Spec("7", "cifar10", rows, columns, grids=grids, ours=ours)
+    return Spec("7", "cifar10", rows, columns, grids=grids, ours=ours, methods_are_columns=True)
 
 
 def _table5() -> Spec:
@@ -208,7 +219,8 @@ def _digits() -> Spec:
         "DM": {"lam": (0.5, 1.0, 2.0), "beta": betas},
         "GCE": {"q": (0.3, 0.5, 0.7, 0.9)},
     }
-    return Spec("digits", "digits", rows, columns, grids=grids, tuned=True)
+    title = "Digits of scikit-learn, a small network: symmetric label noise"
+    return Spec("digits", "digits", rows, columns, grids=grids, tuned=True, title=title)
 
 
 def _regularised_rows() -> dict[str, str]:
@@ -235,7 +247,8 @@ def _table6() -> Spec:
 
 
 def _table8() -> Spec:
-    return Spec("8", "vehicles10", _symmetric(0.0, 0.4, prefix=""), _regularised_rows())
+    rows, columns = _symmetric(0.0, 0.4, prefix=""), _regularised_rows()
+    return Spec("8", "vehicles10", rows, columns, methods_are_columns=True)
 
 
 def _table3() -> Spec:
@@ -245,13 +258,23 @@ def _table3() -> Spec:
     cells = paper.table(3).cells
     settable = (*Spec.settable, "model.pretrained")  # the file of the ImageNet weights
     ours = "Batch 256."
-    return Spec("3", "clothing1m", rows, columns, only=cells, ours=ours, settable=settable)
+    return Spec(
+        "3",
+        "clothing1m",
+        rows,
+        columns,
+        only=cells,
+        ours=ours,
+        settable=settable,
+        needs_agreement=True,
+    )
 
 
 def _table4() -> Spec:
     rows = {name: f"method={name}" for name in LOSSES} | {"DM": "method=DM"}
     ours = "DM: lambda .5, beta 8, not searched: a streamed set has no validation split."
-    return Spec("4", "mars", rows, {"MARS": ""}, ours=ours)
+    columns, measure = {"MARS": ""}, "test_mAP"
+    return Spec("4", "mars", rows, columns, ours=ours, measure=measure, needs_agreement=True)
 
 
 def _figure(name: str, network: str) -> Spec:
@@ -259,7 +282,11 @@ def _figure(name: str, network: str) -> Spec:
     betas = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
     rows = {f"DM(lambda=0,beta={b:g})": f"method=DM,lam=0,beta={b}" for b in betas}
     ours = "The values of beta are ours."
-    return Spec(name, "cifar10", rows, {"clean": f"rate=0,model={network}"}, ours=ours)
+    shown = name.replace("figure", "Figure ")
+    depth = network.replace("resnet", "ResNet-")
+    title = f"Clean CIFAR-10, {depth}: lambda 0 and varying beta ({shown})"
+    columns = {"clean": f"rate=0,model={network}"}
+    return Spec(name, "cifar10", rows, columns, ours=ours, title=title, figures=shown)
 
 
 def _cifar_n() -> Spec:
@@ -268,7 +295,9 @@ def _cifar_n() -> Spec:
         "cifar10n_worst": "data.name=cifar10_n,noise=human:worst",
         "cifar100n_fine": "data.name=cifar100_n,noise=human:fine",
     }
-    return Spec("cifar_n", "cifar100", rows, columns, ours="ResNet-44, the protocol of Table 1.")
+    title = "CIFAR-10N and CIFAR-100N: labels by people"
+    ours = "ResNet-44, the protocol of Table 1."
+    return Spec("cifar_n", "cifar100", rows, columns, ours=ours, title=title)
 
 
 _SPECS: dict[str, Callable[[], Spec]] = {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 import matplotlib as mpl
 
 from dm_jax import CCE, DM, GCE, MAE, MSE
+from experiments import tables as specs
 from experiments.reporting import plots, table_figures
 from experiments.reporting.cells import Cell, comparable
 from experiments.reporting.plots import Line
@@ -142,20 +143,16 @@ PAPER_FIGURES: dict[str, tuple[str | None, Callable[[Mapping[str, Table]], Figur
     "Figure 2b": ("9", figure_2b),
     "Figure 2c": ("9", figure_2c),
 }
-CURVES = {  # the conditions under which the paper shows the curves of a table
-    "9": ("noise_0.2", "noise_0.4", "noise_0.6", "noise_0.8"),
-    "figure10": ("clean",),
-    "figure11": ("clean",),
-}
 
 
 def _curves_not_drawn(tables: Mapping[str, Table], only: Collection[str] | None) -> dict[str, str]:
+    shown = [spec for spec in map(specs.spec, specs.names()) if spec.figures]
     return {
-        f"{table_figures.PUBLISHED_AS[table]}, {condition}": "no results with curves"
-        for table, conditions in CURVES.items()
-        if only is None or table in only
-        for condition in conditions
-        if table not in tables or table_figures.curves(tables[table], condition) is None
+        f"{spec.figures}, {condition}": "no results with curves"
+        for spec in shown
+        if only is None or spec.name in only
+        for condition in spec.columns
+        if spec.name not in tables or table_figures.curves(tables[spec.name], condition) is None
     }
 
 

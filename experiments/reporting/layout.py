@@ -6,23 +6,17 @@ from collections.abc import Iterable
 from experiments import paper
 from experiments import tables as specs
 from experiments.reporting.cells import Cell, Cells, comparable
-from experiments.reporting.tables import METHODS_ARE_COLUMNS, Entry, Section, Table, rate_of
+from experiments.reporting.tables import Entry, Section, Table, rate_of
 from experiments.searches import Search
 
-TITLES = {
-    "digits": "Digits of scikit-learn, a small network: symmetric label noise",
-    "cifar_n": "CIFAR-10N and CIFAR-100N: labels by people",
-    "figure10": "Clean CIFAR-10, ResNet-20: lambda 0 and varying beta (Figure 10)",
-    "figure11": "Clean CIFAR-10, ResNet-56: lambda 0 and varying beta (Figure 11)",
-}
 NOT_RANKED = ("train_corrupted",)  # fitting wrong labels is no merit
 
 
 def build(name: str, cells: Cells, searches: Iterable[Search] = ()) -> Table:
     """The table of that name, with these cells of it measured, and its own of these searches."""
     published = paper.table(name) if name in paper.names() else None
-    title = published.title if published else TITLES.get(name, name)
-    wanted = _wanted(name, published)
+    spec = specs.spec(name) if name in specs.names() else None
+    wanted = _wanted(spec, published)
     rows = _in_order(
         published.rows if published else (row for row, _ in wanted), (r for r, _ in cells)
     )
@@ -35,23 +29,23 @@ def build(name: str, cells: Cells, searches: Iterable[Search] = ()) -> Table:
         sections = [_plain_section(published, rows, runs, cells)]
     return Table(
         name=name,
-        title=title,
+        spec=spec,
         published=published,
         wanted=wanted,
-        choices=specs.spec(name).ours if name in specs.names() else "",
         cells=cells,
-        sections=tuple(_ranked(section, name in METHODS_ARE_COLUMNS) for section in sections),
+        sections=tuple(_ranked(s, bool(spec and spec.methods_are_columns)) for s in sections),
         searches=tuple(search for search in searches if search.table == name),
     )
 
 
-def _wanted(name: str, published: paper.PublishedTable | None) -> tuple[tuple[str, str], ...]:
+def _wanted(
+    spec: specs.Spec | None, published: paper.PublishedTable | None
+) -> tuple[tuple[str, str], ...]:
     """The paper's own cells, or for a table that it has not, those that can be run."""
     if published:
         return published.cells
-    if name not in specs.names():
+    if spec is None:
         return ()
-    spec = specs.spec(name)
     return tuple((row, run) for row in spec.rows for run in spec.columns if spec.has(row, run))
 
 

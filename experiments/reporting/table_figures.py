@@ -33,11 +33,6 @@ FIT = {
     "loss": ("training", "mean cross entropy"),
 }
 PROBABILITIES = {"p_clean": "clean", "p_noisy": "noisy"}
-PUBLISHED_AS = {  # the paper's figures that are the curves of a table
-    "9": "Figures 5-9",
-    "figure10": "Figure 10",
-    "figure11": "Figure 11",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +182,7 @@ def _counts(counts: list[int]) -> str:
 
 def _accuracy_by_rate(table: Table) -> Figure | None:
     """Final accuracy over the conditions that differ in the rate alone: "clean", "sym_0.2" ..."""
-    if table.name == "9":  # it has other parameters at each rate
+    if table.spec and table.spec.only:  # rows have other parameters at each rate
         return None
     points: dict[str, list[tuple[float, Measured]]] = {}
     looks = {}
@@ -250,7 +245,7 @@ def _edf(loss: dict) -> EDF | None:
 
 def _heading(table: Table, condition: str) -> str:
     name = f"{table.heading}, {_condition(table, condition)}"
-    figure = PUBLISHED_AS.get(table.name)
+    figure = table.spec.figures if table.spec else ""
     return f"{name} ({figure})" if figure else name
 
 

@@ -4,12 +4,9 @@ import dataclasses
 import re
 from collections.abc import Iterable
 
-from experiments import paper
+from experiments import paper, tables
 from experiments.reporting.cells import Cell, Cells, Measured, seeds_text
 from experiments.searches import Search
-
-NO_DATA = ("3", "4")  # tables whose data cannot be had without an agreement
-METHODS_ARE_COLUMNS = ("7", "8")  # there the best of a row is bold, not of a column
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,23 +72,32 @@ class Table:
 
     Attributes:
       name: as in the results.
-      title: what it shows.
+      spec: what it is made of; None for a table that this code does not know.
       published: the paper's, if it has one.
       wanted: the (row, run) cells that there are to run, as far as is known.
-      choices: what the paper leaves open and we chose, in words.
       cells: what was run.
       sections: what to print.
       searches: the searches behind its parameters.
     """
 
     name: str
-    title: str
+    spec: tables.Spec | None
     published: paper.PublishedTable | None
     wanted: tuple[tuple[str, str], ...]
-    choices: str
     cells: Cells
     sections: tuple[Section, ...]
     searches: tuple[Search, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What it shows."""
+        shown = self.published or self.spec
+        return shown.title if shown else self.name
+
+    @property
+    def choices(self) -> str:
+        """What the paper leaves open and we chose, in words."""
+        return self.spec.ours if self.spec else ""
 
     @property
     def heading(self) -> str:
@@ -101,7 +107,12 @@ class Table:
     @property
     def methods_are_columns(self) -> bool:
         """Whether a row is a condition and a column a method: then rows are what is compared."""
-        return self.name in METHODS_ARE_COLUMNS
+        return self.spec is not None and self.spec.methods_are_columns
+
+    @property
+    def needs_agreement(self) -> bool:
+        """Whether its data cannot be had without one."""
+        return self.spec is not None and self.spec.needs_agreement
 
     @property
     def head(self) -> str:
@@ -151,8 +162,9 @@ class Table:
         """How much of it was run, in words."""
         done = [cell for cell in self.cells.values() if cell.runs]
         if not done:
-            reason = ": data not at hand" if self.name in NO_DATA and not self.cells else ""
-            return "no cell finished" if self.cells else f"not run{reason}"
+            if self.cells:
+                return "no cell finished"
+            return "not run" + (": data not at hand" if self.needs_agreement else "")
         parts = [self._extent(done), _range([len(cell.runs) for cell in done])]
         marks = sorted({cell.mark for cell in done if cell.mark})
         if marks:
