@@ -176,6 +176,7 @@ def result(cell: Cell, summary: train.Summary | Exception) -> Result:
         metrics={name: value for name, value in metrics.items() if value == value},
         curves=_curves(summary, measure),
         corruption=summary.corruption,
+        device=summary.device,
         seconds=round(summary.seconds, 3),
     )
 

@@ -15,7 +15,17 @@ from absl import flags
 
 from configs import common
 from experiments import cells as cells_lib
-from experiments import cluster, plan, report, results_file, startup, table_flags, tables, tune
+from experiments import (
+    cluster,
+    plan,
+    report,
+    results_file,
+    startup,
+    table_flags,
+    tables,
+    tune,
+    workers,
+)
 from experiments import searches as searches_lib
 from experiments.progress import Progress
 from experiments.reporting import terminal
@@ -77,6 +87,8 @@ def main() -> None:
 
 def reproduce(folder: pathlib.Path) -> int:
     """The table of the flags; returns how many cells failed, those without parameters included."""
+    if _EXECUTOR.value == "slurm" and table_flags.AT_ONCE.value > 1:
+        raise ValueError("--at_once is of --executor=local; a cluster has one job for each cell")
     spec, path = table_flags.spec(), folder / "results.jsonl"
     wanted, watcher = table_flags.pairs(spec), Progress(quiet=True)
     to_search, searches = _searched(spec, wanted, folder, watcher)
@@ -96,7 +108,8 @@ def reproduce(folder: pathlib.Path) -> int:
         print("started again, this command submits what is then missing")
         return len(lost)
     failed, reasons = len(lost), set()
-    for cell, summary in cells_lib.run_all(todo, folder / "runs", watcher):
+    runs = workers.run_all(todo, folder / "runs", watcher, at_once=table_flags.AT_ONCE.value)
+    for cell, summary in runs:
         result = cells_lib.result(cell, summary)
         results_file.append(path, result)
         failed += result.status == "failed"
@@ -136,7 +149,8 @@ def _searched(
             "run python -m experiments.tune with the same table, rows, columns, scale, set and "
             "workdir"
         )
-    return missing, tune.search(spec, wanted, folder, watcher)
+    at_once = table_flags.AT_ONCE.value
+    return missing, tune.search(spec, wanted, folder, watcher, at_once=at_once)
 
 
 def _refuse_untuned(searched: set[tuple[str, str, str]], path: pathlib.Path) -> None:

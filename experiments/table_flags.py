@@ -43,6 +43,9 @@ COLUMNS = _patterns("columns", "Patterns of column names.")
 SET = flags.DEFINE_string(
     "set", "", "Config arguments, such as 'model=resnet20'; marked in every output."
 )
+AT_ONCE = flags.DEFINE_integer(
+    "at_once", 1, "Runs at a time, each in a process of its own.", lower_bound=1
+)
 SCALE = flags.DEFINE_float("scale", 1.0, "Share of the training steps; marked in every output.")
 
 

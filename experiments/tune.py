@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from dm_jax import train
 from experiments import cells as cells_lib
-from experiments import searches, startup, table_flags, tables
+from experiments import searches, startup, table_flags, tables, workers
 from experiments.progress import Progress
 from experiments.searches import Parameters, Search
 
@@ -47,6 +47,8 @@ def search(
     wanted: Sequence[tuple[str, str]],
     folder: pathlib.Path,
     watcher: train.Watcher,
+    *,
+    at_once: int = 1,
 ) -> dict[tuple[str, str], Search]:
     """Searches the grid of every wanted (row, column) that has one.
 
@@ -55,6 +57,7 @@ def search(
       wanted: (row, column) pairs; those without a grid are left out.
       folder: where tuning.json is, or goes; what is in it is not searched again.
       watcher: of the runs.
+      at_once: how many of them train at the same time.
 
     Returns:
       What was found; a pair of which a candidate could not be run is left out, with a warning.
@@ -62,7 +65,7 @@ def search(
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
     failed: dict[tuple[str, str], str] = {}
     cells = missing_cells(spec, wanted, folder)
-    for cell, summary in cells_lib.run_all(cells, folder / "tuning", watcher):
+    for cell, summary in workers.run_all(cells, folder / "tuning", watcher, at_once=at_once):
         pair = cell.row, cell.column
         tried = json.dumps({name: cell.config.loss.parameters[name] for name in spec.grid(*pair)})
         by_parameters = scores.setdefault(pair, {})
@@ -146,7 +149,7 @@ def main() -> None:
     if not wanted:
         raise ValueError(f"table {spec.name} has nothing to search in these rows and columns")
     try:
-        results = search(spec, wanted, folder, Progress())
+        results = search(spec, wanted, folder, Progress(), at_once=table_flags.AT_ONCE.value)
     except cells_lib.StoppedError as stopped:
         print(f"stopped: {stopped}")
         return

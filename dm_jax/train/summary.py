@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+from dm_jax.train import workdir
 from dm_jax.train.setup import Setup
 
 Row = dict[str, Any]
@@ -20,6 +21,7 @@ class Summary:
       actual_rate: share of the training labels that were changed; NaN of a streamed set, whose
         labels are its own.
       seconds: wall time, of this start; of a population's member, its share.
+      device: the devices of the process, in words.
     """
 
     step: int
@@ -28,6 +30,7 @@ class Summary:
     corruption: str
     actual_rate: float
     seconds: float
+    device: str
 
     @classmethod
     def of(cls, experiment: Setup, rows: list[Row], *, step: int, seconds: float) -> "Summary":
@@ -40,6 +43,7 @@ class Summary:
             corruption=corruption.hash,
             actual_rate=corruption.actual_rate if corruption.kept.size else math.nan,
             seconds=seconds,
+            device=workdir.environment()["device"],
         )
 
     @property

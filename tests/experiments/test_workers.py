@@ -1,0 +1,113 @@
+"""Cells at the same time: real processes, on digits."""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+
+from dm_jax import EDF
+from dm_jax.train import workdir as workdir_lib
+from experiments import cells, reproduce, tables, workers
+from experiments.progress import Progress
+
+
+class Deadly(EDF):
+    """Ends the process that computes with it, unless that is the test's own."""
+
+    def weight(self, p):
+        if multiprocessing.parent_process() is not None:
+            os._exit(3)
+        return 1 - p
+
+
+def some_cells(*rows, scale=0.02):
+    spec = dataclasses.replace(tables.spec("digits"), scale=scale)
+    return reproduce.make_cells(spec, [(row, "sym_0.4") for row in rows], {}, seeds=[1])
+
+
+def finals(outcomes):
+    return {cell.row: summary.final() for cell, summary in outcomes}
+
+
+def test_at_the_same_time_they_give_what_they_give_alone(tmp_path):
+    wanted = some_cells("CCE", "CCE-DN")
+    together = workers.run_all(wanted, tmp_path / "a", Progress(quiet=True), at_once=2)
+    alone = workers.run_all(wanted, tmp_path / "b", Progress(quiet=True), at_once=1)
+    assert finals(together) == finals(alone)
+    assert len(list((tmp_path / "a").iterdir())) == 2
+
+
+def test_a_process_that_dies_is_its_cells_failure(tmp_path):
+    good, bad = some_cells("CCE", "CCE-DN")
+    loss = dataclasses.replace(bad.config.loss, name=f"{__name__}:Deadly", parameters={})
+    bad = dataclasses.replace(bad, config=dataclasses.replace(bad.config, loss=loss))
+    found = workers.run_all([good, bad], tmp_path, Progress(quiet=True), at_once=2)
+    outcomes = {cell.row: outcome for cell, outcome in found}
+    assert outcomes["CCE"].finished
+    with pytest.raises(RuntimeError, match=r"the process of digits-CCE-DN-.* exit code 3"):
+        raise outcomes["CCE-DN"]
+    assert cells.result(bad, outcomes["CCE-DN"]).status == "failed"
+
+
+@pytest.fixture
+def running(tmp_path):
+    """A table whose two cells are training, for minutes."""
+    table = ["--table=digits", "--rows=CCE,CCE-DN", "--columns=sym_0.4", "--seeds=1"]
+    command = [sys.executable, "-m", "experiments.reproduce", *table, "--scale=50", "--at_once=2"]
+    process = subprocess.Popen(
+        [*command, f"--workdir={tmp_path}"], stdout=subprocess.PIPE, text=True
+    )
+    wait_until(lambda: len(list(tmp_path.glob("runs/*/metrics.jsonl"))) == 2)
+    yield process
+    process.kill()
+
+
+def wait_until(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def is_held(folder):
+    try:
+        with workdir_lib.held(folder):
+            return False
+    except OSError:
+        return True
+
+
+def test_asked_to_stop_all_of_them_checkpoint(running, tmp_path):
+    running.send_signal(signal.SIGTERM)
+    said, _ = running.communicate(timeout=120)
+    assert running.returncode == 0
+    assert "stopped: " in said
+    for row in ("CCE", "CCE-DN"):
+        assert f"{row}, sym_0.4, seed 1 goes on at step" in said
+    assert len(list(tmp_path.glob("runs/*/checkpoints/*"))) >= 2
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_they_do_not_outlive_what_started_them(running, tmp_path):
+    folders = list(tmp_path.glob("runs/*"))
+    assert all(is_held(folder) for folder in folders)
+    running.kill()
+    wait_until(lambda: not any(is_held(folder) for folder in folders))
+
+
+def test_processes_are_shared_out_over_the_gpus(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "local_device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert workers._devices() == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    assert workers._devices() == ["2", "3"]
+    with workers._seeing("3"):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,3"
