@@ -93,9 +93,28 @@ def batch_moments(
         packed = _global(jnp.concatenate([total, local]), axis_name)
         total, count = packed[:-1], jnp.maximum(packed[-1], 1)
     mean = total / count
-    deviation = x - mean.reshape((1,) * (x.ndim - 1) + (-1,))
-    squares = jnp.sum(jnp.square(deviation), axes, where=mask)
-    return mean, _global(squares, axis_name) / count
+    return mean, _global(_squared_deviations(x, mean, mask), axis_name) / count
+
+
+@jax.custom_jvp
+def _squared_deviations(x: jax.Array, mean: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Sum over all axes but the last of (x - mean)^2, where `mean` is that of the global batch.
+
+    By the mean its derivative is zero, as deviations from it add up to nothing: they need not be
+    summed up again in every backward pass.
+    """
+    return jnp.sum(jnp.square(_deviations(x, mean)), tuple(range(x.ndim - 1)), where=mask)
+
+
+@_squared_deviations.defjvp
+def _squared_deviations_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    x, mean, mask = primals
+    products = 2 * _deviations(x, mean) * tangents[0]
+    return _squared_deviations(*primals), jnp.sum(products, tuple(range(x.ndim - 1)), where=mask)
+
+
+def _deviations(x: jax.Array, mean: jax.Array) -> jax.Array:
+    return x - mean.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 def _global(total: jax.Array, axis_name: str | None) -> jax.Array:

@@ -65,6 +65,29 @@ def test_moments_and_gradients_over_devices_equal_those_of_one(where):
         np.testing.assert_allclose(many.reshape(one.shape), one, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("where", [None, KEPT], ids=["all", "masked"])
+def test_first_and_second_derivatives_are_those_of_the_moments_as_written(where):
+    def written(x):
+        return x.mean((0, 1, 2), where=mask), x.var((0, 1, 2), where=mask)
+
+    def slope(moments):
+        def loss(x):
+            mean, var = (moment.reshape(1, 1, 1, -1) for moment in moments(x))
+            return jnp.sum(probe * jnp.tanh((x - mean) / jnp.sqrt(var + EPSILON)))
+
+        return jax.grad(loss)
+
+    with jax.enable_x64(True):
+        x, probe = jnp.asarray(IMAGES), jnp.asarray(RANDOM.normal(size=IMAGES.shape))
+        kept = np.ones(16, bool) if where is None else where
+        mask = jnp.broadcast_to(kept[:, None, None, None], x.shape)
+        ours = slope(lambda x: batch_moments(x, None if where is None else jnp.asarray(where)))
+        theirs = slope(written)
+        np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-9, atol=1e-12)
+        curvatures = (jax.jvp(f, (x,), (probe,))[1] for f in (ours, theirs))
+        np.testing.assert_allclose(*curvatures, rtol=1e-9, atol=1e-12)
+
+
 def test_training_moves_running_statistics_a_tenth_of_the_way():
     norm, variables = BatchNorm(), _initial()
 
