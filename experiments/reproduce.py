@@ -7,6 +7,7 @@ missing. Parameters that a row leaves open are searched on a validation split, n
 set: always for the digits, elsewhere with --tune.
 """
 
+import contextlib
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -76,11 +77,7 @@ def missing_cells(path: pathlib.Path, cells: Sequence[cells_lib.Cell]) -> list[c
 
 def main() -> None:
     """Runs, writes, reports; exits with 1 if a cell failed."""
-    try:
-        failed = reproduce(table_flags.workdir())
-    except cells_lib.StoppedError as stopped:
-        print(f"stopped: {stopped}")
-        return
+    failed = reproduce(table_flags.workdir())
     if failed:
         sys.exit(f"cells that failed: {failed}; why is said above")
 
@@ -91,7 +88,11 @@ def reproduce(folder: pathlib.Path) -> int:
         raise ValueError("--at_once is of --executor=local; a cluster has one job for each cell")
     spec, path = table_flags.spec(), folder / "results.jsonl"
     wanted, watcher = table_flags.pairs(spec), Progress(quiet=True)
-    to_search, searches = _searched(spec, wanted, folder, watcher)
+    try:
+        to_search, searches = _searched(spec, wanted, folder, watcher)
+    except cells_lib.StoppedError as stopped:
+        print(f"stopped: {stopped}")
+        return 0
     lost = [pair for pair in wanted if to_search and spec.grid(*pair) and pair not in searches]
     pairs = wanted if _DRY_RUN.value else [pair for pair in wanted if pair not in lost]
     cells = make_cells(spec, pairs, searches, seeds=range(1, SEEDS.value + 1))
@@ -107,16 +108,9 @@ def reproduce(folder: pathlib.Path) -> int:
         print(f"{len(jobs)} jobs submitted, {len(todo) - len(jobs)} were on their way already")
         print("started again, this command submits what is then missing")
         return len(lost)
-    failed, reasons = len(lost), set()
-    runs = workers.run_all(todo, folder / "runs", watcher, at_once=table_flags.AT_ONCE.value)
-    for cell, summary in runs:
-        result = cells_lib.result(cell, summary)
-        results_file.append(path, result)
-        failed += result.status == "failed"
-        if result.error and result.error not in reasons:
-            reasons.add(result.error)
-            print(f"{cell.row}, {cell.column}, seed {cell.seed} failed: {result.error}")
-    if not path.exists():
+    failed, unfinished = _run(todo, folder, watcher)
+    failed += len(lost)
+    if unfinished or not path.exists():
         return failed
     results = results_file.read(path)
     names = {result.table for result in results}
@@ -125,6 +119,30 @@ def reproduce(folder: pathlib.Path) -> int:
     print(terminal.table(results, spec.name))
     print(f"all of it, with curves and provenance: {page}")
     return failed
+
+
+def _run(
+    todo: Sequence[cells_lib.Cell], folder: pathlib.Path, watcher: Progress
+) -> tuple[int, bool]:
+    """Runs cells and appends their results; how many failed, and whether a stop was requested."""
+    failed, reasons, at_once = 0, set(), table_flags.AT_ONCE.value
+    runs = workers.run_all(todo, folder / "runs", watcher, at_once=at_once)
+    with contextlib.closing(runs):
+        try:
+            for cell, summary in runs:
+                result = cells_lib.result(cell, summary)
+                results_file.append(folder / "results.jsonl", result)
+                name = f"{cell.row}, {cell.column}, seed {cell.seed}"
+                failed += result.status == "failed"
+                if result.error and result.error not in reasons:
+                    reasons.add(result.error)
+                    print(f"{name} failed: {result.error}")
+                elif at_once > 1 and not result.error:  # there is no bar to watch
+                    print(f"{name}: {result.final:.1f}", flush=True)
+        except cells_lib.StoppedError as stopped:
+            print(f"stopped: {stopped}")
+            return failed, True
+    return failed, False
 
 
 def _searched(

@@ -44,7 +44,7 @@ SET = flags.DEFINE_string(
     "set", "", "Config arguments, such as 'model=resnet20'; marked in every output."
 )
 AT_ONCE = flags.DEFINE_integer(
-    "at_once", 1, "Runs at a time, each in a process of its own.", lower_bound=1
+    "at_once", 1, "Runs (or populations) at a time, each in its own process.", lower_bound=1
 )
 SCALE = flags.DEFINE_float("scale", 1.0, "Share of the training steps; marked in every output.")
 

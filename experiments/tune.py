@@ -7,6 +7,7 @@ trains on everything. What was tried is kept in tuning.json.
     python -m experiments.tune --table=digits --rows=DM --columns=sym_0.4 --workdir=DIR
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -65,16 +66,18 @@ def search(
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
     failed: dict[tuple[str, str], str] = {}
     cells = missing_cells(spec, wanted, folder)
-    for cell, summary in workers.run_all(cells, folder / "tuning", watcher, at_once=at_once):
-        pair = cell.row, cell.column
-        tried = json.dumps({name: cell.config.loss.parameters[name] for name in spec.grid(*pair)})
-        by_parameters = scores.setdefault(pair, {})
-        try:
-            by_parameters.setdefault(tried, []).append(_score(summary))
-        except RuntimeError as error:  # the rest go on
-            failed[pair] = f"{cell.row}, {cell.column}, {tried}, seed {cell.seed}: {error}"
-        if sum(map(len, by_parameters.values())) == len(SEEDS) * len(candidates(spec.grid(*pair))):
-            searches.add(folder, _name(spec, pair), _outcome(spec, pair, by_parameters))
+    runs = workers.run_all(cells, folder / "tuning", watcher, at_once=at_once)
+    with contextlib.closing(runs):
+        for cell, summary in runs:
+            pair, grid = (cell.row, cell.column), spec.grid(cell.row, cell.column)
+            tried = json.dumps({name: cell.config.loss.parameters[name] for name in grid})
+            by_parameters = scores.setdefault(pair, {})
+            try:
+                by_parameters.setdefault(tried, []).append(_score(summary))
+            except RuntimeError as error:  # the rest go on
+                failed[pair] = f"{cell.row}, {cell.column}, {tried}, seed {cell.seed}: {error}"
+            if sum(map(len, by_parameters.values())) == len(SEEDS) * len(candidates(grid)):
+                searches.add(folder, _name(spec, pair), _outcome(spec, pair, by_parameters))
     for message in failed.values():
         warnings.warn(f"the search was not finished: {message}", stacklevel=2)
     return found(spec, wanted, folder)

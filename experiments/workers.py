@@ -1,4 +1,4 @@
-"""Cells that train at the same time, each in a process of its own.
+"""Programs that train at the same time, each in a process of its own: a run, or a population.
 
 A small network leaves a large GPU idle, and several use it (docs/performance.md). Of several GPUs a
 process sees one, so that they are shared out evenly.
@@ -12,7 +12,8 @@ import os
 import pathlib
 import pickle
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import jax
 
@@ -29,11 +30,11 @@ Outcome = tuple[cells_lib.Cell, train.Summary | Exception]
 
 def run_all(
     cells: Sequence[cells_lib.Cell], folder: pathlib.Path, watcher: train.Watcher, *, at_once: int
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """As `cells.run_all`, with so many runs (or populations) at a time.
 
-    SIGTERM and Ctrl-C stop them all, each as it stops alone. The watcher is told of nothing where
-    several run: they would talk at the same time.
+    SIGTERM and Ctrl-C stop them all, each as it stops alone; so does closing the generator. The
+    watcher is told of nothing where several run: they would talk at the same time.
 
     Args:
       cells, folder, watcher: of `cells.run_all`.
@@ -41,17 +42,21 @@ def run_all(
 
     Raises:
       StoppedError: a stop was requested.
+      ValueError: several runs that want several devices each, or that cannot share a device.
     """
     if at_once == 1:
         yield from cells_lib.run_all(cells, folder, watcher)
         return
+    _check_one_device(cells)
     os.environ.setdefault(_PREALLOCATE, "false")  # before JAX takes the memory of a GPU
+    devices = _devices()
     found, failures = cells_lib.groups(cells)
     yield from failures
     waiting = collections.deque([cell for cell, _ in group] for group in found)
+    del found  # and with it the data, which each process loads itself
+    running, stopped = list[_Worker](), list[str]()
     with StopRequest() as stop_requested, contextlib.ExitStack() as stack:
-        devices, running, stopped = _devices(), list[_Worker](), list[str]()
-        stack.callback(_stop, running)
+        stack.callback(lambda: _stop(running))
         while running or (waiting and not stop_requested()):
             while waiting and len(running) < at_once and not stop_requested():
                 device = min(devices, key=[worker.device for worker in running].count)
@@ -64,8 +69,10 @@ def run_all(
                 said = worker.end()
                 if isinstance(said, list):
                     yield from said
-                elif stop_requested():
+                elif isinstance(said, cells_lib.StoppedError):
                     stopped.append(str(said))
+                elif stop_requested():
+                    stopped.append(f"{worker.name} had not begun")
                 else:
                     yield from ((cell, said) for cell in worker.cells)
         if stopped or waiting:
@@ -86,26 +93,34 @@ class _Worker:
         self.cells, self.device = cells, device
         self.outcome, sender = _spawning.Pipe(duplex=False)
         self._process = _spawning.Process(target=_work, args=(cells, folder, os.getpid(), sender))
-        with _seeing(device):
+        with _seeing(device), _deaf_to_interrupts():
             self._process.start()
         sender.close()
+        self._asked = False
+
+    @property
+    def name(self) -> str:
+        """Of its cells, for a person."""
+        cell, more = self.cells[0], len(self.cells) - 1
+        return f"{cell.row}, {cell.column}, seed {cell.seed}" + (f" (and {more})" if more else "")
 
     def end(self) -> list[Outcome] | Exception:
         """How its cells ended; a StoppedError, or an error where it died without a word."""
         try:
             return self.outcome.recv()
-        except EOFError:
+        except (EOFError, OSError):  # nothing, or half a sentence
             self._process.join()
-            first = cells_lib.folder_name(self.cells[0])
             code = self._process.exitcode
-            return RuntimeError(f"the process of {first} ended with exit code {code}")
+            return RuntimeError(f"the process of {self.name} ended with exit code {code}")
 
     def stop(self) -> None:
-        """Asks it to checkpoint and end; more than once does no harm."""
-        self._process.terminate()
+        """Asks it, once, to checkpoint and end."""
+        if not self._asked:
+            self._asked = True
+            self._process.terminate()
 
 
-def _stop(workers: Iterable[_Worker]) -> None:
+def _stop(workers: Sequence[_Worker]) -> None:
     for worker in workers:
         worker.stop()
 
@@ -116,26 +131,32 @@ def _work(
     parent: int,
     sender: multiprocessing.connection.Connection,
 ) -> None:
-    startup.prepare()
-    said: list[Outcome] | Exception
-    try:
-        ended = cells_lib.run_all(cells, folder, _Tied(parent))
-        said = [(cell, _sendable(outcome)) for cell, outcome in ended]
-    except cells_lib.StoppedError as stopped:
-        said = stopped
-    with contextlib.suppress(BrokenPipeError):  # nobody is there to hear it
-        sender.send(said)
+    # Around the run's own request to stop: what has ended is said whatever is asked meanwhile.
+    with StopRequest() as asked_early:
+        startup.prepare()
+        said: list[Outcome] | Exception
+        try:
+            ended = cells_lib.run_all(cells, folder, _Tied(parent, asked_early))
+            said = [(cell, _sendable(outcome)) for cell, outcome in ended]
+        except cells_lib.StoppedError as stopped:
+            said = stopped
+        with contextlib.suppress(BrokenPipeError):  # nobody is there to hear it
+            sender.send(said)
 
 
 class _Tied(train.Unwatched):
-    """Asks the run to stop if the process that started it is gone."""
+    """Asks the run to stop if the process that started it is gone, or a stop was asked before."""
 
-    def __init__(self, parent: int):
-        self._parent = parent
+    def __init__(self, parent: int, asked_early: Callable[[], bool]):
+        self._parent, self._asked_early = parent, asked_early
+
+    def begin(self, total: int, start: int) -> None:
+        """Looks, as at every call."""
+        self.moved(start)
 
     def moved(self, step: int) -> None:
         """Looks whether it is still there."""
-        if os.getppid() != self._parent:
+        if os.getppid() != self._parent or self._asked_early():
             signal.raise_signal(signal.SIGTERM)
 
 
@@ -148,12 +169,37 @@ def _sendable(summary: train.Summary | Exception) -> train.Summary | Exception:
     return summary
 
 
+def _check_one_device(cells: Sequence[cells_lib.Cell]) -> None:
+    for parallel in (cell.config.parallel for cell in cells):
+        if parallel.devices > 1 or parallel.distributed:
+            raise ValueError(
+                "several runs at once have one device each: parallel.devices must be 0 or 1, got "
+                f"{parallel.devices}, and parallel.distributed false, got {parallel.distributed}"
+            )
+
+
 def _devices() -> list[str | None]:
     """The GPUs that processes can be dealt out to, as CUDA_VISIBLE_DEVICES names them."""
-    if jax.default_backend() != "gpu":
+    backend = jax.default_backend()
+    if backend not in ("cpu", "gpu"):
+        raise ValueError(f"several runs at once need a CPU or GPUs, got {backend}: one run owns it")
+    if backend == "cpu":
         return [None]
     visible = os.environ.get(_VISIBLE)
     return [*(visible.split(",") if visible else map(str, range(jax.local_device_count())))]
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """A process that is started within leaves Ctrl-C to this one, which passes it on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,12 @@ class State:
     rng: jax.Array
 
 
+@functools.cache
+def _compiled_init(model):
+    """One program, which JAX's compilation cache keeps, instead of one for each operation."""
+    return jax.jit(functools.partial(model.init, train=False))
+
+
 def create(model, optimizer, edf: EDF, *, seed, inputs: jax.Array, pretrained: str = "") -> State:
     """The state before the first step.
 
@@ -44,8 +50,7 @@ def create(model, optimizer, edf: EDF, *, seed, inputs: jax.Array, pretrained: s
     """
     init_key, run_key = jax.random.split(jax.random.key(seed))
     blank = jnp.zeros(inputs.shape, inputs.dtype)
-    # Compiled: operation by operation it takes seconds, on an accelerator many.
-    variables = jax.jit(functools.partial(model.init, train=False))(init_key, blank)
+    variables = _compiled_init(model)(init_key, blank)
     if pretrained:
         variables = pretrained_lib.load(pretrained, variables)
     params = variables["params"]

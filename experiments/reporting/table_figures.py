@@ -182,7 +182,7 @@ def _counts(counts: list[int]) -> str:
 
 def _accuracy_by_rate(table: Table) -> Figure | None:
     """Final accuracy over the conditions that differ in the rate alone: "clean", "sym_0.2" ..."""
-    if table.spec and table.spec.only:  # rows have other parameters at each rate
+    if table.spec and not table.spec.same_at_all_rates:
         return None
     points: dict[str, list[tuple[float, Measured]]] = {}
     looks = {}

@@ -3,6 +3,7 @@
 import dataclasses
 import multiprocessing
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from dm_jax import EDF
 from dm_jax.train import workdir as workdir_lib
-from experiments import cells, reproduce, tables, workers
+from experiments import cells, reproduce, tables, tune, workers
 from experiments.progress import Progress
 
 
@@ -50,7 +51,7 @@ def test_a_process_that_dies_is_its_cells_failure(tmp_path):
     found = workers.run_all([good, bad], tmp_path, Progress(quiet=True), at_once=2)
     outcomes = {cell.row: outcome for cell, outcome in found}
     assert outcomes["CCE"].finished
-    with pytest.raises(RuntimeError, match=r"the process of digits-CCE-DN-.* exit code 3"):
+    with pytest.raises(RuntimeError, match=r"process of CCE-DN, sym_0\.4, seed 1 .* exit code 3"):
         raise outcomes["CCE-DN"]
     assert cells.result(bad, outcomes["CCE-DN"]).status == "failed"
 
@@ -61,7 +62,10 @@ def running(tmp_path):
     table = ["--table=digits", "--rows=CCE,CCE-DN", "--columns=sym_0.4", "--seeds=1"]
     command = [sys.executable, "-m", "experiments.reproduce", *table, "--scale=50", "--at_once=2"]
     process = subprocess.Popen(
-        [*command, f"--workdir={tmp_path}"], stdout=subprocess.PIPE, text=True
+        [*command, f"--workdir={tmp_path}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     wait_until(lambda: len(list(tmp_path.glob("runs/*/metrics.jsonl"))) == 2)
     yield process
@@ -94,11 +98,66 @@ def test_asked_to_stop_all_of_them_checkpoint(running, tmp_path):
     assert not (tmp_path / "results.jsonl").exists()
 
 
+def test_an_error_of_the_command_ends_them_all(running, tmp_path):
+    """Here results that cannot be written; a worker's death is one to write."""
+    (tmp_path / "results.jsonl").mkdir()
+    os.kill(min(workers_of(running)), signal.SIGKILL)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 1
+    assert "error: " in said
+    assert not any(is_held(folder) for folder in tmp_path.glob("runs/*"))
+
+
+def workers_of(process):
+    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    commands = {pid: pathlib.Path(f"/proc/{pid}/cmdline").read_text() for pid in children}
+    return [int(pid) for pid, command in commands.items() if "spawn_main" in command]
+
+
 def test_they_do_not_outlive_what_started_them(running, tmp_path):
     folders = list(tmp_path.glob("runs/*"))
     assert all(is_held(folder) for folder in folders)
     running.kill()
     wait_until(lambda: not any(is_held(folder) for folder in folders))
+
+
+def test_a_search_finds_what_it_finds_alone(tmp_path, monkeypatch):
+    grids = {"DM": {"beta": (1.0, 8.0)}}
+    spec = dataclasses.replace(tables.spec("digits"), scale=0.01, grids=grids)
+    monkeypatch.setattr(tune, "SEEDS", (1,))
+    pairs = [("DM", "sym_0.4"), ("DM", "clean")]
+    alone, together = (
+        tune.search(spec, pairs, tmp_path / str(n), Progress(quiet=True), at_once=n) for n in (1, 2)
+    )
+    assert alone == together
+
+
+def test_what_cannot_share_a_device_is_refused(tmp_path):
+    (cell,) = some_cells("CCE")
+    parallel = dataclasses.replace(cell.config.parallel, devices=2)
+    cell = dataclasses.replace(cell, config=dataclasses.replace(cell.config, parallel=parallel))
+    with pytest.raises(ValueError, match=r"parallel\.devices must be 0 or 1, got 2"):
+        list(workers.run_all([cell], tmp_path, Progress(quiet=True), at_once=2))
+
+
+def test_a_tpu_is_not_shared(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    with pytest.raises(ValueError, match="need a CPU or GPUs, got tpu"):
+        workers._devices()
+
+
+def test_a_cluster_has_a_job_for_each_cell(tmp_path):
+    table = ["--table=digits", "--executor=slurm", "--at_once=2", f"--workdir={tmp_path}"]
+    command = [sys.executable, "-m", "experiments.reproduce", *table]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "--at_once is of --executor=local" in done.stderr
+
+
+def test_an_error_that_cannot_travel_is_put_into_words():
+    error = ValueError("no", lambda: None)
+    assert str(workers._sendable(error)).startswith("ValueError: ('no', ")
+    assert str(workers._sendable(OSError("disk full"))) == "disk full"
 
 
 def test_processes_are_shared_out_over_the_gpus(monkeypatch):
