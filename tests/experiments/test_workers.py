@@ -98,6 +98,7 @@ def test_asked_to_stop_all_of_them_checkpoint(running, tmp_path):
     assert not (tmp_path / "results.jsonl").exists()
 
 
+@pytest.mark.long
 def test_an_error_of_the_command_ends_them_all(running, tmp_path):
     """Here results that cannot be written; a worker's death is one to write."""
     (tmp_path / "results.jsonl").mkdir()
@@ -114,6 +115,7 @@ def workers_of(process):
     return [int(pid) for pid, command in commands.items() if "spawn_main" in command]
 
 
+@pytest.mark.long
 def test_they_do_not_outlive_what_started_them(running, tmp_path):
     folders = list(tmp_path.glob("runs/*"))
     assert all(is_held(folder) for folder in folders)
