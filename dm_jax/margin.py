@@ -40,26 +40,14 @@ def soft_margin(logits: Array, labels: Array, edf: EDF, where: Array | None) -> 
     all is computed again. Elsewhere a pass costs less than waiting for that decision: always the
     maximum.
     """
-    label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1, mode="clip")
-
-    def any_margin(logits: Array, label_logits: Array) -> SoftMargin:
-        return _any_margin(logits, labels, label_logits[..., 0], edf)
-
-    def near_if_possible(logits: Array, label_logits: Array) -> SoftMargin:
-        others = _without_label(_exp(logits - label_logits), labels)
-        total = jnp.sum(others, axis=-1)
-        far = ~((total > 1 / _TRUSTED) & (total < _TRUSTED))
-        if where is not None:
-            far = far & where
-        return lax.cond(
-            jnp.any(far),
-            lambda others, total: any_margin(logits, label_logits),
-            lambda others, total: _near_margin(others, total),
-            others,
-            total,
-        )
-
-    return lax.platform_dependent(logits, label_logits, cpu=near_if_possible, default=any_margin)
+    label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1, mode="clip")[..., 0]
+    return lax.platform_dependent(
+        logits,
+        labels,
+        label_logits,
+        cpu=functools.partial(_near_if_possible, edf=edf, where=where),
+        default=functools.partial(_any_margin, edf=edf),
+    )
 
 
 def is_label(labels: Array, shape: tuple[int, ...]) -> Array:
@@ -83,6 +71,23 @@ def _exp(x: Array) -> Array:
 def _exp_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     value = _exp(*primals)
     return value, jnp.where(jnp.isfinite(value), value, 0) * tangents[0]
+
+
+def _near_if_possible(
+    logits: Array, labels: Array, label_logits: Array, edf: EDF, where: Array | None
+) -> SoftMargin:
+    others = _without_label(_exp(logits - label_logits[..., None]), labels)
+    total = jnp.sum(others, axis=-1)
+    far = ~((total > 1 / _TRUSTED) & (total < _TRUSTED))
+    if where is not None:
+        far = far & where
+    return lax.cond(
+        jnp.any(far),
+        lambda others, total: _any_margin(logits, labels, label_logits, edf),
+        lambda others, total: _near_margin(others, total),
+        others,
+        total,
+    )
 
 
 def _near_margin(others: Array, total: Array) -> SoftMargin:

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import json
 import math
-import os
 import pathlib
 import shlex
 import subprocess
@@ -241,10 +240,7 @@ def _blank(cell: Cell) -> Result:
 
 @functools.cache
 def _commit() -> str:
-    """The commit of the code, "+" behind it if the tree was changed.
-
-    Outside a checkout (on a cluster's node, in a container) what DM_JAX_COMMIT says, or nothing.
-    """
+    """The commit of the code, "+" behind it if the tree was changed; empty outside a checkout."""
     here = pathlib.Path(__file__).parent
     run: Callable[..., subprocess.CompletedProcess] = subprocess.run
     try:
@@ -253,5 +249,5 @@ def _commit() -> str:
             cwd=here, capture_output=True, text=True, check=True,
         )  # fmt: skip
     except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("DM_JAX_COMMIT", "")
+        return ""
     return said.stdout.strip()

@@ -56,7 +56,7 @@ def run_all(
     del found  # and with it the data, which each process loads itself
     running, stopped = list[_Worker](), list[str]()
     with StopRequest() as stop_requested, contextlib.ExitStack() as stack:
-        stack.callback(lambda: _stop(running))
+        stack.callback(_stop, running)
         while running or (waiting and not stop_requested()):
             while waiting and len(running) < at_once and not stop_requested():
                 device = min(devices, key=[worker.device for worker in running].count)

@@ -43,7 +43,7 @@ class Summary:
             corruption=corruption.hash,
             actual_rate=corruption.actual_rate if corruption.kept.size else math.nan,
             seconds=seconds,
-            device=workdir.environment()["device"],
+            device=workdir.devices(),
         )
 
     @property

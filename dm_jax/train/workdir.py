@@ -24,13 +24,18 @@ _PACKAGES = ("dm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "nu
 
 def environment() -> dict[str, Any]:
     """Versions of what computes, the devices, and the date (ISO 8601, UTC)."""
-    devices = jax.devices()
     return {
         "versions": {"python": platform.python_version()} | {p: _version(p) for p in _PACKAGES},
-        "device": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
+        "device": devices(),
         "processes": jax.process_count(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def devices() -> str:
+    """The devices of this process, in words: "1 x NVIDIA H200 (gpu)"."""
+    found = jax.devices()
+    return f"{len(found)} x {found[0].device_kind} ({found[0].platform})"
 
 
 def _version(package: str) -> str:

@@ -23,6 +23,7 @@ from dm_jax import models
 from dm_jax.data import augment
 from dm_jax.data.records import Record
 from dm_jax.data.stream import Batching, eval_stream
+from experiments import benchmarks
 
 # Height and width: small ones as most copies of Clothing1M hold them, ImageNet's usual ones, and
 # larger ones, up to those that are decoded at half their size.
@@ -97,16 +98,8 @@ def medians(
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float]:
     """Median duration of two calls that take turns, after one turn that does not count."""
-    durations: list[list[float]] = []
-    for _ in range(rounds + 1):
-        turn = []
-        for call in (first, second):
-            start = clock()
-            call()
-            turn.append(clock() - start)
-        durations.append(turn)
-    first_median, second_median = np.median(durations[1:], axis=0)
-    return float(first_median), float(second_median)
+    times = benchmarks.in_turns({"first": first, "second": second}, rounds=rounds, clock=clock)
+    return float(np.median(times["first"])), float(np.median(times["second"]))
 
 
 def step_seconds(network_name: str, batch_size: int, rounds: int) -> tuple[float, float]:

@@ -29,6 +29,7 @@ EDF = DM(lam=0.5, beta=8.0)
 
 
 def main(argv: list[str]) -> None:
+    """Measures and prints the table."""
     parser = argparse.ArgumentParser(prog="experiments.benchmark loss")
     parser.add_argument("--sizes", type=_sizes, default=SIZES, help="such as 256x10,4096x100")
     parser.add_argument("--seconds", type=float, default=4.0, help="per size")

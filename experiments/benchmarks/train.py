@@ -39,6 +39,7 @@ _CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 def main(argv: list[str]) -> None:
+    """Measures and prints the table."""
     parser = argparse.ArgumentParser(prog="experiments.benchmark train", description=__doc__)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=20, help="in one turn")

@@ -1,8 +1,10 @@
-"""The dispatcher of the benchmarks, and the table of the loss benchmark."""
+"""The dispatcher of the benchmarks, how they take turns, and the table of the loss benchmark."""
+
+import functools
 
 import pytest
 
-from experiments import benchmark
+from experiments import benchmark, benchmarks
 from experiments.benchmarks import loss
 
 
@@ -32,3 +34,21 @@ def test_an_unknown_benchmark_names_the_nearest():
 def test_help_lists_the_benchmarks(capsys):
     benchmark.main([])
     assert "loss" in capsys.readouterr().out
+
+
+def test_turns_change_their_order_and_the_first_is_not_timed():
+    calls, now = [], iter(range(1000))
+    contenders = {name: functools.partial(calls.append, name) for name in "abc"}
+    times = benchmarks.in_turns(contenders, rounds=20, clock=lambda: next(now))
+    assert times == {name: [1] * 20 for name in "abc"}
+    rounds = [tuple(calls[i : i + 3]) for i in range(0, len(calls), 3)]
+    assert len(rounds) == 21
+    assert all(sorted(turn) == ["a", "b", "c"] for turn in rounds)
+    assert len(set(rounds)) == 6
+
+
+def test_turns_go_on_until_the_time_is_over(monkeypatch):
+    seconds = iter(range(1000))
+    monkeypatch.setattr("time.perf_counter", lambda: next(seconds))
+    times = benchmarks.in_turns({"a": lambda: None}, rounds=3, seconds=10, clock=lambda: 0.0)
+    assert len(times["a"]) == 3 + 9  # after the third, looks at 1, 2 ... 9, and ends at 10

@@ -162,7 +162,27 @@ def test_an_error_that_cannot_travel_is_put_into_words():
     assert str(workers._sendable(OSError("disk full"))) == "disk full"
 
 
-def test_processes_are_shared_out_over_the_gpus(monkeypatch):
+def test_processes_are_shared_out_over_the_gpus(tmp_path, monkeypatch):
+    started = []
+
+    class Done(workers._Worker):
+        """Has said at once that its cells have ended."""
+
+        def __init__(self, cells, folder, device):
+            started.append(device)
+            self.cells, self.device = cells, device
+            self.outcome, sender = multiprocessing.Pipe(duplex=False)
+            sender.send([(cell, None) for cell in cells])
+
+    monkeypatch.setattr(workers, "_devices", lambda: ["0", "1"])
+    monkeypatch.setattr(workers, "_Worker", Done)
+    wanted = some_cells("CCE", "CCE-DN") + some_cells("CCE", "CCE-DN", scale=0.03)
+    outcomes = list(workers.run_all(wanted, tmp_path, Progress(quiet=True), at_once=2))
+    assert [cell for cell, _ in outcomes] == wanted
+    assert started == ["0", "1", "0", "1"]
+
+
+def test_gpus_are_those_that_this_process_sees(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(jax, "local_device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
