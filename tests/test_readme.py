@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from experiments import results_file
+from experiments import paper, results_file
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,9 +38,13 @@ def test_commands_name_modules_that_exist():
 
 def test_the_numbers_of_table_1_are_those_of_its_results():
     path = ROOT / "experiments/results/table1/results.jsonl"
-    measured = {result.row.split("(")[0]: result for result in results_file.read(path)}
-    (said,) = re.findall(r"Table 1 at 40% symmetric noise, [^:]*: (.*);", README)
-    found = re.findall(r"(\w+) ([\d.]+) \(([\d.]+)\)", said)
-    assert {name for name, _, _ in found} == measured.keys() == {"CCE", "GCE", "DM"}
-    for name, final, best in found:
-        assert (final, best) == (f"{measured[name].final:.1f}", f"{measured[name].best:.1f}")
+    measured = {(result.row, result.column): result for result in results_file.read(path)}
+    published = paper.table(1)
+    (lines,) = re.findall(r"Table 1, accuracy at the end.*?\|---\|\n(.*?)\n\n", README, re.DOTALL)
+    for line in lines.split("\n"):
+        row, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        for column, cell in zip(("clean", "sym_0.4", "asym_0.4"), cells, strict=True):
+            result = measured.pop((row, column), None)
+            said = f"{result.final:.1f} ({result.best:.1f})" if result else "not run"
+            assert cell == f"{said}, paper {published.value(row, column):.1f}", (row, column)
+    assert not measured
