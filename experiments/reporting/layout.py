@@ -1,6 +1,7 @@
 """Lays a table out: which rows and columns, what each cell prints, what is bold."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 
 from experiments import paper
@@ -23,6 +24,7 @@ def build(name: str, cells: Cells, searches: Iterable[Search] = ()) -> Table:
     runs = _in_order(
         published.runs if published else (run for _, run in wanted), _sorted_runs(cells)
     )
+    cells = {pair: cells[pair] for pair in itertools.product(rows, runs) if pair in cells}
     if published and len(published.runs) < len(published.columns):
         sections = [_section_of_run(published, run, rows, cells) for run in runs]
     else:
