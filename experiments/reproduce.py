@@ -8,7 +8,6 @@ set: always for the digits, elsewhere with --tune.
 """
 
 import contextlib
-import dataclasses
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -34,9 +33,6 @@ from experiments.reporting import terminal
 from experiments.searches import Search
 
 _TUNE = flags.DEFINE_bool("tune", False, "Search the methods that have a grid.")
-_TUNE_SCALE = flags.DEFINE_float(
-    "tune_scale", None, "Share of the training steps of a search, where it is not --scale."
-)
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only say what would run, and how long.")
 _EXECUTOR = flags.DEFINE_enum(
     "executor", "local", ["local", "slurm"], "Here, or a job of the cluster for each cell."
@@ -157,12 +153,7 @@ def _searched(
 ) -> tuple[list[cells_lib.Cell], dict[tuple[str, str], Search]]:
     """The runs that a search takes, and what is known of its outcome after it, or in a plan now."""
     if not (_TUNE.value or spec.tuned):
-        if _TUNE_SCALE.value is not None:
-            raise ValueError("--tune_scale is of a search, which --tune asks for")
         return [], {}
-    if _TUNE_SCALE.value is not None:
-        scale = table_flags.share("--tune_scale", _TUNE_SCALE.value)
-        spec = dataclasses.replace(spec, scale=scale)
     missing = tune.missing_cells(spec, wanted, folder)
     if missing:
         searched = {(spec.name, cell.row, cell.column) for cell in missing}
@@ -173,8 +164,8 @@ def _searched(
     if missing and _EXECUTOR.value == "slurm":
         raise ValueError(
             "--executor=slurm sends the cells of a table, whose parameters must be searched first: "
-            "run python -m experiments.tune with the same table, rows, columns, set and workdir, "
-            f"and --scale={spec.scale:g}"
+            "run python -m experiments.tune with the same table, rows, columns, scale, set and "
+            "workdir"
         )
     at_once = table_flags.AT_ONCE.value
     return missing, tune.search(spec, wanted, folder, watcher, at_once=at_once)

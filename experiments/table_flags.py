@@ -56,7 +56,8 @@ def spec() -> tables.Spec:
       ValueError: there is no such table, or the scale or a change is none.
     """
     found = tables.spec(TABLE.value or "")
-    scale = share("--scale", SCALE.value)
+    if not (math.isfinite(SCALE.value) and SCALE.value > 0):
+        raise ValueError(f"--scale is a share of the training above 0, got {SCALE.value}")
     given = [argument for argument in (SET.value or "").split(",") if argument]
     for key in (argument.partition("=")[0] for argument in given):
         if _OWNED.fullmatch(key):
@@ -64,19 +65,8 @@ def spec() -> tables.Spec:
     places = [argument for argument in given if found.is_place(argument.partition("=")[0])]
     changes = [argument for argument in given if argument not in places]
     return dataclasses.replace(
-        found, scale=scale, changes=",".join(changes), places=",".join(places)
+        found, scale=SCALE.value, changes=",".join(changes), places=",".join(places)
     )
-
-
-def share(flag: str, value: float) -> float:
-    """The value of a flag that is a share of the training.
-
-    Raises:
-      ValueError: it is none.
-    """
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{flag} is a share of the training above 0, got {value}")
-    return value
 
 
 def workdir() -> pathlib.Path:

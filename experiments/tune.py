@@ -72,10 +72,14 @@ def search(
             pair, grid = (cell.row, cell.column), spec.grid(cell.row, cell.column)
             tried = json.dumps({name: cell.config.loss.parameters[name] for name in grid})
             by_parameters = scores.setdefault(pair, {})
+            name = f"{cell.row}, {cell.column}, {tried}, seed {cell.seed}"
             try:
-                by_parameters.setdefault(tried, []).append(_score(summary))
+                score = _score(summary)
+                by_parameters.setdefault(tried, []).append(score)
+                if at_once > 1:  # there is no bar to watch
+                    print(f"{name}: {score:.1f} on validation", flush=True)
             except RuntimeError as error:  # the rest go on
-                failed[pair] = f"{cell.row}, {cell.column}, {tried}, seed {cell.seed}: {error}"
+                failed[pair] = f"{name}: {error}"
             if sum(map(len, by_parameters.values())) == len(SEEDS) * len(candidates(grid)):
                 searches.add(folder, _name(spec, pair), _outcome(spec, pair, by_parameters))
     for message in failed.values():

@@ -24,7 +24,9 @@ def build(name: str, cells: Cells, searches: Iterable[Search] = ()) -> Table:
     runs = _in_order(
         published.runs if published else (run for _, run in wanted), _sorted_runs(cells)
     )
-    cells = {pair: cells[pair] for pair in itertools.product(rows, runs) if pair in cells}
+    pairs = list(itertools.product(rows, runs))
+    cells = {pair: cells[pair] for pair in pairs if pair in cells}  # results come in any order
+    own = (search for search in searches if search.table == name)
     if published and len(published.runs) < len(published.columns):
         sections = [_section_of_run(published, run, rows, cells) for run in runs]
     else:
@@ -36,8 +38,15 @@ def build(name: str, cells: Cells, searches: Iterable[Search] = ()) -> Table:
         wanted=wanted,
         cells=cells,
         sections=tuple(_ranked(s, bool(spec and spec.methods_are_columns)) for s in sections),
-        searches=tuple(search for search in searches if search.table == name),
+        searches=tuple(sorted(own, key=lambda search: _place(pairs, search))),
     )
+
+
+def _place(pairs: list[tuple[str, str]], search: Search) -> tuple[int, float, str]:
+    """Where a search belongs: with its cell, or at the end; of one cell's the longest is first."""
+    pair = (search.row, search.column)
+    cell = pairs.index(pair) if pair in pairs else len(pairs)
+    return cell, -search.scale, search.changes
 
 
 def _wanted(

@@ -57,6 +57,13 @@ def test_markdown_equals_the_golden_report(written):
     assert made == (GOLDEN / "report.md").read_text(encoding="utf-8")
 
 
+def test_the_order_of_the_files_does_not_matter(written, tmp_path):
+    found, results = searches.read(GOLDEN).values(), results_file.read(GOLDEN / "results.jsonl")
+    report.write_report(results[::-1], tmp_path, searches=[*found][::-1])
+    made, golden = ((folder / "report.md").read_text() for folder in (tmp_path, written))
+    assert made == golden
+
+
 def test_every_picture_of_the_markdown_exists_as_png_and_svg(written):
     pictures = re.findall(r"\]\((figures/.+?)\)", (written / "report.md").read_text())
     assert len(pictures) == len(set(pictures)) == 16

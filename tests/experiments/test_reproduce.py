@@ -252,29 +252,6 @@ def test_a_search_goes_on_without_what_cannot_be_run(tmp_path, monkeypatch):
     assert tune.found(spec, pairs, tmp_path) == found
 
 
-def test_a_search_may_be_shorter_than_what_it_is_for(tmp_path):
-    short = command(tmp_path, "--rows=DM", "--columns=clean", "--seeds=1", "--tune_scale=0.01")
-    assert short.returncode == 0, short.stderr
-    (search,) = searches.read(tmp_path).values()
-    (result,) = results_file.read(tmp_path / "results.jsonl")
-    assert (search.scale, result.scale) == (0.01, 0.02)
-    assert {name: result.config["loss"][name] for name in search.chosen} == search.chosen
-    assert "DM at clean (scale 0.01)" in (tmp_path / "report.md").read_text()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--tune", "--tune_scale=0"], "--tune_scale is a share of the training above 0, got 0.0"),
-        (["--tune_scale=0.1"], "--tune_scale is of a search, which --tune asks for"),
-    ],
-)
-def test_a_share_that_is_none_is_refused(tmp_path, arguments, message):
-    refused = command(tmp_path, "--table=1", "--dry_run", *arguments)
-    assert refused.returncode == 1
-    assert message in refused.stderr
-
-
 def test_tables_and_settings_share_a_folder_without_meeting():
     names = set()
     for table, changes in (("1", ""), ("2", ""), ("1", "train.batch_size=128")):
