@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import sys
+import warnings
 from collections.abc import Callable
 
 import jax
@@ -38,12 +39,18 @@ def _main(main: Callable[[], None], argv: list[str]) -> None:
         extra = " ".join(argv[1:])
         sys.exit(f"error: unexpected {extra!r}: flags read --name=value, and lists have no blanks")
     prepare()
+    warnings.formatwarning = _in_a_line
     try:
         main()
     except _EXPECTED as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted; what had been written stays")
+
+
+def _in_a_line(message: Warning | str, *_: object, **__: object) -> str:
+    """A warning as errors are said: what is wrong, not where in the code it was noticed."""
+    return f"warning: {message}\n"
 
 
 def folder(flag: str, value: str) -> pathlib.Path:

@@ -252,6 +252,14 @@ def test_a_search_goes_on_without_what_cannot_be_run(tmp_path, monkeypatch):
     assert tune.found(spec, pairs, tmp_path) == found
 
 
+def test_what_a_command_warns_of_is_one_line(tmp_path):
+    (tmp_path / "results.jsonl").write_text('{"schema": 1, "tab')  # a write that was cut off
+    warned = command(tmp_path, "--rows=CCE", "--columns=clean", "--seeds=1", "--dry_run")
+    assert warned.returncode == 0, warned.stderr
+    (line,) = (line for line in warned.stderr.splitlines() if "torn last line" in line)
+    assert line.startswith("warning: ")
+
+
 def test_tables_and_settings_share_a_folder_without_meeting():
     names = set()
     for table, changes in (("1", ""), ("2", ""), ("1", "train.batch_size=128")):
