@@ -12,7 +12,7 @@ from dm_jax import data
 @pytest.fixture(autouse=True)
 def _own_cache(request, monkeypatch, tmp_path):
     """Keeps caches of stand-ins apart from the user's; the real data keep their own."""
-    if "data" not in request.keywords:
+    if request.node.get_closest_marker("data") is None:
         monkeypatch.setenv("DM_JAX_CACHE", str(tmp_path / "cache"))
 
 
@@ -37,15 +37,8 @@ def tfds():
     return pytest.importorskip("tensorflow_datasets", reason="TFDS is not installed")
 
 
-@pytest.fixture
-def tiny_cifar(tiny_cifar_folder, tmp_path_factory, monkeypatch) -> str:
-    """The folder of `tiny_cifar_folder`; its decoded arrays are cached beside it, not at home."""
-    monkeypatch.setenv("DM_JAX_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    return tiny_cifar_folder
-
-
 @pytest.fixture(scope="session")
-def tiny_cifar_folder(tfds, tmp_path_factory) -> str:
+def tiny_cifar(tfds, tmp_path_factory) -> str:
     """A data_dir with "tiny_cifar": 24 and 8 images [8, 8, 3] of 4 classes in 2 superclasses.
 
     Image i of a split is i everywhere and of class i % 4; ids run against the order of writing.
