@@ -1,6 +1,7 @@
 """The base class of emphasis density functions, and what it derives from ``weight(p)`` alone."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any, dataclass_transform
 
@@ -13,8 +14,14 @@ from jax.typing import ArrayLike
 from dm_jax import quadrature
 from dm_jax.fields import checked, parameter, readable, register, static
 
-# From half this margin on every power of p or 1 - p is a line in log space, to the last digits.
+# Beyond it a scheme that is known by weight(p) alone is continued as a power of p or of 1 - p.
 _FAR = 40.0
+# What is derived from each of a scheme's definitions, the most derived one last.
+_DERIVED = {
+    "weight": ("log_weight", "log_shape", "log_scale", "log_area", "mode", "potential"),
+    "log_weight": ("log_shape", "log_scale", "log_area", "mode", "potential"),
+    "log_shape": ("log_area", "mode", "potential"),
+}
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(parameter, static))
@@ -23,7 +30,7 @@ class EDF:
 
     A subclass is made a frozen dataclass and a pytree by subclassing. Its fields are traced leaves,
     so one compiled step serves all their values; `static` fields are not. `weight` is all it has to
-    define:
+    define, and a subclass that defines another one inherits nothing that was said of its parent's:
 
     >>> class Cosine(EDF):
     ...     rate: float
@@ -38,6 +45,8 @@ class EDF:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        _check_parameters(cls)
+        _forget_the_parents(cls)
         dataclasses.dataclass(frozen=True, repr=False)(cls)
         register(cls)
 
@@ -88,6 +97,25 @@ class EDF:
         return -0.5 * quadrature.integral_from_zero(lambda m: jnp.exp(self.log_weight(m)), margin)
 
 
+def _check_parameters(cls: type[EDF]) -> None:
+    """Raises TypeError where a parameter has the name of something that every EDF has."""
+    for name in inspect.get_annotations(cls):
+        if hasattr(EDF, name):
+            raise TypeError(
+                f"{cls.__name__}: a parameter cannot be called {name!r}, every EDF has a method of "
+                "that name; call it something else"
+            )
+
+
+def _forget_the_parents(cls: type[EDF]) -> None:
+    """What a parent knows of its own weight is not true of another one."""
+    own = vars(cls)
+    defined = [source for source in _DERIVED if source in own]
+    for name in _DERIVED[defined[-1]] if defined else ():
+        if name not in own:
+            setattr(cls, name, vars(EDF)[name])
+
+
 class ScaledEDF(EDF):
     """A scheme written as w = exp(log_scale) * exp(log_shape), neither of which overflows."""
 
@@ -121,37 +149,50 @@ def logit(p: ArrayLike) -> Array:
 def log_of_function(function: Callable[[Array], Array], margin: ArrayLike) -> Array:
     """log f(sigmoid(m)) for a positive f of p that is known as a program only.
 
-    p loses the digits of 1 - p when it is rounded; the first-order term restores them. Beyond
-    `_FAR`, log f is continued as a line.
+    p loses the digits of 1 - p when it is rounded. The first-order term restores them, unless f has
+    none at one: then, from where p still has two digits of 1 - p, f is continued as the power of
+    1 - p that it is there. Beyond `_FAR`, every f is continued as a power.
     """
     margin = as_float(margin)
-    near = jnp.clip(margin, -_FAR, _FAR)
-    slope = jnp.where(margin > 0, _tail_slope(function, margin.dtype, 1), 0.0)
-    slope = jnp.where(margin < 0, _tail_slope(function, margin.dtype, -1), slope)
-    return _log_near(function, near) + slope * (margin - near)
+    first, last = _computable(function, margin.dtype)
+    near = jnp.clip(margin, first, last)
+    (log_p, log_q), (near_p, near_q) = log_p_and_q(margin), log_p_and_q(near)
+    of_p = _power_up_to(function, first, 0) * (log_p - near_p)
+    of_q = _power_up_to(function, last, 1) * (log_q - near_q)
+    return _log_near(function, near) + jnp.where(margin > 0, of_q, of_p)
 
 
-def _tail_slope(function: Callable[[Array], Array], dtype: jnp.dtype, side: int) -> Array:
-    """The slope of log f(sigmoid(m)) far on one side; 0 where f is zero there."""
-    far = _log_near(function, jnp.full((), side * _FAR, dtype))
-    half = _log_near(function, jnp.full((), side * _FAR / 2, dtype))
-    finite = jnp.isfinite(far) & jnp.isfinite(half)
-    return jnp.where(finite, far - half, 0.0) / (side * _FAR / 2)
+def _computable(function: Callable[[Array], Array], dtype: jnp.dtype) -> tuple[Array, Array]:
+    """The first and the last margin of f: `_FAR`, where it is regular so far, or nearer.
+
+    At one, it must be of zeroth or first order in 1 - p. At zero, it must not leave the floats.
+    """
+    far, near = jnp.asarray(_FAR, dtype), -jnp.log(100 * jnp.finfo(dtype).epsneg).astype(dtype)
+    value, slope = _value_and_slope(function, jnp.ones((), dtype))
+    at_one = jnp.isfinite(value) & jnp.isfinite(slope) & ((value > 0) | (slope < 0))
+    at_zero = jnp.isfinite(_log_near(function, -far))
+    return jnp.where(at_zero, -far, -near), jnp.where(at_one, far, near)
+
+
+def _power_up_to(function: Callable[[Array], Array], last: Array, which: int) -> Array:
+    """The power of p (0) or of 1 - p (1) that f is between half a margin and it; 0 if f is zero."""
+    log_f, half_log_f = _log_near(function, last), _log_near(function, last / 2)
+    span = log_p_and_q(last)[which] - log_p_and_q(last / 2)[which]
+    finite = jnp.isfinite(log_f) & jnp.isfinite(half_log_f)
+    return jnp.where(finite, log_f - half_log_f, 0.0) / span
 
 
 def _log_near(function: Callable[[Array], Array], margin: Array) -> Array:
-    def value_and_slope(p: Array) -> tuple[Array, Array]:
-        def float_function(p: Array) -> Array:
-            return jnp.broadcast_to(function(p), p.shape).astype(p.dtype)
-
-        return jax.jvp(float_function, (p,), (jnp.ones_like(p),))
-
-    # Where f has a pole at one, p stops short of it.
-    regular = jnp.isfinite(sum(value_and_slope(jnp.ones((), margin.dtype))))
-    last = jnp.where(regular, 1, 1 - jnp.finfo(margin.dtype).epsneg)
-    p = jnp.minimum(sigmoid(margin), last)
+    p = sigmoid(margin)
     lost = jnp.where(margin > 0, (1 - p) - sigmoid(-margin), 0.0)
-    value, slope = value_and_slope(p)
+    value, slope = _value_and_slope(function, p)
     corrected = value + jnp.where(jnp.isfinite(slope), slope, 0.0) * lost
     positive = corrected > 0
     return jnp.where(positive, jnp.log(jnp.where(positive, corrected, 1.0)), -jnp.inf)
+
+
+def _value_and_slope(function: Callable[[Array], Array], p: Array) -> tuple[Array, Array]:
+    def float_function(p: Array) -> Array:
+        return jnp.broadcast_to(function(p), p.shape).astype(p.dtype)
+
+    return jax.jvp(float_function, (p,), (jnp.ones_like(p),))

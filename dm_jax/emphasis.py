@@ -138,13 +138,16 @@ def create(name: str, **parameters: Any) -> EDF:
         if given not in fields:
             raise unknown(f"parameter of {name}", given, fields)
     for field in fields.values():
-        if field.default is dataclasses.MISSING and field.name not in parameters:
+        has_default = (field.default, field.default_factory) != (dataclasses.MISSING,) * 2
+        if not has_default and field.name not in parameters:
             raise ValueError(f"{name} needs a value for {field.name}")
     return cls(**parameters)
 
 
 def _imported(path: str) -> type[EDF]:
     name, _, attribute = path.partition(":")
+    if not all(part.isidentifier() for part in (*name.split("."), attribute)):
+        raise ValueError(f"a scheme of your own reads 'package.module:ClassName', got {path!r}")
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -21,6 +21,12 @@ def static(*, default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"static": True})
 
 
+def values(edf: Any) -> dict[str, Any]:
+    """{parameter: its value}, of what is traced."""
+    traced = (f.name for f in dataclasses.fields(edf) if not f.metadata.get("static"))
+    return {name: getattr(edf, name) for name in traced}
+
+
 def register(cls: type) -> None:
     """Registers the dataclass as a pytree that is rebuilt without its constructor.
 

@@ -118,7 +118,8 @@ def emphasis(examples: Examples, edf: EDF) -> Totals:
     `emphasis_variance`: variance of the weights divided by their mean (the paper's sigma of
     normalised weights). `effective_sample_size`: (sum w)^2 / (n sum w^2), in (0, 1].
 
-    `edf` is the emphasis density function in force.
+    `edf` is the emphasis density function in force. Where no weight is above zero, only the mean is
+    measured.
     """
     where = examples.where
     clean = where & (examples.labels == examples.true_labels)
@@ -127,16 +128,18 @@ def emphasis(examples: Examples, edf: EDF) -> Totals:
     margin = -examples.losses - jnp.log(-jnp.expm1(-examples.losses))
     log_weight = edf.log_weight(jnp.clip(margin, -_FARTHEST_MARGIN, _FARTHEST_MARGIN))
     largest = jax.lax.stop_gradient(jnp.where(where, log_weight, -jnp.inf).max())
+    largest = jnp.where(largest > -jnp.inf, largest, 0)
     weight = jnp.where(where, jnp.exp(log_weight - largest), 0)
     count, total, squares = where.sum(), weight.sum(), (weight**2).sum()
-    ratio = count * squares / total**2
+    any_weight = total > 0
+    ratio = count * squares / jnp.where(any_weight, total, 1) ** 2
     return Totals.of(
         {
             "p_clean": (jnp.where(clean, p, 0).sum(), clean.sum()),
             "p_noisy": (jnp.where(noisy, p, 0).sum(), noisy.sum()),
             "emphasis_mean": (jnp.exp(largest) * total / count, 1),
-            "emphasis_variance": (ratio - 1, 1),
-            "effective_sample_size": (1 / ratio, 1),
+            "emphasis_variance": (jnp.where(any_weight, ratio - 1, 0), any_weight),
+            "effective_sample_size": (jnp.where(any_weight, 1 / ratio, 0), any_weight),
         }
     )
 

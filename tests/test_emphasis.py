@@ -28,6 +28,7 @@ from dm_jax import (
 from tests import written_formula
 
 P = np.linspace(0.01, 0.99, 99, dtype=np.float32)
+MARGINS = np.log(P / (1 - P))
 BUILT_IN = [
     DM(lam=0.5, beta=8.0),
     DM(lam=2.0, beta=200.0),
@@ -208,18 +209,70 @@ def test_a_users_scheme_is_a_frozen_pytree():
     assert paths == [".power"]
 
 
-def test_a_users_weight_keeps_its_tails():
-    """1 - p is zero in float32 beyond a margin of 17; the scheme goes on as (1 - p)**2."""
-    margin = np.array([-1e4, -50, -1, 0, 1, 10, 14, 30, 100, 1e4], np.float32)
-    expected = 2 * written_formula.log_p_and_q(margin.astype(np.float64))[1]
+FAR_MARGINS = np.array([-1e4, -50, -1, 0, 1, 10, 12, 14, 17, 30, 41, 100, 1e4], np.float32)
+
+
+@pytest.mark.parametrize("exponent", [-1.0, -0.5, 0.5, 1.0, 1.5, 2.0, 3.0])
+def test_a_users_weight_keeps_its_tails(exponent):
+    """1 - p is zero in float32 beyond a margin of 17; the scheme goes on as its power."""
+    log_p, log_q = written_formula.log_p_and_q(FAR_MARGINS.astype(np.float64))
+    found = from_weight(lambda p: (1 - p) ** exponent).log_weight(FAR_MARGINS)
+    np.testing.assert_allclose(found, exponent * log_q, rtol=1e-5, atol=2e-5)
+    found = from_weight(lambda p: p**exponent).log_weight(FAR_MARGINS)
+    np.testing.assert_allclose(found, exponent * log_p, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_a_users_loss_keeps_its_tails(order):
+    log_p, log_q = written_formula.log_p_and_q(FAR_MARGINS.astype(np.float64))
     np.testing.assert_allclose(
-        Ramp(power=1.0).log_weight(margin), expected / 2, rtol=1e-5, atol=1e-6
-    )
-    np.testing.assert_allclose(
-        from_loss(lambda p: -p).log_weight(margin),
-        np.log(2) + sum(written_formula.log_p_and_q(margin.astype(np.float64))),
+        from_loss(lambda p: (1 - p) ** order).log_weight(FAR_MARGINS),
+        np.log(2 * order) + log_p + order * log_q,
         rtol=1e-5,
+        atol=1e-4,
     )
+
+
+def test_a_weight_that_is_zero_near_one_stays_zero():
+    found = from_weight(lambda p: jnp.maximum(0.7 - p, 0)).log_weight(FAR_MARGINS)
+    assert np.isneginf(found[FAR_MARGINS >= 1]).all()
+    assert np.isfinite(found[FAR_MARGINS < 0.5]).all()
+
+
+class Capped(DM):
+    """A built-in scheme with another weight."""
+
+    def weight(self, p):
+        return jnp.minimum(super().weight(p), 5.0)
+
+
+class Lifted(Beta):
+    """A built-in scheme with another log weight."""
+
+    def log_weight(self, margin):
+        return jnp.logaddexp(super().log_weight(margin), 0.0)
+
+    def weight(self, p):
+        return super().weight(p) + 1.0
+
+
+@pytest.mark.parametrize("edf", [Capped(lam=0.5, beta=8.0), Lifted(alpha=2.0, eta=3.0)])
+def test_a_subclass_of_a_built_in_scheme_is_its_own(edf):
+    """What the parent knows of its weight, such as a closed form of its area, is not used."""
+    weight = np.array(edf.weight(P))
+    np.testing.assert_allclose(np.exp(edf.log_weight(MARGINS)), weight, rtol=1e-4)
+    shape = np.exp(edf.log_shape(MARGINS) + edf.log_scale)
+    np.testing.assert_allclose(shape, weight, rtol=1e-4)
+    area = integrate.quad(lambda p: float(edf.weight(p)), 0, 1, limit=200)[0]
+    np.testing.assert_allclose(edf.density(P), weight / area, rtol=1e-3)
+    assert weight.max() <= float(edf.weight(edf.mode)) * (1 + 1e-4)
+
+
+def test_a_parameter_cannot_hide_what_every_scheme_has():
+    with pytest.raises(TypeError, match="Tent: a parameter cannot be called 'mode'"):
+
+        class Tent(EDF):
+            mode: float
 
 
 def test_a_users_weight_with_a_pole_is_finite():

@@ -117,6 +117,18 @@ def test_certain_and_hopeless_examples(margin, edf):
     assert found["effective_sample_size"] == pytest.approx(1)
 
 
+def test_a_batch_without_emphasis_leaves_its_spread_to_the_others():
+    """As one of a scheme that is zero from some p on, once all of it is fitted."""
+    edf = dm_jax.from_weight(lambda p: jnp.maximum(0.5 - p, 0))
+    logits, batch = _batch()
+    certain = 50.0 * np.eye(5, dtype=np.float32)[batch["labels"]]
+    without, usual = _measured(certain, batch, edf), _measured(logits, batch, edf)
+    assert without.means()["emphasis_mean"] == 0
+    merged = without.merge(usual).means()
+    for name in ("emphasis_variance", "effective_sample_size"):
+        assert merged[name] == usual.means()[name]
+
+
 def test_the_first_step_that_is_not_finite_is_named():
     good = _measured(*_batch()).seen_at(jnp.int32(3))
     assert int(good.first_nonfinite) == metrics.NEVER
