@@ -129,7 +129,7 @@ def _score(summary: train.Summary | Exception) -> float:
         return 0.0
     if isinstance(summary, Exception):
         raise RuntimeError(f"{type(summary).__name__}: {summary}") from summary
-    return 100 * summary.final("validation_accuracy")
+    return 100 * summary.final("validation_accuracy_given")
 
 
 def _candidate(

@@ -32,7 +32,7 @@ def run(
     corruption.npz, metrics.jsonl, TensorBoard events and checkpoints in the workdir.
 
     Raises:
-      ValueError: a bad config, or a workdir of another config (see `workdir.claim`).
+      ValueError: a bad config, or a workdir of another config (see `workdir.check`).
       OSError: the workdir or a checkpoint cannot be written, another process trains there, or of a
         finished run's metrics.jsonl the end is gone.
       NonFiniteLossError: with the step, the learning rate and the last good checkpoint.
@@ -54,9 +54,8 @@ def _run(
     mesh = parallel.make_mesh(config.parallel)
     parallel.check_batch(mesh, config.train.batch_size, "config.train.batch_size")
     experiment = build.experiment(config)
-    workdir_lib.claim(folder, config, allow_changes=allow_changes)
     with workdir_lib.held(folder):
-        workdir_lib.record_corruption(folder, experiment.training)
+        workdir_lib.check(folder, config, experiment.training, allow_changes=allow_changes)
         with contextlib.closing(make_engine(experiment, mesh, config.parallel.mode)) as engine:
             step = _train(engine, folder, watcher, stop_requested)
         rows = list(read_metrics(folder / "metrics.jsonl"))
@@ -96,6 +95,8 @@ def _train(
     with contextlib.closing(Checkpoints(folder / "checkpoints", keep=keep)) as checkpoints:
         start, (saved, window) = checkpoints.restore((state, empty)) or (0, (state, empty))
         state = _as_configured(saved, state)
+        # Not before: what is refused leaves the workdir to the run that it holds.
+        workdir_lib.record(folder, experiment.config, experiment.training)
         if parallel.any_host(stop_requested()):
             return start
         recorder = Recorder(engine, folder, checkpoints, watcher, start)

@@ -63,43 +63,27 @@ def differences(old: dict[str, Any], new: dict[str, Any], path: str = "config") 
     return lines
 
 
-def claim(workdir: pathlib.Path, config: Config, *, allow_changes: bool = False) -> None:
-    """Makes `workdir` this config's: the first host writes config.json and environment.json there.
+def check(
+    workdir: pathlib.Path, config: Config, corruption: Corruption, *, allow_changes: bool = False
+) -> None:
+    """Refuses a workdir that holds another run; writes nothing.
 
     Raises:
-      ValueError: it holds the run of another config (names the keys), unless `allow_changes`.
-      OSError: it cannot be written.
+      ValueError: it holds the run of another config (names the keys), unless `allow_changes`, or
+        other training labels: the data or their code changed.
+      OSError: it cannot be read.
     """
-    path = workdir / "config.json"
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        changed = (
-            differences(json.loads(path.read_text()), config.to_dict()) if path.exists() else []
+    with _usable(workdir):
+        path = workdir / "config.json"
+        old = json.loads(path.read_text()) if path.exists() else config.to_dict()
+    changed = differences(old, config.to_dict())
+    if changed and not allow_changes:
+        raise ValueError(
+            f"{workdir} holds the run of another config; differing: {'; '.join(changed)}. "
+            "Choose another workdir, or allow the change"
         )
-        if changed and not allow_changes:
-            raise ValueError(
-                f"{workdir} holds the run of another config; differing: {'; '.join(changed)}. "
-                "Choose another workdir, or allow the change"
-            )
-        if parallel.is_primary():
-            write_whole(path, json.dumps(config.to_dict(), indent=2) + "\n")
-            write_whole(workdir / "environment.json", json.dumps(environment(), indent=2) + "\n")
-    except (OSError, json.JSONDecodeError) as error:
-        raise OSError(f"workdir {workdir} cannot be used: {error}") from error
-
-
-def record_corruption(workdir: pathlib.Path, corruption: Corruption) -> None:
-    """Saves corruption.npz, or checks that the one there is the same.
-
-    Raises:
-      ValueError: the workdir's corruption is another one: the data or their code changed.
-    """
     path = workdir / "corruption.npz"
-    if not path.exists():
-        if parallel.is_primary():
-            corruption.save(path)
-        return
-    found = Corruption.load(path).hash
+    found = Corruption.load(path).hash if path.exists() else corruption.hash
     if found != corruption.hash:
         raise ValueError(
             f"{path} has hash {found}, but this config now gives {corruption.hash}: "
@@ -107,22 +91,45 @@ def record_corruption(workdir: pathlib.Path, corruption: Corruption) -> None:
         )
 
 
+def record(workdir: pathlib.Path, config: Config, corruption: Corruption) -> None:
+    """The first host writes corruption.npz, if it is new, config.json and environment.json."""
+    if not parallel.is_primary():
+        return
+    with _usable(workdir):
+        if not (workdir / "corruption.npz").exists():
+            corruption.save(workdir / "corruption.npz")
+        write_whole(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
+        write_whole(workdir / "environment.json", json.dumps(environment(), indent=2) + "\n")
+
+
 @contextlib.contextmanager
 def held(workdir: pathlib.Path) -> Iterator[None]:
-    """Keeps other processes from training in a workdir; the first host does it for all.
+    """Makes a workdir and keeps other processes from training there; the first host does it.
 
     Raises:
-      OSError: one does already.
+      OSError: one does already, or the folder cannot be used.
     """
     if not parallel.is_primary():
         yield
         return
+    with _usable(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "lock").touch()
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locked(workdir / "lock", wait=False))
         except BlockingIOError:
             raise OSError(f"another process trains in {workdir}") from None
         yield
+
+
+@contextlib.contextmanager
+def _usable(workdir: pathlib.Path) -> Iterator[None]:
+    """Names the workdir in what goes wrong with its files."""
+    try:
+        yield
+    except (OSError, json.JSONDecodeError) as error:
+        raise OSError(f"workdir {workdir} cannot be used: {error}") from error
 
 
 @contextlib.contextmanager

@@ -74,8 +74,30 @@ def test_a_finished_run_started_again_says_the_same(finished):
 
 def test_a_workdir_in_which_another_trains_is_refused(finished):
     workdir, _ = finished
+    before = (workdir / "config.json").read_text()
+    other = _config(optimizer__learning_rate=9.0)
     with workdir_lib.held(workdir), pytest.raises(OSError, match="another process trains in"):
-        _run(workdir)
+        _run(workdir, other, allow_changes=True)
+    assert (workdir / "config.json").read_text() == before
+
+
+@pytest.mark.parametrize("labels", ["clean", "noisy"])
+def test_the_best_checkpoint_is_that_of_the_labels_that_validation_was_given(tmp_path, labels):
+    config = _config(
+        data__validation=0.3,
+        data__validation_labels=labels,
+        noise__rate=0.7,
+        train__length="60 steps",
+        train__evaluate_every="10 steps",
+        train__keep_checkpoints=1,
+    )
+    summary = _run(tmp_path, config)
+    scores = dict(summary.curve("validation_accuracy_given"))
+    best = {step for step, score in scores.items() if score == max(scores.values())}
+    kept = {int(path.name) for path in (tmp_path / "checkpoints").iterdir()}
+    assert kept & best
+    assert kept <= best | {60}
+    assert (scores == dict(summary.curve("validation_accuracy"))) == (labels == "clean")
 
 
 def test_a_finished_run_whose_end_is_gone_is_not_taken_for_whole(finished, tmp_path):
@@ -133,6 +155,7 @@ def test_other_labels_are_no_resumed_run(tmp_path):
     message = r"corruption.npz has hash \w+, but this config now gives \w+"
     with pytest.raises(ValueError, match=message):
         _run(tmp_path, _config(noise__rate=0.2), allow_changes=True)
+    assert _run(tmp_path).finished
 
 
 def test_another_network_is_not_resumed(tmp_path):
@@ -141,6 +164,7 @@ def test_another_network_is_not_resumed(tmp_path):
     with pytest.raises(ValueError, match=r"checkpoint 20 .* is of another network"):
         _run(tmp_path, other, allow_changes=True)
     assert (tmp_path / "checkpoints" / "20").exists()
+    assert _run(tmp_path).finished
 
 
 def test_a_workdir_that_cannot_be_made(tmp_path):
