@@ -7,7 +7,7 @@ import numpy as np
 
 from dm_jax import npz
 from dm_jax.data import decoded, prepared
-from dm_jax.data.dataset import Dataset, Split, image_statistics
+from dm_jax.data.dataset import Dataset, Split, check_finite, image_statistics
 from dm_jax.labels import as_labels
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -38,7 +38,7 @@ def load_npz(path: str, data_dir: str | None = None) -> Dataset:
     num_classes = int(y_train.max()) + 1
     train, test = (
         Split(
-            _inputs(f"x_{split}", arrays[f"x_{split}"]),
+            _inputs(f"x_{split} of {file}", arrays[f"x_{split}"]),
             as_labels(arrays[f"y_{split}"], num_classes, what=f"y_{split}"),
         )
         for split in ("train", "test")
@@ -96,7 +96,9 @@ def _inputs(what: str, array: np.ndarray) -> np.ndarray:
     if array.ndim == 4 and array.dtype == np.uint8:
         return array
     if array.ndim == 2 and array.dtype.kind in "iuf":
-        return array.astype(np.float32)
+        features = array.astype(np.float32)
+        check_finite(features, what)
+        return features
     raise ValueError(
         f"{what} must be uint8 images [n, height, width(, channels)] or features [n, d], "
         f"got {array.dtype} of shape {list(array.shape)}"

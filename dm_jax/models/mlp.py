@@ -22,6 +22,8 @@ class MLP(Network, kw_only=True):
     kernel_init = staticmethod(nn.initializers.xavier_uniform())
 
     def __post_init__(self) -> None:
+        if not isinstance(self.hidden, tuple | list):
+            raise TypeError(f"hidden takes a tuple of sizes, such as (8,), got {self.hidden!r}")
         if any(size < 1 for size in self.hidden):
             raise ValueError(f"hidden takes positive sizes, got {self.hidden}")
         super().__post_init__()

@@ -98,6 +98,7 @@ def experiment(
     if config.data.augment != "none" and dataset.train.inputs.ndim == 2:
         raise ValueError(f"config.data.augment is for images; {dataset.name} has features")
     training, validation = corruption(config, dataset)
+    _check_counts(config, dataset, training, validation)
     setup = setup_lib.resolve(
         config,
         dataset,
@@ -107,6 +108,25 @@ def experiment(
     )
     sampler = Sampler(training.kept, config.train.batch_size, config.seed, config.data.last_batch)
     return Experiment(**vars(setup), dataset=dataset, validation=validation, sampler=sampler)
+
+
+def _check_counts(
+    config: config_lib.Config,
+    dataset: data.Dataset,
+    training: noise.Corruption,
+    validation: noise.Corruption | None,
+) -> None:
+    """Raises a ValueError where there is nothing to train on, or nothing to evaluate."""
+    held_out = 0 if validation is None else len(validation.kept)
+    if not len(training.kept) or (validation is not None and not held_out):
+        raise ValueError(
+            f"config.data.validation {config.data.validation:g} of {dataset.name} leaves "
+            f"{len(training.kept)} examples to train on and holds {held_out} out; both take one"
+        )
+    if config.data.test and not len(dataset.test):
+        raise ValueError(
+            f"{dataset.name} has no test examples; config.data.test=False goes without"
+        )
 
 
 def _streamed(config: config_lib.Config, dataset: StreamedDataset) -> StreamedExperiment:

@@ -10,6 +10,8 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from dm_jax import errors
 
 Parameters = Mapping[str, Any]
@@ -174,7 +176,11 @@ _NOT_NEGATIVE = (
     "optimizer.weight_decay",
     "parallel.devices",
     "parallel.workers",
+    "schedule.factor",
+    "schedule.gamma",
 )
+# A key of JAX's generator holds 32 bits of a seed.
+_SEEDS = 2**32
 
 
 def get(config: Config, path: str) -> Any:
@@ -194,20 +200,21 @@ def _check_choices(config: Config) -> None:
     for path, value in amounts.items():
         if not 0 <= value < math.inf:
             raise ValueError(f"config.{path} must be finite and at least 0, got {value}")
+    if config.seed >= _SEEDS:
+        raise ValueError(f"config.seed must be below {_SEEDS}, got {config.seed}")
     if not 0 <= config.data.validation < 1:
         raise ValueError(f"config.data.validation must be in [0, 1), got {config.data.validation}")
 
 
 def _parse(cls: Any, values: Any, path: str) -> Any:
-    if not isinstance(values, Mapping) and not hasattr(values, "items"):
-        raise TypeError(f"{path} must be a group of keys, got {values!r}")
+    _check_group(values, path)
     fields = {field.name: field for field in dataclasses.fields(cls)}
     known, free = {}, {}
     for key, value in values.items():
         if key in fields and key != "parameters":
             known[key] = _convert(fields[key].type, value, f"{path}.{key}")
         elif "parameters" in fields:
-            free[key] = tuple(value) if isinstance(value, list) else value
+            free[key] = _free(value, f"{path}.{key}")
         else:
             raise errors.unknown(
                 "config key", f"{path}.{key}", [f"{path}.{name}" for name in fields]
@@ -217,12 +224,34 @@ def _parse(cls: Any, values: Any, path: str) -> Any:
     return cls(**known)
 
 
+def _check_group(values: Any, path: str) -> None:
+    if not isinstance(values, Mapping) and not hasattr(values, "items"):
+        raise TypeError(f"{path} must be a group of keys, got {values!r}")
+
+
+def _free(value: Any, path: str) -> Any:
+    """A value whose type nobody declared: one that JSON holds, a list as a tuple."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, tuple | list):
+        return tuple(_free(item, f"{path}[{i}]") for i, item in enumerate(value))
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{path} must be a number, a text or a tuple of them, got {value!r}")
+
+
 def _convert(kind: Any, value: Any, path: str) -> Any:
-    """`value` as the declared type; an int passes for a float, a list for a tuple, nothing else."""
+    """`value` as the declared type.
+
+    An int passes for a float, a list for a tuple, NumPy's numbers for Python's, nothing else.
+    """
     if dataclasses.is_dataclass(kind):
         return _parse(kind, value, path)
     if kind is Parameters:
-        return dict(value)
+        _check_group(value, path)
+        return {key: _free(item, f"{path}.{key}") for key, item in value.items()}
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(kind, types.GenericAlias):
         item = kind.__args__[0]
         if not isinstance(value, tuple | list):
@@ -246,11 +275,19 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def steps(duration: str, *, examples: int, batch_size: int) -> int:
+def steps(duration: str, *, examples: int, batch_size: int, last_batch: str = "wrap") -> int:
     """A duration as a number of steps, at least 0, rounded up.
 
-    >>> steps("2 epochs", examples=1000, batch_size=256)
-    8
+    Args:
+      duration: "N steps", "N epochs" or "N examples".
+      examples: in an epoch.
+      batch_size: examples a step.
+      last_batch: of `DataConfig`: with "mask", every epoch ends with a step of its own.
+
+    >>> steps("10 epochs", examples=1000, batch_size=300)
+    34
+    >>> steps("10 epochs", examples=1000, batch_size=300, last_batch="mask")
+    40
     """
     try:
         number, unit = duration.split()
@@ -262,4 +299,7 @@ def steps(duration: str, *, examples: int, batch_size: int) -> int:
         ) from None
     if not amount >= 0 or amount == float("inf"):
         raise ValueError(f"a duration must be finite and at least 0, got {duration!r}")
+    if last_batch == "mask" and unit != "steps":
+        epochs, rest = divmod(amount * size, max(examples, 1))
+        return int(epochs) * -(-examples // batch_size) + math.ceil(rest / batch_size)
     return -int(-amount * size // batch_size)

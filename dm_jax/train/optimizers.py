@@ -4,7 +4,6 @@ Learning rate and weight decay are leaves of the optimiser's state (`optax.injec
 the members of a population may differ in them; the schedule is a factor on the learning rate.
 """
 
-import functools
 from collections.abc import Callable
 
 import jax
@@ -18,7 +17,7 @@ Schedule = Callable[[jax.typing.ArrayLike], jax.Array]
 
 
 def schedule(
-    config: config_lib.ScheduleConfig, *, total_steps: int, examples: int, batch_size: int
+    config: config_lib.ScheduleConfig, *, total_steps: int, duration: Callable[[str], int]
 ) -> Schedule:
     """The factor on the learning rate as a function of the step.
 
@@ -26,14 +25,14 @@ def schedule(
       config: "steps" multiplies by `factor` at each of `boundaries`; "inv" is Caffe's
         (1 + gamma * step) ** -power; "cosine" falls to 0 at `total_steps`. `warmup` rises linearly
         from 0 and multiplies any of them.
-      total_steps: length of the run; examples, batch_size: to resolve durations.
+      total_steps: length of the run.
+      duration: "N epochs" and the like as a number of steps (`config.steps`).
 
     Raises:
       ValueError: boundaries that do not rise, or that end, like the warm-up, after training does.
     """
-    resolve = functools.partial(config_lib.steps, examples=examples, batch_size=batch_size)
-    boundaries = [resolve(text) for text in config.boundaries]
-    warmup = resolve(config.warmup)
+    boundaries = [duration(text) for text in config.boundaries]
+    warmup = duration(config.warmup)
     if sorted(set(boundaries)) != boundaries:
         raise ValueError(f"config.schedule.boundaries must rise, got {config.boundaries}")
     for name, step in [("boundaries", s) for s in boundaries] + [("warmup", warmup)]:

@@ -82,8 +82,8 @@ def train_population(
 
     Args:
       experiments: with one `signature`, and on the same data set object.
-      mesh: members lie over its run axis, batches over its data axis; default: all devices run
-        members if their number divides, else the first device runs them all.
+      mesh: members lie over its run axis, batches over its data axis; default: as many devices
+        run members as their number divides by.
       watcher: is told of the progress and of means over members.
 
     Returns:

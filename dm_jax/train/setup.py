@@ -3,12 +3,13 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from dm_jax import data, emphasis, errors, models, noise
+from dm_jax import data, emphasis, errors, fields, models, noise
 from dm_jax.data.streamed import StreamedDataset
 from dm_jax.losses import Normalization
 from dm_jax.models import pretrained
@@ -77,19 +78,22 @@ def resolve(
       examples: in an epoch.
       augment: whether the step itself crops and flips.
     """
-    steps = functools.partial(_steps, config, examples)
-    total = steps("train.length")
-    factor = optimizers.schedule(
-        config.schedule,
-        total_steps=total,
+    duration = functools.partial(
+        config_lib.steps,
         examples=examples,
         batch_size=config.train.batch_size,
+        last_batch=config.data.last_batch,
     )
+    steps = functools.partial(_steps, config, duration)
+    total = steps("train.length")
+    factor = optimizers.schedule(config.schedule, total_steps=total, duration=duration)
+    edf = emphasis.create(config.loss.name, **config.loss.parameters)
+    moving = _moving(config, edf, total, steps) if config.loss.schedule else {}
     return Setup(
         config=config,
         training=training,
-        task=_task(config, dataset, factor, _edf_schedules(config, examples, total), augment),
-        edf=emphasis.create(config.loss.name, **config.loss.parameters),
+        task=_task(config, dataset, factor, moving, augment),
+        edf=edf,
         plan=Plan(
             total=total,
             log=steps("train.log_every"),
@@ -144,11 +148,11 @@ def _task(
     )
 
 
-def _steps(config: config_lib.Config, examples: int, path: str) -> int:
+def _steps(config: config_lib.Config, duration: Callable[[str], int], path: str) -> int:
     """The duration config.PATH in steps, at least one."""
     text = config_lib.get(config, path)
     try:
-        found = config_lib.steps(text, examples=examples, batch_size=config.train.batch_size)
+        found = duration(text)
     except ValueError as error:
         raise ValueError(f"config.{path}: {error}") from None
     if found < 1:
@@ -156,26 +160,25 @@ def _steps(config: config_lib.Config, examples: int, path: str) -> int:
     return found
 
 
-def _edf_schedules(
-    config: config_lib.Config, examples: int, total: int
+def _moving(
+    config: config_lib.Config, edf: emphasis.EDF, total: int, steps: Callable[[str], int]
 ) -> dict[str, optimizers.Schedule]:
     """Parameter -> from its value to the scheduled one ("cosine 2.0"), within `total` steps."""
     loss = config.loss
-    if not loss.schedule:
-        return {}
+    starts = fields.values(edf)
     for name in loss.schedule:
-        if name not in loss.parameters:
-            raise errors.unknown(f"scheduled parameter of {loss.name}:", name, loss.parameters)
+        if name not in starts:
+            raise errors.unknown(f"scheduled parameter of {loss.name}:", name, starts)
     ends = {name: _shape_and_end(name, target) for name, target in loss.schedule.items()}
     values = {name: end for name, (_, end) in ends.items()}
     emphasis.create(loss.name, **{**loss.parameters, **values})  # in range at the end too
-    length = _steps(config, examples, "loss.schedule_length")
+    length = steps("loss.schedule_length")
     if length > total:
         raise ValueError(
             f"config.loss.schedule_length: step {length} lies after the training of {total}"
         )
     return {
-        name: optimizers.moving(loss.parameters[name], end, length, shape=shape)
+        name: optimizers.moving(starts[name], end, length, shape=shape)
         for name, (shape, end) in ends.items()
     }
 

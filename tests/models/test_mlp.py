@@ -25,6 +25,11 @@ def test_outputs_are_the_formula():
     np.testing.assert_allclose(logits, hidden @ dense["kernel"] + dense["bias"], atol=1e-5)
 
 
+def test_a_size_is_no_tuple_of_sizes():
+    with pytest.raises(TypeError, match=r"hidden takes a tuple of sizes, such as \(8,\), got 8"):
+        models.create("mlp", num_classes=2, hidden=8)
+
+
 def test_no_hidden_layer_is_a_linear_classifier():
     params = models.create("mlp", num_classes=2, hidden=()).init(jax.random.key(0), X)["params"]
 

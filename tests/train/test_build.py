@@ -42,6 +42,7 @@ def test_durations_are_resolved_by_the_training_part(digits):
     changes = {"train__length": "2 epochs", "train__batch_size": 100}
     assert _build(digits, **changes).plan.total == 29
     assert _build(digits, **changes, data__validation=0.5).plan.total == 15
+    assert _build(digits, **changes, data__last_batch="mask").plan.total == 30
 
 
 def test_the_learning_rate_of_a_step(digits):
@@ -64,11 +65,32 @@ def test_a_scheme_of_ones_own(digits):
 class Steep(dm_jax.EDF):
     """A user's scheme."""
 
-    rate: float
+    rate: float = 2.0
 
     def weight(self, p):
         """Falls with p."""
         return (1 - p) ** self.rate
+
+
+def test_a_parameter_moves_from_its_default(digits):
+    scheme = {"name": "tests.train.test_build:Steep"}
+    moving = {"loss__schedule": {"rate": 4.0}, "loss__schedule_length": "10 steps"}
+    (schedule,) = _build(digits, loss=scheme, **moving).task.edf_schedules.values()
+    assert [float(schedule(step)) for step in (0, 5, 10)] == [2.0, 3.0, 4.0]
+
+
+def test_nothing_to_evaluate_or_to_train_on_is_said(digits, tmp_path):
+    features = np.zeros((60, 2), np.float32)
+    path = tmp_path / "few.npz"
+    np.savez(path, x_train=features, y_train=np.arange(60) % 2, x_test=features[:0], y_test=[])
+    few = data.load(f"npz:{path}")
+    for share, trained, held_out in ((0.001, 60, 0), (0.999, 0, 60)):
+        message = rf"validation {share} of .*few.npz leaves {trained} .* holds {held_out} out"
+        with pytest.raises(ValueError, match=message):
+            _build(few, data__validation=share)
+    with pytest.raises(ValueError, match=r"few.npz has no test examples; config.data.test=False"):
+        _build(few)
+    assert set(_build(few, data__test=False).evaluated) == {"train"}
 
 
 def test_a_moving_parameter_is_in_force_at_its_step(digits):
@@ -124,6 +146,8 @@ def test_a_moving_parameter_is_in_force_at_its_step(digits):
         ),
         ({"loss__nam": 1.0}, "nam"),
         ({"loss": {"name": "Expnential"}}, "did you mean 'exponential'"),
+        ({"loss": {"name": "./my.py:Bump"}}, "'package.module:ClassName', got './my.py:Bump'"),
+        ({"loss": {"name": ":Bump"}}, "reads 'package.module:ClassName', got ':Bump'"),
         ({"model__name": "resnet4"}, "did you mean 'resnet44'"),
         ({"model__hiden": (3,)}, "did you mean 'hidden'"),
         ({"noise__kind": "symetric"}, "did you mean 'symmetric'"),

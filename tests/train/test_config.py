@@ -1,11 +1,14 @@
 """Configs are read strictly: what is not known, or of the wrong kind, is named."""
 
+import json
 import math
 
+import numpy as np
 import pytest
 
 from configs import common, digits
 from dm_jax.train.config import Config, steps
+from dm_jax.train.sampler import Sampler
 
 
 def _parse(**changes):
@@ -56,6 +59,10 @@ def test_the_defaults_of_the_config_files_are_those_of_the_engine():
         ({"train": 3}, TypeError, "config.train must be a group of keys, got 3"),
         ({"schedule__boundaries": "5 steps"}, TypeError, "boundaries must be a tuple of str"),
         ({"train__batch_size": 0}, ValueError, "config.train.batch_size must be at least 1, got 0"),
+        ({"seed": 2**32}, ValueError, "config.seed must be below 4294967296, got 4294967296"),
+        ({"schedule__factor": -0.1}, ValueError, "config.schedule.factor must .* got -0.1"),
+        ({"loss__schedule": "cosine 2"}, TypeError, "config.loss.schedule must be a group of keys"),
+        ({"loss__beta": object()}, TypeError, "config.loss.beta must be a number, a text or"),
         ({"seed": -1}, ValueError, "config.seed must be finite and at least 0, got -1"),
         ({"parallel__devices": -1}, ValueError, "config.parallel.devices must .* at least 0"),
         ({"loss__saturation": -1.0}, ValueError, "config.loss.saturation must .* got -1.0"),
@@ -102,12 +109,36 @@ def test_integers_pass_for_floats_and_for_steps():
     assert config.schedule.boundaries == ("100 steps", "2 epochs")
 
 
+def test_numpys_numbers_are_numbers():
+    config = _parse(seed=np.int64(3), loss__beta=np.float32(4), model__hidden=[np.int32(5)])
+    assert (config.seed, config.loss.parameters["beta"]) == (3, 4.0)
+    assert config.model.parameters["hidden"] == (5,)
+    json.dumps(config.to_dict())
+
+
 @pytest.mark.parametrize(
     ("duration", "expected"),
     [("7 steps", 7), ("2 epochs", 8), ("0.5 epochs", 2), ("257 examples", 2), ("1e3 steps", 1000)],
 )
 def test_durations(duration, expected):
     assert steps(duration, examples=1000, batch_size=256) == expected
+
+
+@pytest.mark.parametrize(("examples", "batch_size"), [(1000, 256), (100, 256), (1024, 256)])
+def test_an_epoch_whose_last_batch_is_padded_has_a_step_for_it(examples, batch_size):
+    sampler = Sampler(np.arange(examples), batch_size, seed=0, last_batch="mask")
+    total = steps("3 epochs", examples=examples, batch_size=batch_size, last_batch="mask")
+    index, where = sampler.batches(0, total)
+    seen = np.bincount((index if where is None else index[where]).ravel(), minlength=examples)
+    assert (seen == 3).all()
+
+
+@pytest.mark.parametrize(
+    ("duration", "expected"),
+    [("7 steps", 7), ("0.5 epochs", 2), ("1.5 epochs", 6), ("1257 examples", 6)],
+)
+def test_durations_where_the_last_batch_is_padded(duration, expected):
+    assert steps(duration, examples=1000, batch_size=256, last_batch="mask") == expected
 
 
 @pytest.mark.parametrize(

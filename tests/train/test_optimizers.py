@@ -1,5 +1,6 @@
 """Optimisers and schedules against their written formulas, step by step in NumPy."""
 
+import functools
 import math
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dm_jax.train import config as config_lib
 from dm_jax.train import optimizers
 from dm_jax.train.config import OptimizerConfig, ScheduleConfig
 
@@ -100,9 +102,8 @@ def test_clipping_is_by_the_global_norm_and_before_the_decay():
 
 
 def _schedule(total: int = 100, **values):
-    return optimizers.schedule(
-        ScheduleConfig(**values), total_steps=total, examples=1000, batch_size=100
-    )
+    duration = functools.partial(config_lib.steps, examples=1000, batch_size=100)
+    return optimizers.schedule(ScheduleConfig(**values), total_steps=total, duration=duration)
 
 
 def _values(schedule, steps):
