@@ -40,10 +40,11 @@ class Cell:
 
     @property
     def plain(self) -> dict:
-        """The config as JSON gives it back, without where it ran and where its data lay."""
+        """The config as JSON gives it back, without where it ran and where its files lay."""
         config = json.loads(json.dumps(self.config.to_dict()))
         del config["parallel"]
         config["data"]["data_dir"] = ""
+        config["model"]["pretrained"] = pathlib.Path(config["model"]["pretrained"]).name
         return config
 
     @property
@@ -232,15 +233,19 @@ def _blank(cell: Cell) -> Result:
         device=environment["device"],
         date=environment["date"],
         command=shlex.join(["python", "-m", "experiments.reproduce", *sys.argv[1:]]),
-        commit=_commit(),
+        commit=commit(),
         scale=cell.scale,
         changes=cell.changes,
     )
 
 
 @functools.cache
-def _commit() -> str:
-    """The commit of the code, "+" behind it if the tree was changed; empty outside a checkout."""
+def commit() -> str:
+    """The commit of the code, "+" behind it if the tree was changed; empty outside a checkout.
+
+    That of the first call, which a command makes before it trains: what is committed meanwhile did
+    not make the numbers.
+    """
     here = pathlib.Path(__file__).parent
     run: Callable[..., subprocess.CompletedProcess] = subprocess.run
     try:

@@ -43,7 +43,7 @@ class Result:
       versions: package versions by name.
       device: the device, in words.
       date: ISO 8601.
-      seconds: wall time of the run.
+      seconds: wall time of the run, of all its starts.
       command: the command line that made it.
       commit: the commit of the code.
       scale: share of the full training budget; 1.0 is the table's protocol.

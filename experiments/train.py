@@ -50,9 +50,12 @@ def _test(summary: train.Summary) -> str:
     if summary.curve("test_mAP"):
         rank1 = summary.final("test_CMC-1")
         return f"mAP {100 * summary.final('test_mAP'):.1f}%, CMC-1 {100 * rank1:.1f}% at the end"
-    best, step = summary.best()
+    name = next((n for n in ("test", "validation") if summary.curve(f"{n}_accuracy")), None)
+    if name is None:
+        return "nothing tested"
+    best, step = summary.best(f"{name}_accuracy")
     tested = (
-        f"test accuracy {100 * summary.final():.1f}% at the end, "
+        f"{name} accuracy {100 * summary.final(f'{name}_accuracy'):.1f}% at the end, "
         f"{100 * best:.1f}% at best (step {step})"
     )
     if not summary.curve("fit_accuracy"):

@@ -48,13 +48,16 @@ class Checkpoints:
         """The step of the newest checkpoint, or None."""
         return self._manager.latest_step()
 
-    def save(self, step: int, tree: Any, *, score: float | None = None) -> None:
+    def save(
+        self, step: int, tree: Any, *, score: float | None = None, seconds: float = 0.0
+    ) -> None:
         """Starts to write `tree`; returns when it may be overwritten.
 
         Args:
           step: steps taken.
           tree: of arrays and random keys.
           score: higher is better; the best checkpoint is never deleted.
+          seconds: that the run has taken so far, of all its starts.
 
         Raises:
           OSError: this or the checkpoint before could not be written. Those already there stay.
@@ -66,7 +69,11 @@ class Checkpoints:
                 args=ocp.args.Composite(
                     tree=ocp.args.StandardSave(arrays),
                     meta=ocp.args.JsonSave(
-                        {"checksum": _checksum(arrays), "arrays": _description(arrays)}
+                        {
+                            "checksum": _checksum(arrays),
+                            "arrays": _description(arrays),
+                            "seconds": seconds,
+                        }
                     ),
                 ),
                 metrics=None if score is None else {"score": score},
@@ -109,6 +116,11 @@ class Checkpoints:
                 f"scheme: {different}"
             )
         return None
+
+    def seconds(self, step: int) -> float:
+        """What `save` was told that the run had taken by a checkpoint."""
+        # Those of before 2026-11-26 do not say.
+        return self._read(step, meta=ocp.args.JsonRestore()).meta.get("seconds", 0.0)
 
     def close(self) -> None:
         """Waits for the writing to end and frees the manager."""

@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
@@ -70,8 +71,9 @@ class Recorder:
         checkpoints: Checkpoints,
         watcher: Watcher,
         start: int,
+        seconds: Callable[[], float] = lambda: 0.0,
     ):
-        self._engine, self._checkpoints = engine, checkpoints
+        self._engine, self._checkpoints, self._seconds = engine, checkpoints, seconds
         self._experiment = engine.experiments[0]
         self._file: Writer = Nowhere()
         self._board: Writer = Nowhere()
@@ -121,7 +123,8 @@ class Recorder:
         if not _all_finite((state.params, state.batch_stats)):
             raise self._not_finite("parameters were", step - 1)
         score = self._score[1] if self._score and self._score[0] == step else None
-        self._checkpoints.save(step, (state, window), score=score)
+        seconds = self._seconds()
+        self._checkpoints.save(step, (state, window), score=score, seconds=seconds)
 
     def close(self) -> None:
         """Closes the files, whichever of them fails."""

@@ -50,17 +50,29 @@ def _run(
     allow_changes: bool,
     stop_requested: Callable[[], bool],
 ) -> Summary:
-    began = time.monotonic()
+    clock = _Clock()
     mesh = parallel.make_mesh(config.parallel)
     parallel.check_batch(mesh, config.train.batch_size, "config.train.batch_size")
     experiment = build.experiment(config)
     with workdir_lib.held(folder):
         workdir_lib.check(folder, config, experiment.training, allow_changes=allow_changes)
         with contextlib.closing(make_engine(experiment, mesh, config.parallel.mode)) as engine:
-            step = _train(engine, folder, watcher, stop_requested)
+            step = _train(engine, folder, watcher, stop_requested, clock)
         rows = list(read_metrics(folder / "metrics.jsonl"))
     _check_whole(rows, step, experiment.plan.total, folder)
-    return Summary.of(experiment, rows, step=step, seconds=time.monotonic() - began)
+    return Summary.of(experiment, rows, step=step, seconds=clock.seconds())
+
+
+class _Clock:
+    """Wall time of a run, with that of its earlier starts up to where it goes on."""
+
+    def __init__(self) -> None:
+        self.before = 0.0
+        self._began = time.monotonic()
+
+    def seconds(self) -> float:
+        """So far."""
+        return self.before + time.monotonic() - self._began
 
 
 def _check_whole(rows: list[Row], step: int, total: int, folder: pathlib.Path) -> None:
@@ -86,6 +98,7 @@ def _train(
     folder: pathlib.Path,
     watcher: Watcher,
     stop_requested: Callable[[], bool],
+    clock: _Clock,
 ) -> int:
     """Trains to the end or to a stop; returns the step reached."""
     experiment = engine.experiments[0]
@@ -95,11 +108,12 @@ def _train(
     with contextlib.closing(Checkpoints(folder / "checkpoints", keep=keep)) as checkpoints:
         start, (saved, window) = checkpoints.restore((state, empty)) or (0, (state, empty))
         state = _as_configured(saved, state)
+        clock.before = checkpoints.seconds(start) if start else 0.0
         # Not before: what is refused leaves the workdir to the run that it holds.
         workdir_lib.record(folder, experiment.config, experiment.training)
         if parallel.any_host(stop_requested()):
             return start
-        recorder = Recorder(engine, folder, checkpoints, watcher, start)
+        recorder = Recorder(engine, folder, checkpoints, watcher, start, clock.seconds)
         with contextlib.closing(recorder):
             return fit(
                 engine.advance,

@@ -20,7 +20,8 @@ class Summary:
       corruption: hash of the training labels' corruption.
       actual_rate: share of the training labels that were changed; NaN of a streamed set, whose
         labels are its own.
-      seconds: wall time, of this start; of a population's member, its share.
+      seconds: wall time of the training, of all starts up to where each went on; of a population's
+        member, its share.
       device: the devices of the process, in words.
     """
 

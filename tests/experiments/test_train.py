@@ -37,6 +37,12 @@ def test_a_run_from_the_command_line_and_again_with_another_config(tmp_path):
     assert "Traceback" not in changed.stderr
 
 
+def test_a_run_without_a_test_says_what_it_validated(tmp_path):
+    held_out = ("--config.data.test=False", "--config.data.validation=0.2")
+    assert "): validation accuracy " in _train(tmp_path / "held_out", *held_out).stdout
+    assert "): nothing tested; " in _train(tmp_path / "none", held_out[0]).stdout
+
+
 @pytest.mark.parametrize(
     ("flag", "message"),
     [

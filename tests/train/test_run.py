@@ -158,6 +158,15 @@ def test_other_labels_are_no_resumed_run(tmp_path):
     assert _run(tmp_path).finished
 
 
+def test_the_seconds_are_those_of_all_starts(tmp_path):
+    first = _run(tmp_path)
+    longer = _run(tmp_path, _config(train__length="30 steps"), allow_changes=True)
+    with contextlib.closing(Checkpoints(tmp_path / "checkpoints", keep=2)) as checkpoints:
+        before, after = checkpoints.seconds(20), checkpoints.seconds(30)
+    assert 0 < before < first.seconds
+    assert before < after < longer.seconds
+
+
 def test_another_network_is_not_resumed(tmp_path):
     _run(tmp_path)
     other = _config(model__hidden=(32,), train__length="30 steps")
