@@ -1,7 +1,7 @@
 """Every key a run has, with its default; the files beside this one change what they need to."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
@@ -139,9 +139,10 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
     given = dict(pair(text) for text in arguments.split(",") if text)
     if "method" in given:
         _set_method(config, given.pop("method"))
-    if given.get("model", "mlp") != "mlp" and "hidden" in config.model:
+    model = given.get("model.name", given.get("model", config.model.name))
+    if model != "mlp" and "hidden" in config.model:
         del config.model.hidden  # no other network has it
-    if given.get("model", config.model.name) != config.model.name:
+    if model != config.model.name:
         config.model.pretrained = ""  # weights of another network
     for name, text in given.items():
         if name == "seed":
@@ -210,10 +211,43 @@ def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
     config.loss.update(METHODS.get(name, {}))
 
 
+def changes(arguments: str) -> dict[str, str]:
+    """{config key: value} of such arguments in one order; of one given twice the last.
+
+    `steps` comes first: it would rescale what others set.
+
+    >>> changes("model=resnet20,beta=4,steps=9")
+    {'steps': '9', 'loss.beta': '4', 'model.name': 'resnet20'}
+    """
+    given = dict(pair(text) for text in arguments.split(",") if text)
+    long = {_path(argument): value for argument, value in given.items()}
+    return dict(sorted(long.items(), key=lambda item: (item[0] != "steps", item[0])))
+
+
+def arguments(changes: Mapping[str, str]) -> str:
+    """`changes` backwards.
+
+    >>> arguments({"loss.beta": "4", "model.name": "resnet20"})
+    'beta=4,model=resnet20'
+    """
+    return ",".join(f"{short(key)}={value}" for key, value in changes.items())
+
+
+def short(key: str) -> str:
+    """The argument that sets a config key, as a person would write it."""
+    bare = key.removeprefix("loss.")
+    return {path: name for name, path in _SHORT.items()}.get(key, key if "." in bare else bare)
+
+
+def _path(argument: str) -> str:
+    if argument in ("method", "seed", "steps"):
+        return argument
+    return _SHORT.get(argument, argument if "." in argument else f"loss.{argument}")
+
+
 def _set(config: ml_collections.ConfigDict, argument: str, text: str) -> None:
     """Sets the key that an argument means to the text, read as the type of the value there."""
-    path = _SHORT.get(argument, argument if "." in argument else f"loss.{argument}")
-    *groups, key = path.split(".")
+    *groups, key = _path(argument).split(".")
     for name in groups:
         _check_known(argument, name, config)
         config = config[name]

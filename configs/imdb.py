@@ -3,8 +3,8 @@
     python -m experiments.train --config=configs/imdb.py:method=DM,rate=0.4 --workdir=DIR
 
 An MLP with one hidden layer of 8, batch 250, 10,000 iterations of Caffe's "inv" schedule. On 2 CPU
-cores a few seconds, once the vectors are made (about 6 minutes, the first time). Published at noise
-0.4: CCE 75.5%, MAE 84.9%, DM(lambda=0, beta=-.33) 86.4%.
+cores a few seconds, once the vectors are made (three to six minutes, the first time). Published at
+noise 0.4: CCE 75.5%, MAE 84.9%, DM(lambda=0, beta=-.33) 86.4%.
 """
 
 from configs import common

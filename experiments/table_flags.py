@@ -7,10 +7,11 @@ import re
 
 from absl import flags
 
+from configs import common
 from experiments import startup, tables
 
 # What is a table's own: to set it would put one cell's numbers under another's name.
-_OWNED = re.compile(r"seed|method|noise|rate|imbalance|ratio|noise\..*|loss\.name")
+_OWNED = re.compile(r"seed|method|noise\..*|loss\.name|loss\.normalization")
 
 
 class _Patterns(flags.ArgumentParser):
@@ -58,14 +59,20 @@ def spec() -> tables.Spec:
     found = tables.spec(TABLE.value or "")
     if not (math.isfinite(SCALE.value) and SCALE.value > 0):
         raise ValueError(f"--scale is a share of the training above 0, got {SCALE.value}")
-    given = [argument for argument in (SET.value or "").split(",") if argument]
-    for key in (argument.partition("=")[0] for argument in given):
-        if _OWNED.fullmatch(key):
-            raise ValueError(f"--set={key}: table {found.name} sets it; --rows, --columns, --seeds")
-    places = [argument for argument in given if found.is_place(argument.partition("=")[0])]
-    changes = [argument for argument in given if argument not in places]
+    given = common.changes(SET.value or "")
+    for key in given:
+        if _OWNED.fullmatch(key) or found.tells_apart(key):
+            name = common.short(key)
+            raise ValueError(
+                f"--set={name}: table {found.name} sets it; --rows, --columns, --seeds"
+            )
+    places = {key: value for key, value in given.items() if found.is_place(key, value)}
+    changes = {key: value for key, value in given.items() if key not in places}
     return dataclasses.replace(
-        found, scale=SCALE.value, changes=",".join(changes), places=",".join(places)
+        found,
+        scale=SCALE.value,
+        changes=common.arguments(changes),
+        places=common.arguments(places),
     )
 
 

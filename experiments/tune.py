@@ -17,11 +17,16 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 
+from absl import flags
+
+from configs import common
 from dm_jax import train
 from experiments import cells as cells_lib
 from experiments import searches, startup, table_flags, tables, workers
 from experiments.progress import Progress
 from experiments.searches import Parameters, Search
+
+flags.adopt_module_key_flags(table_flags)
 
 FRACTION = 0.2
 # To average over. Few: a search costs a grid of runs each. Fixed: what was found stays found.
@@ -108,7 +113,15 @@ def found(
 def missing_cells(
     spec: tables.Spec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
 ) -> list[cells_lib.Cell]:
-    """The runs that `search` would take now."""
+    """The runs that `search` would take now.
+
+    Raises:
+      ValueError: the table's changes set what is to be searched.
+    """
+    for row, column in wanted:
+        for name in spec.grid(row, column):
+            if f"loss.{name}" in common.changes(spec.changes):
+                raise ValueError(f"--set={name}: it is searched for {row} at {column}")
     done = found(spec, wanted, folder)
     return [
         _candidate(spec, row, column, seed, parameters)

@@ -5,6 +5,7 @@ import math
 import statistics
 from collections.abc import Iterable
 
+from configs import common
 from experiments.results_file import Result, hash_config
 
 # Keys of config.loss that are no parameters of the scheme.
@@ -173,7 +174,8 @@ def _protocol(result: Result) -> tuple[float, str, str]:
 
 
 def _budget(result: Result) -> tuple[float, str]:
-    return result.scale, result.changes
+    """The scale, and the changes in one order: those of two commands may be the same."""
+    return result.scale, common.arguments(common.changes(result.changes))
 
 
 def seeds_text(count: int) -> str:

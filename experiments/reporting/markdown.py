@@ -85,7 +85,7 @@ def _section(section: Section, table: Table) -> str:
 
 def _row(row: str, table: Table) -> str:
     source = table.source(row)
-    return f"{row}<br>(quoted from the {source})" if source else row
+    return f"{row}<br>(quoted from {source})" if source else row
 
 
 def _entry(entry: Entry) -> str:

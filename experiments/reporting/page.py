@@ -126,7 +126,7 @@ def _grid(columns: Iterable[str], rows: list[str], *, label: str, kind: str = ""
 
 def _row(row: str, table: Table) -> str:
     source = table.source(row)
-    note = f'<div class="fine">from the {escape(source)}</div>' if source else ""
+    note = f'<div class="fine">from {escape(source)}</div>' if source else ""
     return f'<th scope="row">{_breakable(row)}{note}</th>'
 
 

@@ -120,10 +120,11 @@ class Table:
         return self.published.head if self.published else "method"
 
     def source(self, row: str) -> str:
-        """The paper that the published numbers of a row are quoted from; "" if none."""
+        """The paper that a row's published numbers are quoted from, with article; "" if none."""
         if self.published is None or row not in self.published.quoted:
             return ""
-        return self.published.sources[row]
+        source = self.published.sources[row]
+        return "its own paper" if source == "own paper" else f"the {source}"
 
     @property
     def conditions(self) -> tuple[str, ...]:

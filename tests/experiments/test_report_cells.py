@@ -123,9 +123,17 @@ def test_difference_is_measured_less_published():
     assert (entry.paper, entry.difference) == (70.0, 1.5)
 
 
+def test_the_same_changes_in_another_order_are_one_protocol():
+    orders = ("model=resnet20,train.batch_size=64", "train.batch_size=64,model.name=resnet20")
+    results = [a_result(seed=seed, changes=changes) for seed, changes in enumerate(orders)]
+    (cell,) = cells.group(results)["1"].values()
+    assert (len(cell.runs), cell.left_out) == (2, 0)
+    assert cell.mark == "model=resnet20, train.batch_size=64"
+
+
 def test_quoted_rows_have_a_source_and_are_never_missing():
     table = a_table(a_result())
-    assert table.source("LS") == "SL paper"
+    assert table.source("LS") == "the SL paper"
     assert table.source("CCE") == ""
     assert "LS" not in table.not_run
     assert table.sections[0].entries["LS", "clean"].note == ""

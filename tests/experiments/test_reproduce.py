@@ -111,9 +111,10 @@ def test_a_plan_says_once_why_cells_cannot_start(tmp_path):
         (["--columns=sym_0.5"], "did you mean 'sym_0"),
         (
             ["--set=loss.bet=3", "--rows=CCE"],
-            "unknown config argument 'loss.bet'. ",
+            "unknown config argument 'bet'. Known: ",
         ),
         (["--set=rate=0.6", "--rows=CCE"], "--set=rate: table digits sets it"),
+        (["--set=beta=2", "--rows=DM"], "--set=beta: it is searched for DM at"),
         (["--scale=nan", "--rows=CCE"], "--scale is a share of the training above 0, got nan"),
         (["--rows=CCE,", "MAE"], "takes patterns separated by commas, one at least"),
         (["--rows=CCE", "MAE"], "unexpected 'MAE': flags read --name=value"),

@@ -45,3 +45,47 @@ def test_where_things_lie_is_no_change_of_the_protocol():
 @flagsaver.flagsaver(table="8", set="model=resnet20,parallel.devices=2,model.pretrained=w.pth")
 def test_another_network_is():
     assert table_flags.spec().changes == "model=resnet20,model.pretrained=w.pth"
+
+
+@flagsaver.flagsaver(table="3", set="model.pretrained=")
+def test_random_weights_are_no_other_place_of_the_weights():
+    assert table_flags.spec().changes == "model.pretrained="
+
+
+@pytest.mark.parametrize(
+    "given", ["model=resnet20,beta=4,steps=9", "loss.beta=3,steps=9,beta=4,model.name=resnet20"]
+)
+def test_the_same_changes_are_written_the_same(given):
+    with flagsaver.flagsaver(table="6", set=given):
+        assert table_flags.spec().changes == "steps=9,beta=4,model=resnet20"
+
+
+@pytest.mark.parametrize(
+    ("table", "argument"),
+    [
+        ("9", "lam=2"),
+        ("9", "loss.beta=4"),
+        ("8", "optimizer.weight_decay=0"),
+        ("7", "optimizer.learning_rate=1"),
+        ("7", "optimizer.name=sgd"),
+        ("5", "loss.normalization=none"),
+        ("cifar_n", "data.name=cifar10"),
+        ("1", "noise.kind=uniform"),
+    ],
+)
+def test_what_tells_rows_or_columns_apart_is_not_set(table, argument):
+    name = argument.partition("=")[0].replace("loss.beta", "beta")
+    name = name.replace("loss.normalization", "normalization").replace("noise.kind", "noise")
+    with (
+        flagsaver.flagsaver(table=table, set=argument),
+        pytest.raises(ValueError, match=f"--set={name}: table {table} sets it"),
+    ):
+        table_flags.spec()
+
+
+@pytest.mark.parametrize(
+    ("table", "argument"), [("2", "model=resnet20"), ("1", "beta=4"), ("6", "beta=4")]
+)
+def test_what_all_share_or_the_paper_leaves_open_may_be_set(table, argument):
+    with flagsaver.flagsaver(table=table, set=argument):
+        assert table_flags.spec().changes == argument
