@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import re
+import textwrap
 from collections.abc import Callable, Collection, Mapping
 
 import matplotlib as mpl
@@ -97,8 +98,9 @@ def figure_2b(tables: Mapping[str, Table]) -> Figure | str:
     if not cells:
         return f"Table 9 has no CCE and DM with curves of test accuracy at {FIGURE_2_RUN}"
     canvas, axes = plots.canvas(1)
+    table, remark = tables["9"], table_figures.shared_mark(cells)
     lines = [
-        Line(table_figures.label(tables["9"], cell), curve, table_figures.look(tables["9"], cell))
+        Line(table_figures.label(table, cell, remark), curve, table_figures.look(table, cell))
         for cell in cells
         if (curve := cell.curve("test_accuracy"))
     ]
@@ -108,7 +110,7 @@ def figure_2b(tables: Mapping[str, Table]) -> Figure | str:
         title=f"Figure 2b: test accuracy over training, {FIGURE_2_RUN}",
         caption=table_figures.seeds_caption(cells),
         table="9",
-        canvas=plots.finish(canvas, axes),
+        canvas=plots.finish(canvas, axes, remark=remark),
     )
 
 
@@ -120,17 +122,27 @@ def figure_2c(tables: Mapping[str, Table]) -> Figure | str:
     canvas, axes = plots.canvas(1)
     rates = sorted(best)
     axes[0].plot(rates, [best[rate][1] for rate in rates], "o-", color="black")
+    cells = [cell for cell, _ in best.values()]
+    remark = table_figures.shared_mark(cells)
     for rate, (cell, mode) in best.items():
-        name = table_figures.label(tables["9"], cell).replace(",", "\n")
+        name = table_figures.label(tables["9"], cell, remark).replace(",", "\n")
         axes[0].annotate(
-            name, (rate, mode), (0, 7), textcoords="offset points", ha="center", fontsize=7.5
+            name,
+            (rate, mode),
+            (0, 9),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7.5,
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"},
         )
+    axes[0].set_title(textwrap.fill(remark, 60), fontsize="small")
     axes[0].set(xlabel="noise rate", ylabel="best emphasis mode", ylim=(-0.05, 0.85), xticks=rates)
     axes[0].margins(x=0.2)
     return Figure(
         name="figure_2c",
         title="Figure 2c: the best emphasis mode by noise rate",
-        caption="lambda / (lambda + 1) of the DM row of Table 9 with the highest final accuracy.",
+        caption="lambda / (lambda + 1) of the DM row of Table 9 with the highest final accuracy. "
+        + table_figures.seeds_caption(cells).replace("; one deviation shaded", ""),
         table="9",
         canvas=canvas,
     )

@@ -1,6 +1,8 @@
 """Drawing primitives: lines told apart by colour, dash and marker, so that greyscale keeps them."""
 
 import dataclasses
+import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +33,9 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "dm_jax",  # the same results give the same file
 }
 MARKED = 8  # markers a line
+LETTERS, HANDLE = 11, 6  # letters of a legend on an inch, and those that a line's sample takes
+LINE_HEIGHT = 0.22  # of a legend, in inches
+FAR_ABOVE = 20  # times the median: on a linear axis the rest would be one line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,20 +76,32 @@ def canvas(panels: int, *, columns: int = 3) -> tuple[Canvas, list[Axes]]:
     return figure, axes[:panels]
 
 
-def finish(figure: Canvas, axes: Sequence[Axes]) -> Canvas:
-    """One legend below all panels."""
+def finish(figure: Canvas, axes: Sequence[Axes], *, remark: str = "") -> Canvas:
+    """One legend below all panels, headed by what is to be remarked of all lines."""
     entries: dict[str, Any] = {}
     for panel in axes:
         handles, labels = panel.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
-    widest = max(map(len, entries), default=1)
-    columns = max(1, min(len(entries), int(figure.get_figwidth() * 11 / (widest + 6))))
-    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
+    width = int(figure.get_figwidth() * LETTERS)
+    texts = [textwrap.fill(label, width - HANDLE) for label in entries]
+    title = textwrap.fill(remark, width)
+    widest = max((len(line) for text in texts for line in text.split("\n")), default=1)
+    columns = max(1, min(len(texts), width // (widest + HANDLE)))
+    figure.legend(
+        list(entries.values()), texts, loc="outside lower center", ncols=columns, title=title
+    )
+    # The panels stay as high as they are with a legend of two lines.
+    lines = math.ceil(len(texts) / columns) * max((t.count("\n") + 1 for t in texts), default=0)
+    lines += title.count("\n") + 1 if title else 0
+    figure.set_figheight(figure.get_figheight() + max(0, lines - 2) * LINE_HEIGHT)
     return figure
 
 
 def curves(axes: Axes, lines: Sequence[Line], *, title: str, ylabel: str) -> None:
-    """Series over training steps; a band of one deviation where there are several seeds."""
+    """Series over training steps; a band of one deviation where there are several seeds.
+
+    The axis is logarithmic where one of them leaves the others far below.
+    """
     for index, line in enumerate(lines):
         steps, mean = np.asarray(line.curve.steps), np.asarray(line.curve.mean)
         keep = _thinned(len(steps))
@@ -103,6 +120,9 @@ def curves(axes: Axes, lines: Sequence[Line], *, title: str, ylabel: str) -> Non
             low, high = (mean - deviation)[keep], (mean + deviation)[keep]
             axes.fill_between(steps[keep], low, high, color=line.look.colour, alpha=0.12, lw=0)
     axes.set(title=title, xlabel="training step", ylabel=ylabel)
+    means = np.concatenate([line.curve.mean for line in lines])
+    if means.min() > 0 and means.max() > FAR_ABOVE * np.median(means):
+        axes.set(yscale="log", ylim=(0.7 * means.min(), None))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 

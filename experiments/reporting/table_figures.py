@@ -81,9 +81,10 @@ def _panels(
     table: Table, condition: str, shown: Mapping[str, tuple[str, str]], *, name: str, heading: str
 ) -> Figure | None:
     cells = [cell for cell in table.cells_of(condition) if _curves(cell, shown)]
+    remark = shared_mark(cells)
     panels = {
         curve_name: [
-            Line(label(table, cell), curve, look(table, cell))
+            Line(label(table, cell, remark), curve, look(table, cell))
             for cell in cells
             if (curve := _curves(cell, shown).get(curve_name))
         ]
@@ -102,7 +103,7 @@ def _panels(
         title=f"{heading}: {', '.join(measured)} over training",
         caption=seeds_caption(cells),
         table=table.name,
-        canvas=plots.finish(canvas, axes),
+        canvas=plots.finish(canvas, axes, remark=remark),
         is_curves=True,
     )
 
@@ -118,10 +119,12 @@ def mean_probabilities(table: Table, conditions: Iterable[str]) -> Figure | None
     panels = {name: cells for name in conditions if (cells := cce_and_dm(table, name, "p_noisy"))}
     if not panels:
         return None
+    shown = [cell for cells in panels.values() for cell in cells]
+    remark = shared_mark(shown)
     canvas, axes = plots.canvas(len(panels))
     for panel, (condition, cells) in zip(axes, panels.items(), strict=True):
         lines = [
-            Line(f"{label(table, cell)}, {kind}", curve, Look.number(2 * number + part))
+            Line(f"{label(table, cell, remark)}, {kind}", curve, Look.number(2 * number + part))
             for number, cell in enumerate(cells)
             for part, (name, kind) in enumerate(PROBABILITIES.items())
             if (curve := _curves(cell, PROBABILITIES).get(name))
@@ -132,10 +135,9 @@ def mean_probabilities(table: Table, conditions: Iterable[str]) -> Figure | None
         name=_file_name(f"table_{table.name}_mean_p"),
         title=f"{table.heading}: mean p of clean and of noisy training examples",
         caption="p is the probability of the label trained on: the higher for noisy examples, the "
-        "more wrong labels were learned. "
-        + seeds_caption([cell for cells in panels.values() for cell in cells]),
+        "more wrong labels were learned. " + seeds_caption(shown),
         table=table.name,
-        canvas=plots.finish(canvas, axes),
+        canvas=plots.finish(canvas, axes, remark=remark),
     )
 
 
@@ -161,17 +163,25 @@ def look(table: Table, cell: Cell) -> Look:
     return Look.number(methods.index(table.method(cell)))
 
 
-def label(table: Table, cell: Cell) -> str:
-    """The method, and how the cell departs from the table's protocol."""
+def shared_mark(cells: Iterable[Cell]) -> str:
+    """How all of the cells depart from the table's protocol; "" if they differ in it."""
+    marks = {cell.mark for cell in cells}
+    return marks.pop() if len(marks) == 1 else ""
+
+
+def label(table: Table, cell: Cell, remark: str) -> str:
+    """The method, and how the cell departs from the protocol, if the remark does not say so."""
     method = table.method(cell)
-    return f"{method} ({cell.mark})" if cell.mark else method
+    return f"{method} ({cell.mark})" if cell.mark not in ("", remark) else method
 
 
 def seeds_caption(cells: list[Cell]) -> str:
     """What the lines and bands are, truthfully for one seed too."""
     counts = sorted({len(cell.runs) for cell in cells if cell.runs})
-    marked = any(cell.mark for cell in cells)
     text = "One seed." if counts == [1] else f"Mean over {_counts(counts)}; one deviation shaded."
+    if remark := shared_mark(cells):
+        return f"{text} Not the full protocol: {remark}."
+    marked = any(cell.mark for cell in cells)
     return text + (" Not the full protocol where the legend says so." if marked else "")
 
 
@@ -184,13 +194,19 @@ def _accuracy_by_rate(table: Table) -> Figure | None:
     """Final accuracy over the conditions that differ in the rate alone: "clean", "sym_0.2" ..."""
     if table.spec and not table.spec.same_at_all_rates:
         return None
+    shown = [
+        (cell, (rate, measured))
+        for cell in table.cells.values()
+        if (rate := _symmetric_rate(cell.column)) is not None
+        and (measured := cell.measured("final")) is not None
+    ]
+    cells = [cell for cell, _ in shown]
+    remark = shared_mark(cells)
     points: dict[str, list[tuple[float, Measured]]] = {}
     looks = {}
-    for cell in table.cells.values():
-        rate, measured = _symmetric_rate(cell.column), cell.measured("final")
-        if rate is not None and measured is not None:
-            points.setdefault(label(table, cell), []).append((rate, measured))
-            looks[label(table, cell)] = look(table, cell)
+    for cell, point in shown:
+        points.setdefault(label(table, cell, remark), []).append(point)
+        looks[label(table, cell, remark)] = look(table, cell)
     if len({rate for found in points.values() for rate, _ in found}) < 2:
         return None
     canvas, axes = plots.canvas(1)
@@ -198,9 +214,9 @@ def _accuracy_by_rate(table: Table) -> Figure | None:
     return Figure(
         name=_file_name(f"table_{table.name}_accuracy_by_rate"),
         title=f"{table.heading}: final test accuracy by noise rate",
-        caption=seeds_caption(list(table.cells.values())).replace("shaded", "as bars"),
+        caption=seeds_caption(cells).replace("shaded", "as bars"),
         table=table.name,
-        canvas=plots.finish(canvas, axes),
+        canvas=plots.finish(canvas, axes, remark=remark),
     )
 
 

@@ -139,6 +139,45 @@ def test_edfs_used_come_from_the_configs_and_strange_ones_are_named():
     assert "a scheme that is not installed: Mine in every column" in figure.caption
 
 
+def test_what_all_lines_depart_by_is_said_once():
+    mark = {"scale": 0.5, "changes": "model=resnet20"}
+    shown = {"curves": curves("test_accuracy")}
+    marked = a_result(**shown, **mark)
+    alike = tables_of(marked, a_result(row="DM(lambda=0,beta=1)", **shown, **mark))
+    figure = table_figures.curves(alike["9"], "noise_0.4")
+    assert list(lines_of(figure)) == ["CCE", "DM(lambda=0,beta=1)"]
+    (legend,) = figure.canvas.legends
+    assert legend.get_title().get_text() == "scale 0.5, model=resnet20"
+    assert figure.caption == "One seed. Not the full protocol: scale 0.5, model=resnet20."
+    mixed = tables_of(marked, a_result(row="DM(lambda=0,beta=1)", **shown))
+    figure = table_figures.curves(mixed["9"], "noise_0.4")
+    assert list(lines_of(figure)) == ["CCE (scale 0.5, model=resnet20)", "DM(lambda=0,beta=1)"]
+
+
+def test_a_long_legend_leaves_the_panels_their_height():
+    def panel_height(count):
+        results = [
+            a_result(table="digits", row=f"a method with number {i}", curves=curves("loss"))
+            for i in range(count)
+        ]
+        canvas = table_figures.fit_curves(tables_of(*results)["digits"], "noise_0.4").canvas
+        canvas.draw_without_rendering()
+        return canvas.axes[0].get_window_extent().height
+
+    assert panel_height(20) == pytest.approx(panel_height(2), rel=0.1)
+
+
+@pytest.mark.parametrize(("highest", "scale"), [(5.0, "linear"), (2000.0, "log")])
+def test_a_loss_far_above_the_others_leaves_them_visible(highest, scale):
+    losses = {"CCE": [2.0, 1.0, 0.5], "MSE": [2.1, 1.1, 0.6], "MAE-DN": [2.2, 3.0, highest]}
+    results = [
+        a_result(table="1", row=row, curves={"steps": [0, 10, 20], "loss": values})
+        for row, values in losses.items()
+    ]
+    figure = table_figures.fit_curves(tables_of(*results)["1"], "noise_0.4")
+    assert figure.canvas.axes[0].get_yscale() == scale
+
+
 def test_lines_differ_in_dash_or_marker_not_only_in_colour():
     looks = [Look.number(index) for index in range(20)]
     for first, second in itertools.combinations(looks, 2):
