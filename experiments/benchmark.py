@@ -8,7 +8,7 @@ import pkgutil
 import sys
 
 from dm_jax.errors import unknown
-from experiments import benchmarks
+from experiments import benchmarks, startup
 
 
 def names() -> list[str]:
@@ -23,7 +23,8 @@ def main(argv: list[str]) -> None:
         return
     if argv[0] not in names():
         raise SystemExit(str(unknown("benchmark", argv[0], names())))
-    importlib.import_module(f"experiments.benchmarks.{argv[0]}").main(argv[1:])
+    with startup.in_a_line():
+        importlib.import_module(f"experiments.benchmarks.{argv[0]}").main(argv[1:])
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ def submit(
 
     Raises:
       ModuleNotFoundError: submitit is not installed.
+      ValueError: an option that submitit does not know.
       RuntimeError: this is no node of such a cluster, or it refused the jobs.
     """
     try:
@@ -51,8 +52,12 @@ def submit(
             "--executor=slurm sends cells with submitit: pip install 'dm_jax[slurm]'"
         ) from error
     executor = submitit.AutoExecutor(folder=folder / "jobs", cluster=cluster)
-    named = {f"slurm_{name}": value for name, value in (options or {}).items()}
-    executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax", **named)
+    # SLURM writes its options with dashes, submitit with underscores.
+    named = {f"slurm_{k.replace('-', '_')}": value for k, value in (options or {}).items()}
+    try:
+        executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax", **named)
+    except NameError as error:  # submitit's for an option that it does not know
+        raise ValueError(f"--slurm: {error}") from error
     record = folder / "jobs" / "submitted.json"
     known = json.loads(record.read_text()) if record.exists() else {}
     names = [cells_lib.folder_name(cell) for cell in cells]
@@ -83,6 +88,7 @@ def _on_their_way(ids: Iterable[str], folder: pathlib.Path) -> set[str]:
 def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) -> str:
     """Runs a cell in its job and appends the result; returns its status."""
     startup.prepare()
+    cells_lib.commit()
     sys.argv[1:] = arguments  # which the result names as its command
     status = ""
     for done, summary in cells_lib.run_all([cell], folder / "runs", Progress(quiet=True)):

@@ -9,6 +9,7 @@ import argparse
 import sys
 
 from dm_jax.data.prepare import prepare
+from experiments import startup
 
 
 def main(argv: list[str]) -> None:
@@ -18,7 +19,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--data_dir", help="default: $TFDS_DATA_DIR or ~/tensorflow_datasets")
     parser.add_argument("--manual_dir", help="where what cannot be downloaded lies")
     flags = parser.parse_args(argv)
-    path = prepare(flags.name, data_dir=flags.data_dir, manual_dir=flags.manual_dir)
+    with startup.in_a_line():
+        path = prepare(flags.name, data_dir=flags.data_dir, manual_dir=flags.manual_dir)
     print(f"{flags.name} is prepared in {path}")
 
 

@@ -38,10 +38,13 @@ _EXECUTOR = flags.DEFINE_enum(
     "executor", "local", ["local", "slurm"], "Here, or a job of the cluster for each cell."
 )
 
-_MINUTES = flags.DEFINE_integer("minutes", 24 * 60, "Time limit of a job on the cluster.")
+_MINUTES = flags.DEFINE_integer(
+    "minutes", 24 * 60, "Time limit of a job on the cluster.", lower_bound=1
+)
 _SLURM = flags.DEFINE_list("slurm", [], "Options of SLURM, such as 'partition=gpu,account=mine'.")
 
 SEEDS = flags.DEFINE_integer("seeds", 5, "Runs of each cell, with seeds 1, 2, ...", lower_bound=1)
+flags.adopt_module_key_flags(table_flags)
 
 
 def make_cells(
@@ -86,6 +89,7 @@ def reproduce(folder: pathlib.Path) -> int:
     """The table of the flags; returns how many cells failed, those without parameters included."""
     if _EXECUTOR.value == "slurm" and table_flags.AT_ONCE.value > 1:
         raise ValueError("--at_once is of --executor=local; a cluster has one job for each cell")
+    cells_lib.commit()
     spec, path = table_flags.spec(), folder / "results.jsonl"
     wanted, watcher = table_flags.pairs(spec), Progress(quiet=True)
     try:
@@ -102,7 +106,7 @@ def reproduce(folder: pathlib.Path) -> int:
         text, failed = plan.describe([*to_search, *todo])
         print(text)
         return failed
-    if _EXECUTOR.value == "slurm":
+    if _EXECUTOR.value == "slurm" and todo:
         options = dict(common.pair(text) for text in _SLURM.value)
         jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value, options=options)
         print(f"{len(jobs)} jobs submitted, {len(todo) - len(jobs)} were on their way already")

@@ -1,12 +1,13 @@
 """What every command does before it computes anything, and how it ends when something is wrong."""
 
+import contextlib
 import functools
 import os
 import pathlib
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 from absl import app, flags, logging
@@ -39,9 +40,16 @@ def _main(main: Callable[[], None], argv: list[str]) -> None:
         extra = " ".join(argv[1:])
         sys.exit(f"error: unexpected {extra!r}: flags read --name=value, and lists have no blanks")
     prepare()
+    with in_a_line():
+        main()
+
+
+@contextlib.contextmanager
+def in_a_line() -> Iterator[None]:
+    """What goes wrong within is one line and exit code 1; a warning is one line."""
     warnings.formatwarning = _in_a_line
     try:
-        main()
+        yield
     except _EXPECTED as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

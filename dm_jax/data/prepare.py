@@ -30,6 +30,8 @@ def prepare(
     """
     import tensorflow_datasets as tfds
 
+    if name == "digits" or name.startswith("npz:"):
+        raise ValueError(f"{name} needs no preparing")
     name = _SOURCES.get(name, name.removeprefix("tfds:"))
     if name in prepared.OWN_BUILDERS:
         importlib.import_module(f"dm_jax.data.{name}")
@@ -39,5 +41,8 @@ def prepare(
         known = (*tfds.list_builders(), *prepared.OWN_BUILDERS)
         raise errors.unknown("TFDS data set", name, known) from error
     config = tfds.download.DownloadConfig(manual_dir=manual_dir)
-    builder.download_and_prepare(download_config=config)
+    try:
+        builder.download_and_prepare(download_config=config)
+    except AssertionError as error:  # TFDS's, where the manual folder is not there
+        raise ValueError(f"{name}: {error}") from error
     return pathlib.Path(builder.data_path)

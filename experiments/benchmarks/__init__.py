@@ -1,9 +1,18 @@
 """One module per benchmark, each with a `main(argv)`; see `experiments.benchmark`."""
 
+import argparse
 import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
+
+
+def positive(text: str) -> int:
+    """The type of a flag that counts something: a whole number, at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
 
 
 def in_turns(

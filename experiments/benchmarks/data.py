@@ -33,9 +33,10 @@ SIZES = ((256, 256), (375, 500), (480, 640), (600, 800))
 def main(argv: list[str]) -> None:
     """Measures and prints the table, and what augmentation adds to a step."""
     parser = argparse.ArgumentParser(prog="experiments.benchmark data", description=__doc__)
-    parser.add_argument("--images", type=int, default=100, help="JPEGs of each size")
-    parser.add_argument("--rounds", type=int, default=7, help="turns; medians are reported")
-    parser.add_argument("--batch_size", type=int, default=128, help="of the step")
+    count = benchmarks.positive
+    parser.add_argument("--images", type=count, default=100, help="JPEGs of each size")
+    parser.add_argument("--rounds", type=count, default=7, help="turns; medians are reported")
+    parser.add_argument("--batch_size", type=count, default=128, help="of the step")
     flags = parser.parse_args(argv)
     print("| JPEGs | plain Pillow, images/s/core | streamed, images/s/core | ratio |")
     print("|---|---|---|---|")

@@ -25,6 +25,7 @@ import optax
 from dm_jax import models
 from dm_jax.errors import unknown
 from dm_jax.models import cost
+from experiments import benchmarks
 
 # Image sides and classes as published; whatever is not listed is for ImageNet.
 _CIFAR = (32, 32, 3), 10
@@ -36,8 +37,8 @@ _IMAGENET = (224, 224, 3), 1000
 def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="experiments.benchmark model")
     parser.add_argument("--names", default=",".join(models.names()), help="separated by commas")
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--dtype", default="float32", help="or bfloat16")
+    parser.add_argument("--batch", type=benchmarks.positive, default=32)
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--seconds", type=float, default=4.0, help="per network, after compiling")
     flags = parser.parse_args(argv)
     names = flags.names.split(",")

@@ -16,17 +16,17 @@ import numpy as np
 from dm_jax import retrieval
 from dm_jax.data import mars_protocol
 from dm_jax.data.mars_protocol import Tracklets
+from experiments import benchmarks
 
 
 def main(argv: list[str]) -> None:
     """Reads the protocol, draws features, times the search and prints its scores."""
     parser = argparse.ArgumentParser(prog="experiments.benchmark retrieval", description=__doc__)
     parser.add_argument("--info", type=pathlib.Path, required=True, help="folder of the protocol")
-    parser.add_argument("--dimensions", type=int, default=1024, help="of a feature")
-    parser.add_argument("--rounds", type=int, default=3, help="the median is reported")
+    count = benchmarks.positive
+    parser.add_argument("--dimensions", type=count, default=1024, help="of a feature")
+    parser.add_argument("--rounds", type=count, default=3, help="the median is reported")
     flags = parser.parse_args(argv)
-    if min(flags.dimensions, flags.rounds) < 1:
-        parser.error(f"at least 1: got --dimensions={flags.dimensions} --rounds={flags.rounds}")
     try:
         tracklets = mars_protocol.read_tracklets(flags.info / "tracks_test_info.mat")
         queries = mars_protocol.read_queries(flags.info / "query_IDX.mat", tracklets)

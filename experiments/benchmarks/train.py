@@ -41,10 +41,10 @@ _CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 def main(argv: list[str]) -> None:
     """Measures and prints the table."""
     parser = argparse.ArgumentParser(prog="experiments.benchmark train", description=__doc__)
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=20, help="in one turn")
-    parser.add_argument("--rounds", type=int, default=7, help="turns")
-    parser.add_argument("--dtype", default="float32", help="or bfloat16")
+    parser.add_argument("--batch", type=benchmarks.positive, default=256)
+    parser.add_argument("--steps", type=benchmarks.positive, default=20, help="in one turn")
+    parser.add_argument("--rounds", type=benchmarks.positive, default=7, help="turns")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--depth", type=int, default=44, choices=(20, 32, 44, 56, 110))
     parser.add_argument("--clock", default="wall", choices=_CLOCKS)
     flags = parser.parse_args(argv)

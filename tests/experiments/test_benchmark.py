@@ -31,6 +31,13 @@ def test_an_unknown_benchmark_names_the_nearest():
         benchmark.main(["lost"])
 
 
+@pytest.mark.parametrize("arguments", [["train", "--batch=0"], ["model", "--dtype=foo"]])
+def test_flags_that_cannot_be_meant(arguments, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(arguments)
+    assert arguments[1][2:].partition("=")[0] in capsys.readouterr().err
+
+
 def test_help_lists_the_benchmarks(capsys):
     benchmark.main([])
     assert "loss" in capsys.readouterr().out

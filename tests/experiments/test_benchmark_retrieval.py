@@ -23,7 +23,10 @@ def test_a_small_protocol_is_searched(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("argument", "message"),
-    [("--rounds=0", "at least 1: got .* --rounds=0"), ("--dimensions=8", "--info: .*tracks_test")],
+    [
+        ("--rounds=0", "--rounds: must be at least 1, got 0"),
+        ("--dimensions=8", "--info: .*tracks_test"),
+    ],
 )
 def test_what_cannot_be_measured_is_named(tmp_path, capsys, argument, message):
     with pytest.raises(SystemExit):

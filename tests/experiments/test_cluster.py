@@ -50,7 +50,7 @@ def slurm(tmp_path, monkeypatch):
 
 
 def reproduce_on_slurm(folder):
-    arguments = ["--executor=slurm", "--minutes=90", "--slurm=partition=gpu,account=mine"]
+    arguments = ["--executor=slurm", "--minutes=90", "--slurm=partition=gpu,cpus-per-task=8"]
     table = ["--table=8", "--rows=0.4", "--columns=Baseline", "--seeds=2", f"--workdir={folder}"]
     command = [sys.executable, "-m", "experiments.reproduce", *table, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -62,11 +62,16 @@ def test_a_table_is_sent_to_slurm_once_and_again_what_was_lost(slurm, tmp_path):
     workdir = tmp_path / "work"
     assert "2 jobs submitted, 0 were on their way" in reproduce_on_slurm(workdir)
     asked = (tmp_path / "job.sh").read_text()
-    for option in ("partition=gpu", "account=mine", "time=90", "gpus-per-node=1", "array=0-1"):
+    for option in ("partition=gpu", "cpus-per-task=8", "time=90", "gpus-per-node=1", "array=0-1"):
         assert f"#SBATCH --{option}" in asked
     assert "0 jobs submitted, 2 were on their way" in reproduce_on_slurm(workdir)
     slurm.write_text("NODE_FAIL")
     assert "2 jobs submitted, 0 were on their way" in reproduce_on_slurm(workdir)
+
+
+def test_an_option_that_submitit_does_not_know_is_named(slurm, tmp_path):
+    with pytest.raises(ValueError, match=r"--slurm: .*partitoin"):
+        cluster.submit(cells(), tmp_path, minutes=5, options={"partitoin": "gpu"})
 
 
 def test_without_slurm_it_says_so(tmp_path, monkeypatch):
