@@ -136,7 +136,7 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
     Raises:
       ValueError: an argument that is not `name=value`, or not known.
     """
-    given = dict(pair(text) for text in arguments.split(",") if text)
+    given = _pairs(arguments)
     if "method" in given:
         _set_method(config, given.pop("method"))
     model = given.get("model.name", given.get("model", config.model.name))
@@ -219,8 +219,7 @@ def changes(arguments: str) -> dict[str, str]:
     >>> changes("model=resnet20,beta=4,steps=9")
     {'steps': '9', 'loss.beta': '4', 'model.name': 'resnet20'}
     """
-    given = dict(pair(text) for text in arguments.split(",") if text)
-    long = {_path(argument): value for argument, value in given.items()}
+    long = {_path(argument): value for argument, value in _pairs(arguments).items()}
     return dict(sorted(long.items(), key=lambda item: (item[0] != "steps", item[0])))
 
 
@@ -283,6 +282,10 @@ def _read(argument: str, text: str, kind: type) -> Any:
         raise ValueError(
             f"config argument {argument!r} must be of type {kind.__name__}, got {text!r}"
         ) from None
+
+
+def _pairs(arguments: str) -> dict[str, str]:
+    return dict(pair(text) for text in arguments.split(",") if text)
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -16,7 +16,8 @@ from dm_jax.fields import checked, parameter, readable, register, static
 
 # Beyond it a scheme that is known by weight(p) alone is continued as a power of p or of 1 - p.
 _FAR = 40.0
-# What is derived from each of a scheme's definitions, the most derived one last.
+# What follows from each definition of a scheme: a subclass with another one derives it anew.
+# A later definition takes the place of those before it.
 _DERIVED = {
     "weight": ("log_weight", "log_shape", "log_scale", "log_area", "mode", "potential"),
     "log_weight": ("log_shape", "log_scale", "log_area", "mode", "potential"),

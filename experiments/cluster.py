@@ -88,7 +88,7 @@ def _on_their_way(ids: Iterable[str], folder: pathlib.Path) -> set[str]:
 def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) -> str:
     """Runs a cell in its job and appends the result; returns its status."""
     startup.prepare()
-    cells_lib.commit()
+    cells_lib.commit()  # as it is now, not once the cell has trained
     sys.argv[1:] = arguments  # which the result names as its command
     status = ""
     for done, summary in cells_lib.run_all([cell], folder / "runs", Progress(quiet=True)):

@@ -23,7 +23,6 @@ from experiments import (
     results_file,
     startup,
     table_flags,
-    tables,
     tune,
     workers,
 )
@@ -31,6 +30,7 @@ from experiments import searches as searches_lib
 from experiments.progress import Progress
 from experiments.reporting import terminal
 from experiments.searches import Search
+from experiments.spec import Spec
 
 _TUNE = flags.DEFINE_bool("tune", False, "Search the methods that have a grid.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only say what would run, and how long.")
@@ -48,7 +48,7 @@ flags.adopt_module_key_flags(table_flags)
 
 
 def make_cells(
-    spec: tables.Spec,
+    spec: Spec,
     pairs: Sequence[tuple[str, str]],
     searches: dict[tuple[str, str], Search],
     *,
@@ -89,7 +89,7 @@ def reproduce(folder: pathlib.Path) -> int:
     """The table of the flags; returns how many cells failed, those without parameters included."""
     if _EXECUTOR.value == "slurm" and table_flags.AT_ONCE.value > 1:
         raise ValueError("--at_once is of --executor=local; a cluster has one job for each cell")
-    cells_lib.commit()
+    cells_lib.commit()  # as it is now, not once cells have trained
     spec, path = table_flags.spec(), folder / "results.jsonl"
     wanted, watcher = table_flags.pairs(spec), Progress(quiet=True)
     try:
@@ -150,7 +150,7 @@ def _run(
 
 
 def _searched(
-    spec: tables.Spec,
+    spec: Spec,
     wanted: Sequence[tuple[str, str]],
     folder: pathlib.Path,
     watcher: Progress,

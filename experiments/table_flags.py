@@ -9,6 +9,7 @@ from absl import flags
 
 from configs import common
 from experiments import startup, tables
+from experiments.spec import Spec
 
 # What is a table's own: to set it would put one cell's numbers under another's name.
 _OWNED = re.compile(r"seed|method|noise\..*|loss\.name|loss\.normalization")
@@ -50,7 +51,7 @@ AT_ONCE = flags.DEFINE_integer(
 SCALE = flags.DEFINE_float("scale", 1.0, "Share of the training steps; marked in every output.")
 
 
-def spec() -> tables.Spec:
+def spec() -> Spec:
     """The table of the flags, at their scale and with their changes.
 
     Raises:
@@ -85,7 +86,7 @@ def workdir() -> pathlib.Path:
     return startup.folder("--workdir", WORKDIR.value or "")
 
 
-def pairs(spec: tables.Spec) -> list[tuple[str, str]]:
+def pairs(spec: Spec) -> list[tuple[str, str]]:
     """The (row, column) pairs that the flags choose.
 
     Raises:

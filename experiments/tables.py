@@ -4,17 +4,12 @@ Names are those of the published tables (`experiments.paper`). What the paper le
 the beta of Tables 1, 2, 4 and 7, is written here once and marked as ours.
 """
 
-import dataclasses
 import fnmatch
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 
-import ml_collections
-
-from configs import common
 from dm_jax import errors
-from dm_jax.train import Config
 from experiments import paper
+from experiments.spec import Grids, Spec
 
 LOSSES = ("CCE", "GCE", "MAE", "MSE")
 _LOSS_ROWS = {name: f"method={name}" for name in (*LOSSES, *(f"{loss}-DN" for loss in LOSSES))}
@@ -25,113 +20,6 @@ _BETAS = {
     "0.5": (4.0, 8.0, 12.0, 16.0),
     "1": (8.0, 12.0, 16.0, 20.0),
 }
-
-
-Grids = Mapping[str, Mapping[str, tuple[float, ...]]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Spec:
-    """A table: every row at every column.
-
-    Attributes:
-      name: "1" to "9", "digits", "cifar_n", "figure10" or "figure11".
-      config: name of the file under configs/.
-      rows, columns: name -> arguments for the config (`configs.common.apply`); a cell's are those
-        of its row, then of its column.
-      cells: {(row, column): further arguments}, where the paper's settings differ by cell.
-      only: the (row, column) pairs there are; None means all.
-      grids: row, or column where methods are columns -> {EDF parameter: values to search on the
-        validation split}.
-      ours: what is our choice, for the report.
-      tuned: whether the grids are searched without being asked.
-      scale: of the length of the training; 1.0 is the protocol.
-      changes: further arguments that depart from the protocol.
-      places: further arguments that do not: they say where things lie and on what they run.
-      settable: the config keys of such arguments, or how they begin.
-      title: what it shows, of a table that the paper has not.
-      measure: which of the run's numbers it shows.
-      methods_are_columns: whether a row is a condition and a column a method.
-      needs_agreement: whether its data cannot be had without one.
-      figures: the paper's figures that are its curves.
-      same_at_all_rates: whether a row has the same parameters at all noise rates.
-    """
-
-    name: str
-    config: str
-    rows: Mapping[str, str]
-    columns: Mapping[str, str]
-    cells: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
-    only: tuple[tuple[str, str], ...] | None = None
-    grids: Grids = dataclasses.field(default_factory=dict)
-    ours: str = ""
-    tuned: bool = False
-    scale: float = 1.0
-    changes: str = ""
-    places: str = ""
-    settable: tuple[str, ...] = ("data.data_dir", "parallel.")
-    title: str = ""
-    measure: str = "test_accuracy"
-    methods_are_columns: bool = False
-    needs_agreement: bool = False
-    figures: str = ""
-    same_at_all_rates: bool = True
-
-    def is_place(self, key: str, value: str) -> bool:
-        """Whether setting that config key so leaves the protocol what it is."""
-        # No file of weights is no other place of them.
-        return key.startswith(self.settable) and (key, value) != ("model.pretrained", "")
-
-    def tells_apart(self, key: str) -> bool:
-        """Whether that config key is what makes a row, or a column, another than the next.
-
-        What the paper leaves open (`grids`) does not.
-        """
-        searched = (name for grid in self.grids.values() for name in grid)
-        if key in {f"loss.{name}" for name in searched}:
-            return False
-        for names in (self.rows, self.columns):
-            values = {common.changes(arguments).get(key) for arguments in names.values()}
-            if key.startswith("loss."):  # which another method has not
-                values.discard(None)
-            if len(values) > 1:
-                return True
-        return False
-
-    def has(self, row: str, column: str) -> bool:
-        """Whether that cell exists."""
-        return self.only is None or (row, column) in self.only
-
-    def grid(self, row: str, column: str) -> Mapping[str, tuple[float, ...]]:
-        """What there is to search for that cell; empty if nothing."""
-        return self.grids.get(row) or self.grids.get(column) or {}
-
-    def config_dict(self, row: str, column: str, seed: int) -> ml_collections.ConfigDict:
-        """The config of a cell, as it would be given to experiments.train."""
-        own = self.cells.get((row, column), "")
-        parts = (self.rows[row], self.columns[column], own, self.changes, self.places)
-        arguments = ",".join(part for part in (*parts, f"seed={seed}") if part)
-        return importlib.import_module(f"configs.{self.config}").get_config(arguments)
-
-    def cell(self, row: str, column: str, seed: int) -> Config:
-        """The parsed config of a cell.
-
-        Raises:
-          ValueError: an unknown row or column; the message gives the nearest.
-        """
-        for what, name, known in (("row", row, self.rows), ("column", column, self.columns)):
-            if name not in known:
-                raise errors.unknown(f"{what} of table {self.name}", name, known)
-        config = self.config_dict(row, column, seed)
-        if not config.data.test:
-            raise ValueError("data.test must be true: a table reports the test set")
-        if self.scale == 1.0:
-            return Config.parse(config)
-        common.rescale(config, self.scale)
-        try:
-            return Config.parse(config)
-        except ValueError as error:
-            raise ValueError(f"at scale {self.scale:g}: {error}") from error
 
 
 def _symmetric(*rates: float, prefix: str = "sym_") -> dict[str, str]:

@@ -22,9 +22,10 @@ from absl import flags
 from configs import common
 from dm_jax import train
 from experiments import cells as cells_lib
-from experiments import searches, startup, table_flags, tables, workers
+from experiments import searches, startup, table_flags, workers
 from experiments.progress import Progress
 from experiments.searches import Parameters, Search
+from experiments.spec import Spec
 
 flags.adopt_module_key_flags(table_flags)
 
@@ -49,7 +50,7 @@ def with_parameters(config: train.Config, parameters: Parameters) -> train.Confi
 
 
 def search(
-    spec: tables.Spec,
+    spec: Spec,
     wanted: Sequence[tuple[str, str]],
     folder: pathlib.Path,
     watcher: train.Watcher,
@@ -93,7 +94,7 @@ def search(
 
 
 def _outcome(
-    spec: tables.Spec, pair: tuple[str, str], by_parameters: Mapping[str, Sequence[float]]
+    spec: Spec, pair: tuple[str, str], by_parameters: Mapping[str, Sequence[float]]
 ) -> Search:
     """What a search found; `by_parameters` has the parameters as JSON -> score of every seed."""
     tried = [(json.loads(text), statistics.fmean(score)) for text, score in by_parameters.items()]
@@ -102,7 +103,7 @@ def _outcome(
 
 
 def found(
-    spec: tables.Spec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
+    spec: Spec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
 ) -> dict[tuple[str, str], Search]:
     """What `search` has found for the wanted pairs so far."""
     known = searches.read(folder)
@@ -111,7 +112,7 @@ def found(
 
 
 def missing_cells(
-    spec: tables.Spec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
+    spec: Spec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
 ) -> list[cells_lib.Cell]:
     """The runs that `search` would take now.
 
@@ -146,7 +147,7 @@ def _score(summary: train.Summary | Exception) -> float:
 
 
 def _candidate(
-    spec: tables.Spec, row: str, column: str, seed: int, parameters: Parameters
+    spec: Spec, row: str, column: str, seed: int, parameters: Parameters
 ) -> cells_lib.Cell:
     config = with_parameters(spec.cell(row, column, seed), parameters)
     held_out = dataclasses.replace(config.data, validation=FRACTION, test=False)
@@ -154,7 +155,7 @@ def _candidate(
     return cells_lib.Cell(spec.name, row, column, seed, config)
 
 
-def _name(spec: tables.Spec, pair: tuple[str, str]) -> str:
+def _name(spec: Spec, pair: tuple[str, str]) -> str:
     """What a search is known by: the cell, and all that its outcome depends on."""
     row, column = pair
     probe = _candidate(spec, row, column, SEEDS[0], candidates(spec.grid(row, column))[0])

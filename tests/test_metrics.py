@@ -1,5 +1,7 @@
 """What is measured of a batch, against NumPy; sums and counts that merge exactly."""
 
+import operator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -79,7 +81,7 @@ def test_totals_of_unequal_parts_are_those_of_the_whole():
     """Sums and counts merge; means would not."""
     logits, batch = _batch(60)
     parts = [
-        _measured(logits[s], jax.tree.map(lambda x: x[s], batch))  # noqa: B023
+        _measured(logits[s], jax.tree.map(operator.itemgetter(s), batch))
         for s in (slice(0, 10), slice(10, 60))
     ]
     whole, merged = _measured(logits, batch).means(), parts[0].merge(parts[1]).means()

@@ -35,6 +35,7 @@ _IMAGENET = (224, 224, 3), 1000
 
 
 def main(argv: Sequence[str]) -> None:
+    """Measures and prints the table."""
     parser = argparse.ArgumentParser(prog="experiments.benchmark model")
     parser.add_argument("--names", default=",".join(models.names()), help="separated by commas")
     parser.add_argument("--batch", type=benchmarks.positive, default=32)

@@ -4,9 +4,10 @@ import dataclasses
 import re
 from collections.abc import Iterable
 
-from experiments import paper, tables
+from experiments import paper
 from experiments.reporting.cells import Cell, Cells, Measured, seeds_text
 from experiments.searches import Search
+from experiments.spec import Spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Table:
     """
 
     name: str
-    spec: tables.Spec | None
+    spec: Spec | None
     published: paper.PublishedTable | None
     wanted: tuple[tuple[str, str], ...]
     cells: Cells

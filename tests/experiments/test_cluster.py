@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from experiments import cells as cells_lib
 from experiments import cluster, reproduce, results_file, tables
 
 
@@ -67,6 +68,19 @@ def test_a_table_is_sent_to_slurm_once_and_again_what_was_lost(slurm, tmp_path):
     assert "0 jobs submitted, 2 were on their way" in reproduce_on_slurm(workdir)
     slurm.write_text("NODE_FAIL")
     assert "2 jobs submitted, 0 were on their way" in reproduce_on_slurm(workdir)
+
+
+def test_a_finished_table_is_reported_not_submitted(slurm, tmp_path):
+    workdir = tmp_path / "work"
+    wanted = reproduce.make_cells(tables.spec("8"), [("0.4", "Baseline")], {}, seeds=[1, 2])
+    for cell in wanted:
+        failed = cells_lib.result(cell, ValueError("not run"))
+        ended = dataclasses.replace(failed, status="ok", error=None, final=50.0, best=50.0)
+        results_file.append(workdir / "results.jsonl", ended)
+    said = reproduce_on_slurm(workdir)
+    assert "0.4 Baseline 50.0 ± 0.0" in " ".join(said.split())
+    assert "submitted" not in said
+    assert (workdir / "report.html").exists()
 
 
 def test_an_option_that_submitit_does_not_know_is_named(slurm, tmp_path):

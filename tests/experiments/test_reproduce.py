@@ -5,15 +5,18 @@ import json
 import signal
 import subprocess
 import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 from configs import digits
 from dm_jax import train
 from dm_jax.train import workdir as workdir_lib
-from experiments import cells, reproduce, results_file, searches, tables, tune
+from experiments import cells, reproduce, results_file, searches, tables, tune, workers
 from experiments.progress import Progress
 
 COMMAND = [sys.executable, "-m", "experiments.reproduce", "--table=digits", "--scale=0.02"]
@@ -133,6 +136,38 @@ def test_what_ran_without_a_search_is_not_searched_for_afterwards(workdir, tmp_p
     done = command(tmp_path, "--rows=DM", "--columns=sym_0.4", "--dry_run")
     assert done.returncode == 1
     assert "DM, sym_0.4, seed 1, which ran without this search" in done.stderr
+
+
+@flagsaver.flagsaver(table="digits", rows=["MAE"], columns=["clean"], scale=0.01, seeds=1)
+def test_a_result_names_the_commit_of_its_start(tmp_path, monkeypatch):
+    now = {"commit": "start"}
+
+    def run(*_, **__):
+        return types.SimpleNamespace(stdout=now["commit"])
+
+    def run_all(*arguments, **options):
+        now["commit"] = "committed while it trained"
+        yield from workers_run_all(*arguments, **options)
+
+    workers_run_all = workers.run_all
+    monkeypatch.setattr(workers, "run_all", run_all)
+    monkeypatch.setattr(cells, "subprocess", types.SimpleNamespace(run=run))
+    flags.FLAGS.mark_as_parsed()
+    cells.commit.cache_clear()
+    try:
+        assert reproduce.reproduce(tmp_path) == 0
+    finally:
+        cells.commit.cache_clear()
+    (result,) = results_file.read(tmp_path / "results.jsonl")
+    assert result.commit == "start"
+
+
+@pytest.mark.parametrize("program", ["reproduce", "tune"])
+def test_help_names_the_flags_that_are_required(program):
+    command = [sys.executable, "-m", f"experiments.{program}", "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    assert "--table: " in said
+    assert "--workdir: " in said
 
 
 def some_cells(count):

@@ -1,10 +1,12 @@
 """What the flags of a table mean."""
 
+import dataclasses
+
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments import table_flags
+from experiments import cells, table_flags
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +42,12 @@ def test_where_things_lie_is_no_change_of_the_protocol():
     assert spec.changes == ""
     assert (config.data.data_dir, config.model.pretrained) == ("/data", "w.pth")
     assert config.parallel.devices == 2
+    elsewhere = dataclasses.replace(spec, places="model.pretrained=/moved/w.pth")
+    hashes = {
+        cells.Cell("3", "CCE", "accuracy", 1, one.cell("CCE", "accuracy", 1)).config_hash
+        for one in (spec, elsewhere)
+    }
+    assert len(hashes) == 1
 
 
 @flagsaver.flagsaver(table="8", set="model=resnet20,parallel.devices=2,model.pretrained=w.pth")
