@@ -16,13 +16,8 @@ from dm_jax.fields import checked, parameter, readable, register, static
 
 # Beyond it a scheme that is known by weight(p) alone is continued as a power of p or of 1 - p.
 _FAR = 40.0
-# What follows from each definition of a scheme: a subclass with another one derives it anew.
-# A later definition takes the place of those before it.
-_DERIVED = {
-    "weight": ("log_weight", "log_shape", "log_scale", "log_area", "mode", "potential"),
-    "log_weight": ("log_shape", "log_scale", "log_area", "mode", "potential"),
-    "log_shape": ("log_area", "mode", "potential"),
-}
+# Powers nearer to zero than this are limits that are approached slowly, such as those of DM at zero.
+_SLIGHT = 0.05
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(parameter, static))
@@ -108,20 +103,38 @@ def _check_parameters(cls: type[EDF]) -> None:
             )
 
 
+def _weight_of_log(self: EDF, p: ArrayLike) -> Array:
+    """w(p), from its logarithm."""
+    return jnp.exp(self.log_weight(logit(p)))
+
+
+def _log_weight_of_shape(self: EDF, margin: ArrayLike) -> Array:
+    """log w, from its shape and its scale."""
+    return self.log_shape(margin) + self.log_scale
+
+
+_OF_ANY = {name: vars(EDF)[name] for name in ("log_scale", "log_area", "mode", "potential")}
+# What each definition of a scheme gives, the last one that a subclass has: it derives them anew.
+_DERIVED = {
+    "weight": _OF_ANY | {"log_weight": EDF.log_weight, "log_shape": EDF.log_shape},
+    "log_weight": _OF_ANY | {"weight": _weight_of_log, "log_shape": EDF.log_shape},
+    "log_shape": _OF_ANY | {"weight": _weight_of_log, "log_weight": _log_weight_of_shape},
+}
+
+
 def _forget_the_parents(cls: type[EDF]) -> None:
     """What a parent knows of its own weight is not true of another one."""
     own = vars(cls)
     defined = [source for source in _DERIVED if source in own]
-    for name in _DERIVED[defined[-1]] if defined else ():
+    for name, derived in _DERIVED[defined[-1]].items() if defined else ():
         if name not in own:
-            setattr(cls, name, vars(EDF)[name])
+            setattr(cls, name, derived)
 
 
 class ScaledEDF(EDF):
     """A scheme written as w = exp(log_scale) * exp(log_shape), neither of which overflows."""
 
-    def log_weight(self, margin: ArrayLike) -> Array:
-        return self.log_shape(margin) + self.log_scale
+    log_weight = _log_weight_of_shape
 
 
 def as_float(value: ArrayLike) -> Array:
@@ -176,11 +189,15 @@ def _computable(function: Callable[[Array], Array], dtype: jnp.dtype) -> tuple[A
 
 
 def _power_up_to(function: Callable[[Array], Array], last: Array, which: int) -> Array:
-    """The power of p (0) or of 1 - p (1) that f is between half a margin and it; 0 if f is zero."""
+    """The power of p (0) or of 1 - p (1) that f is between half a margin and it.
+
+    0 where f is zero or, like log p, no power: f stays there what it is at `last`.
+    """
     log_f, half_log_f = _log_near(function, last), _log_near(function, last / 2)
     span = log_p_and_q(last)[which] - log_p_and_q(last / 2)[which]
     finite = jnp.isfinite(log_f) & jnp.isfinite(half_log_f)
-    return jnp.where(finite, log_f - half_log_f, 0.0) / span
+    found = jnp.where(finite, log_f - half_log_f, 0.0) / span
+    return jnp.where(jnp.abs(found) < _SLIGHT, 0.0, found)
 
 
 def _log_near(function: Callable[[Array], Array], margin: Array) -> Array:

@@ -68,17 +68,16 @@ class FromLoss(EDF):
 
     loss: Callable[[Array], Array] = static()
 
-    def _steepness(self, p: Array) -> Array:
-        return jnp.abs(jax.jvp(self.loss, (p,), (jnp.ones_like(p),))[1])
-
-    def weight(self, p: ArrayLike) -> Array:
-        p = as_float(p)
-        return 2 * p * (1 - p) * self._steepness(p)
-
     def log_weight(self, margin: ArrayLike) -> Array:
         margin = as_float(margin)
-        log_steepness = log_of_function(self._steepness, margin)
-        return math.log(2) + sum(log_p_and_q(margin)) + log_steepness
+        log_p, log_q = log_p_and_q(margin)
+        log_p_beyond_half = jnp.maximum(log_p, -math.log(2)) + math.log(2)
+        return math.log(2) + log_q + log_p_beyond_half + log_of_function(self._steepness, margin)
+
+    def _steepness(self, p: Array) -> Array:
+        """abs(dL/dp), times p up to 1/2: by log p most losses have a slope as p goes to 0."""
+        slope = jax.jvp(self.loss, (p,), (jnp.ones_like(p),))[1]
+        return jnp.minimum(p, 0.5) * jnp.abs(slope)
 
 
 def from_weight(function: Callable[[Array], Array]) -> EDF:

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -52,15 +53,14 @@ def register(cls: type) -> None:
 
 def checked(owner: str, field: dataclasses.Field, value: Any) -> Any:
     """The value as a leaf; raises where it is concrete and wrong."""
-    if value is None or isinstance(value, (str, bool)):
-        raise TypeError(f"{owner}: {field.name} must be a number, got {value!r}")
-    if isinstance(value, (int, float, np.number)):
+    if isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool):
         value = float(value)
-    concrete = isinstance(value, (float, np.ndarray)) or (
-        isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer)
-    )
-    if concrete:
-        _check_range(owner, field, np.asarray(value))
+    if isinstance(value, jax.core.Tracer):
+        return value
+    dtype = np.asarray(value).dtype if isinstance(value, (float, np.ndarray, jax.Array)) else None
+    if dtype is None or not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer)):
+        raise TypeError(f"{owner}: {field.name} must be a number or an array of them, got {value!r}")
+    _check_range(owner, field, np.asarray(value))
     return value
 
 
@@ -68,7 +68,8 @@ def _check_range(owner: str, field: dataclasses.Field, value: np.ndarray) -> Non
     low = field.metadata.get("minimum", -math.inf)
     high = field.metadata.get("maximum", math.inf)
     if not (np.isfinite(value).all() and (value >= low).all() and (value <= high).all()):
-        accepted = f"finite and in [{low:g}, {high:g}]" if low > -math.inf else "finite"
+        bounded = (low, high) != (-math.inf, math.inf)
+        accepted = f"finite and in [{low:g}, {high:g}]" if bounded else "finite"
         raise ValueError(f"{owner}: {field.name} must be {accepted}, got {value}")
 
 

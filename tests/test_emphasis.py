@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import nn
 from scipy import integrate
 from scipy.special import erf
 
@@ -209,6 +210,15 @@ def test_a_users_scheme_is_a_frozen_pytree():
     assert paths == [".power"]
 
 
+class Low(EDF):
+    """Has a parameter with an upper bound alone."""
+
+    top: float = emphasis.parameter(maximum=1)
+
+    def weight(self, p):
+        return jnp.minimum(p, self.top)
+
+
 FAR_MARGINS = np.array([-1e4, -50, -1, 0, 1, 10, 12, 14, 17, 30, 41, 100, 1e4], np.float32)
 
 
@@ -231,6 +241,29 @@ def test_a_users_loss_keeps_its_tails(order):
         rtol=1e-5,
         atol=1e-4,
     )
+
+
+def test_a_users_weight_keeps_its_limits():
+    """What is no power at the ends is not continued as one, however far."""
+    ours, theirs = DM(lam=0.5, beta=8.0), from_weight(lambda p: jnp.exp(8 * jnp.sqrt(p) * (1 - p)))
+    np.testing.assert_allclose(
+        theirs.log_weight(FAR_MARGINS), ours.log_weight(FAR_MARGINS), atol=1e-3
+    )
+    ends = np.array([0.0, 1.0])
+    for x64 in (False, True):
+        with jax.enable_x64(x64):
+            np.testing.assert_allclose(theirs.density(ends), ours.density(ends), rtol=1e-3)
+    slow = from_weight(lambda p: -jnp.log(p)).log_weight(np.array([-1e4, -1e3, -40], np.float32))
+    np.testing.assert_allclose(slow, np.log(40), rtol=1e-5)
+
+
+def test_a_users_loss_has_a_weight_at_the_ends():
+    ends = np.array([0.0, 1.0])
+    np.testing.assert_allclose(from_loss(lambda p: -jnp.log(p)).weight(ends), CCE().weight(ends))
+    gce = from_loss(lambda p: (1 - p**0.7) / 0.7)
+    np.testing.assert_allclose(gce.weight(ends), GCE(q=0.7).weight(ends), atol=1e-6)
+    slow = from_loss(lambda p: jnp.log(p) ** 2).log_weight(np.array([-1e3, -40], np.float32))
+    np.testing.assert_allclose(slow, np.log(4 * 40), rtol=1e-5)
 
 
 def test_a_weight_that_is_zero_near_one_stays_zero():
@@ -256,7 +289,29 @@ class Lifted(Beta):
         return super().weight(p) + 1.0
 
 
-@pytest.mark.parametrize("edf", [Capped(lam=0.5, beta=8.0), Lifted(alpha=2.0, eta=3.0)])
+class Flat(DM):
+    """A built-in scheme of which only the log weight is another one."""
+
+    def log_weight(self, margin):
+        return jnp.zeros_like(margin) + self.lam
+
+
+class Straight(GCE):
+    """A built-in scheme of which only the shape is another one."""
+
+    def log_shape(self, margin):
+        return jnp.log(2 - nn.sigmoid(margin))
+
+
+@pytest.mark.parametrize(
+    "edf",
+    [
+        Capped(lam=0.5, beta=8.0),
+        Lifted(alpha=2.0, eta=3.0),
+        Flat(lam=0.5, beta=8.0),
+        Straight(q=0.7),
+    ],
+)
 def test_a_subclass_of_a_built_in_scheme_is_its_own(edf):
     """What the parent knows of its weight, such as a closed form of its area, is not used."""
     weight = np.array(edf.weight(P))
@@ -326,6 +381,7 @@ def test_create_by_name():
         ("dm", {"lam": 0.5, "beta": float("nan")}, "beta.*finite.*nan"),
         ("beta", {"alpha": -1.0, "eta": 1.0}, "alpha.*-1"),
         ("gce", {"q": 1.5}, r"q.*\[0, 1\].*1.5"),
+        ("tests.test_emphasis:Low", {"top": 2.0}, r"top.*\[-inf, 1\].*2.0"),
         ("normal", {"psi": 0.5, "beta": np.array([1.0, -1.0])}, "beta"),
         ("tests.test_emphasis:P", {}, "subclass of dm_jax.EDF"),
         ("tests.test_emphasis:Rampe", {"power": 1.0}, "subclass of dm_jax.EDF"),
@@ -336,7 +392,7 @@ def test_bad_creation_is_named(name, given, words):
         emphasis.create(name, **given)
 
 
-@pytest.mark.parametrize("value", ["0.5", None, True])
+@pytest.mark.parametrize("value", ["0.5", None, True, [0.5, 1.0], (0.5,), 1j, np.array(["0.5"])])
 def test_a_parameter_is_a_number(value):
     with pytest.raises(TypeError, match="lam must be a number"):
         DM(lam=value, beta=1.0)

@@ -40,6 +40,9 @@ class Choice(ScaledEDF):
     edfs: Any
     index: Any
 
+    def __post_init__(self):
+        """Nothing: the candidates have checked their parameters."""
+
     def weight(self, p):
         """w(p) of the chosen one."""
         return jnp.stack([edf.weight(p) for edf in self.edfs])[self.index]
