@@ -16,7 +16,7 @@ from dm_jax.fields import checked, parameter, readable, register, static
 
 # Beyond it a scheme that is known by weight(p) alone is continued as a power of p or of 1 - p.
 _FAR = 40.0
-# Powers nearer to zero than this are limits that are approached slowly, such as those of DM at zero.
+# Powers nearer to zero than this are limits that are approached slowly, as DM's at p = 0.
 _SLIGHT = 0.05
 
 

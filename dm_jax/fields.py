@@ -58,8 +58,12 @@ def checked(owner: str, field: dataclasses.Field, value: Any) -> Any:
     if isinstance(value, jax.core.Tracer):
         return value
     dtype = np.asarray(value).dtype if isinstance(value, (float, np.ndarray, jax.Array)) else None
-    if dtype is None or not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer)):
-        raise TypeError(f"{owner}: {field.name} must be a number or an array of them, got {value!r}")
+    if dtype is None or not any(
+        jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer)
+    ):
+        raise TypeError(
+            f"{owner}: {field.name} must be a number or an array of them, got {value!r}"
+        )
     _check_range(owner, field, np.asarray(value))
     return value
 

@@ -45,15 +45,16 @@ class Totals:
         bad = jnp.where(jnp.isfinite(self.sums["loss"]), NEVER, step)
         return Totals(self.sums, self.counts, bad.astype(jnp.int32))
 
+    @jax.jit
     def merge(self, other: "Totals") -> "Totals":
-        """The totals of both, over the same names."""
+        """The totals of both, over the same names; one program."""
         return Totals(
             jax.tree.map(jnp.add, self.sums, other.sums),
             jax.tree.map(jnp.add, self.counts, other.counts),
             jnp.minimum(self.first_nonfinite, other.first_nonfinite),
         )
 
-    def added(self) -> "Totals":
+    def reduce(self) -> "Totals":
         """The totals of several steps, stacked along the first axis, as one."""
         sums, counts = jax.tree.map(lambda x: x.sum(0), (self.sums, self.counts))
         return Totals(sums, counts, self.first_nonfinite.min(0))
@@ -115,8 +116,9 @@ def emphasis(examples: Examples, edf: EDF) -> Totals:
 
     Names: `p_clean`, `p_noisy`: mean probability of the given label, of examples whose label is the
     true one and of the others. `emphasis_mean`: mean of w(p) before any normalisation.
-    `emphasis_variance`: variance of the weights divided by their mean (the paper's sigma of
-    normalised weights). `effective_sample_size`: (sum w)^2 / (n sum w^2), in (0, 1].
+    `emphasis_variance`: variance of w / mean(w), the paper's sigma of normalised weights.
+    `effective_sample_size`: (sum w)^2 / (n sum w^2), in (0, 1]. `examples`: n, those of the batch
+    that are neither padding nor skipped.
 
     `edf` is the emphasis density function in force. Where no weight is above zero, only the mean is
     measured.
@@ -127,19 +129,21 @@ def emphasis(examples: Examples, edf: EDF) -> Totals:
     p = jnp.exp(-examples.losses)
     margin = -examples.losses - jnp.log(-jnp.expm1(-examples.losses))
     log_weight = edf.log_weight(jnp.clip(margin, -_FARTHEST_MARGIN, _FARTHEST_MARGIN))
-    largest = jax.lax.stop_gradient(jnp.where(where, log_weight, -jnp.inf).max())
+    largest = jnp.where(where, log_weight, -jnp.inf).max()
     largest = jnp.where(largest > -jnp.inf, largest, 0)
     weight = jnp.where(where, jnp.exp(log_weight - largest), 0)
     count, total, squares = where.sum(), weight.sum(), (weight**2).sum()
     any_weight = total > 0
+    mean = jnp.exp(largest) * total / jnp.maximum(count, 1)
     ratio = count * squares / jnp.where(any_weight, total, 1) ** 2
     return Totals.of(
         {
             "p_clean": (jnp.where(clean, p, 0).sum(), clean.sum()),
             "p_noisy": (jnp.where(noisy, p, 0).sum(), noisy.sum()),
-            "emphasis_mean": (jnp.exp(largest) * total / count, 1),
+            "emphasis_mean": (mean, count > 0),
             "emphasis_variance": (jnp.where(any_weight, ratio - 1, 0), any_weight),
             "effective_sample_size": (jnp.where(any_weight, 1 / ratio, 0), any_weight),
+            "examples": (count, 1),
         }
     )
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dm_jax import files
+
 # RuntimeError, and NotImplementedError below it: zipfile, asked by a damaged header for too much.
 _DAMAGE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
@@ -42,15 +44,6 @@ def write(path: str | os.PathLike, arrays: Mapping[str, Any]) -> None:
 
     Folders on the way are made. What was there before stays until then.
     """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            np.savez_compressed(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with files.replacing(path) as file:
+        np.savez_compressed(file, **arrays)

@@ -21,7 +21,6 @@ from collections.abc import Sequence
 import numpy as np
 
 JUNK = -1
-DISTRACTOR = 0
 _BLOCK = 256  # queries ranked at a time, to bound the memory: 25 MB of similarities on MARS
 
 

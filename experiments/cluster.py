@@ -5,7 +5,7 @@ import pathlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-from dm_jax.train.workdir import write_whole
+from dm_jax import files
 from experiments import cells as cells_lib
 from experiments import results_file, startup
 from experiments.progress import Progress
@@ -72,7 +72,7 @@ def submit(
     with executor.batch():
         jobs = [executor.submit(run_one, cell, folder, sys.argv[1:]) for cell in todo.values()]
     ids = {name: job.job_id for name, job in zip(todo, jobs, strict=True)}
-    write_whole(record, json.dumps(known | ids, indent=1) + "\n")
+    files.write_text(record, json.dumps(known | ids, indent=1) + "\n")
     return jobs
 
 

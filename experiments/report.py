@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from absl import flags
 
-from dm_jax.train.workdir import write_whole
+from dm_jax import files
 from experiments import paper, results_file, startup
 from experiments import searches as searches_lib
 from experiments.reporting import cells, figures, layout, markdown, page
@@ -46,8 +46,8 @@ def write_report(
     if only is not None:
         built = {name: table for name, table in built.items() if name in only}
     gallery = figures.draw(built, folder, only)
-    write_whole(folder / "report.md", markdown.report(list(built.values()), gallery))
-    write_whole(folder / "report.html", page.page(list(built.values()), gallery, folder))
+    files.write_text(folder / "report.md", markdown.report(list(built.values()), gallery))
+    files.write_text(folder / "report.html", page.page(list(built.values()), gallery, folder))
     return folder / "report.html"
 
 

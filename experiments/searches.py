@@ -7,7 +7,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dm_jax.train.workdir import locked, write_whole
+from dm_jax import files
+from dm_jax.train.workdir import locked
 
 FILE = "tuning.json"  # in the working folder, beside the results
 Parameters = Mapping[str, float]
@@ -63,7 +64,7 @@ def add(folder: str | os.PathLike[str], name: str, search: Search) -> None:
     with locked(path.with_name(FILE + ".lock")):
         known = {**read(folder), name: search}
         plain = {name: dataclasses.asdict(search) for name, search in known.items()}
-        write_whole(path, json.dumps(plain, indent=1) + "\n")
+        files.write_text(path, json.dumps(plain, indent=1) + "\n")
 
 
 def _search(fields: dict[str, Any]) -> Search:

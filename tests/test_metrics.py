@@ -48,6 +48,7 @@ def _expected(logits, batch, weight):
         "emphasis_mean": w.mean(),
         "emphasis_variance": np.var(w / w.mean()),
         "effective_sample_size": w.sum() ** 2 / (len(w) * (w**2).sum()),
+        "examples": len(w),
     }
 
 
@@ -93,7 +94,7 @@ def test_stacked_totals_add_up():
     parts = [_measured(*_batch(seed=seed)) for seed in range(3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
     merged = parts[0].merge(parts[1]).merge(parts[2])
-    for name, value in stacked.added().means().items():
+    for name, value in stacked.reduce().means().items():
         assert value == pytest.approx(merged.means()[name], rel=1e-6)
 
 
@@ -129,6 +130,14 @@ def test_a_batch_without_emphasis_leaves_its_spread_to_the_others():
     merged = without.merge(usual).means()
     for name in ("emphasis_variance", "effective_sample_size"):
         assert merged[name] == usual.means()[name]
+
+
+def test_a_batch_of_padding_alone_leaves_the_emphasis_to_the_others():
+    logits, batch = _batch()
+    nothing = _measured(logits, batch | {"where": jnp.zeros(len(logits), bool)})
+    usual = _measured(logits, batch)
+    assert nothing.merge(usual).means()["emphasis_mean"] == usual.means()["emphasis_mean"]
+    assert nothing.merge(usual).means()["examples"] == usual.means()["examples"] / 2
 
 
 def test_the_first_step_that_is_not_finite_is_named():

@@ -20,17 +20,17 @@ _FAMILIES: dict[str, Callable[[str, str | None], Dataset]] = {
     "npz": user.load_npz,
     "tfds": user.load_tfds,
 }
-_NAMES = sorted([*_LOADERS, *prepared.OWN_BUILDERS, "npz:PATH", "stream:NAME", "tfds:NAME"])
+_NAMES = (*_LOADERS, *prepared.OWN_BUILDERS, "npz:PATH", "stream:NAME", "tfds:NAME")
 
 
-def names() -> list[str]:
+def names() -> tuple[str, ...]:
     """Every name of the catalogue, sorted.
 
     `load` takes all but "clothing1m", "mars" and "stream:NAME", which are too large for the memory
     and are streamed (`dm_jax.data.streamed`). "npz:PATH" stands for any file, "tfds:NAME" and
     "stream:NAME" for any image classification data set of TFDS.
     """
-    return list(_NAMES)
+    return tuple(sorted(_NAMES))
 
 
 def load(name: str, *, data_dir: str | None = None) -> Dataset:
@@ -39,7 +39,8 @@ def load(name: str, *, data_dir: str | None = None) -> Dataset:
     Args:
       name: "digits", "cifar10", … (`names()`), "npz:PATH" for your own arrays, or "tfds:NAME" for
         any image classification set of TFDS with images of one size.
-      data_dir: where TFDS keeps prepared data; $TFDS_DATA_DIR or ~/tensorflow_datasets if None.
+      data_dir: where TFDS keeps prepared data ($TFDS_DATA_DIR or ~/tensorflow_datasets if None);
+        for "npz:PATH" where a relative path starts (the working directory if None).
 
     Raises:
       ValueError: for an unknown name, giving the nearest known one; for data that are wrong.

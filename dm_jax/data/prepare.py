@@ -32,7 +32,7 @@ def prepare(
 
     if name == "digits" or name.startswith("npz:"):
         raise ValueError(f"{name} needs no preparing")
-    name = _SOURCES.get(name, name.removeprefix("tfds:"))
+    name = _SOURCES.get(name, name.removeprefix("tfds:").removeprefix("stream:"))
     if name in prepared.OWN_BUILDERS:
         importlib.import_module(f"dm_jax.data.{name}")
     try:

@@ -43,6 +43,7 @@ class Batching:
       crop: height and width of what is cropped from that.
       process_index, process_count: this process gets every `process_count`-th example of a global
         batch, from the `process_index`-th on.
+      num_classes: labels lie in 0 .. num_classes - 1; None where they are no classes.
       damaged: for an image that cannot be decoded, "raise" an error that names its key, or "skip"
         it: black and masked, it keeps its place in the batch and is counted (`Stream.skipped`).
 
@@ -55,6 +56,7 @@ class Batching:
     crop: int = 224
     process_index: int = 0
     process_count: int = 1
+    num_classes: int | None = None
     damaged: Literal["raise", "skip"] = "raise"
 
     def __post_init__(self):
@@ -217,6 +219,10 @@ def _centred(source: Source, batching: Batching, position: int) -> Batch:
 
 def _example(source: Source, batching: Batching, index: int, row: int, column: int) -> Batch:
     image, label, key = source[index]
+    if batching.num_classes is not None and not 0 <= label < batching.num_classes:
+        raise ValueError(
+            f"{key} has label {label}; accepted: whole numbers from 0 to {batching.num_classes - 1}"
+        )
     try:
         pixels = resized_crop(
             image, key, resize=batching.resize, crop=batching.crop, row=row, column=column

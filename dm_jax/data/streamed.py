@@ -79,8 +79,8 @@ def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:
 
     Args:
       name: "clothing1m", "mars", or "stream:NAME" for any image classification data set of TFDS,
-        whose splits "validation" and "test" are held out; without the latter the former is
-        the test.
+        whose splits "validation" and "test" are held out. Without the latter, or where its labels
+        are kept secret (-1, as of ImageNet), the former is the test.
       data_dir: where TFDS keeps prepared data; $TFDS_DATA_DIR or ~/tensorflow_datasets if None.
 
     Raises:
@@ -92,10 +92,12 @@ def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:
     if name == "mars":
         return StreamedDataset(name, train, {}, train.class_names, _mars_search(data_dir))
     splits = prepared.builder(source, data_dir).info.splits
-    names = {split: split for split in ("validation", "test") if split in splits}
-    if "test" not in names and names:
-        names = {"test": "validation"}
-    held_out = {called: Records(source, split, data_dir) for called, split in names.items()}
+    names = [split for split in ("validation", "test") if split in splits]
+    held_out = {split: Records(source, split, data_dir) for split in names}
+    if "test" in held_out and held_out["test"][0].label < 0:
+        del held_out["test"]
+    if "test" not in held_out and held_out:
+        held_out = {"test": held_out["validation"]}
     return StreamedDataset(name, train, held_out, train.class_names)
 
 

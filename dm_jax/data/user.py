@@ -29,7 +29,7 @@ def load_npz(path: str, data_dir: str | None = None) -> Dataset:
       ValueError: it is damaged, an array is missing, misshaped or not finite, or a label is wrong.
       TypeError: labels are not numbers.
     """
-    file = pathlib.Path(data_dir or "", path).expanduser()
+    file = pathlib.Path(data_dir or "").expanduser() / pathlib.Path(path).expanduser()
     arrays = npz.read(file, _ARRAYS)
     if arrays["y_train"].size == 0:
         raise ValueError(f"y_train of {file} is empty")

@@ -9,6 +9,6 @@ Papers mean different noises by one name; here every noise has its own. See docs
 
 from dm_jax.noise.apply import corrupt, hold_out, kinds, transition_matrix
 from dm_jax.noise.corruption import Corruption
-from dm_jax.noise.imbalance import IMBALANCES
+from dm_jax.noise.imbalance import imbalances
 
-__all__ = ["Corruption", "IMBALANCES", "corrupt", "hold_out", "kinds", "transition_matrix"]
+__all__ = ["Corruption", "corrupt", "hold_out", "imbalances", "kinds", "transition_matrix"]

@@ -7,18 +7,23 @@ import numpy as np
 from dm_jax import draws, errors
 
 
+def imbalances() -> tuple[str, ...]:
+    """The imbalances that `keep` knows, sorted."""
+    return tuple(sorted(_IMBALANCES))
+
+
 def kept_counts(labels: np.ndarray, num_classes: int, imbalance: str, ratio: float) -> np.ndarray:
     """How many examples of each class the imbalance keeps, int64 [num_classes].
 
     Raises:
       ValueError: an unknown imbalance, a ratio it cannot have, or a class that it would empty.
     """
-    if imbalance not in IMBALANCES:
-        raise errors.unknown("imbalance", imbalance, IMBALANCES)
+    if imbalance not in _IMBALANCES:
+        raise errors.unknown("imbalance", imbalance, _IMBALANCES)
     if not np.isfinite(ratio) or ratio < 1.0:
         raise ValueError(f"ratio must be a finite number of at least 1, got {ratio}")
     available = np.bincount(labels, minlength=num_classes)
-    counts = np.minimum(IMBALANCES[imbalance](available, ratio), available)
+    counts = np.minimum(_IMBALANCES[imbalance](available, ratio), available)
     emptied = np.flatnonzero((counts == 0) & (available > 0))
     if emptied.size:
         raise ValueError(f"imbalance {imbalance!r} with ratio {ratio} empties class {emptied[0]}")
@@ -78,7 +83,7 @@ def _step(available: np.ndarray, ratio: float) -> np.ndarray:
     return np.where(minority, int(available.max() / ratio + 1e-9), available)
 
 
-IMBALANCES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+_IMBALANCES: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "none": _none,
     "ratio": _ratio,
     "long_tail": _long_tail,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Task:
     """The arguments of `dm_jax.noise.corrupt`, checked, and two uniforms per example.
 

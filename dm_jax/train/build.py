@@ -1,6 +1,7 @@
 """From a config to everything a run needs before its first step."""
 
 import dataclasses
+import functools
 import typing
 
 import jax
@@ -27,6 +28,11 @@ class Experiment(setup_lib.Setup):
     dataset: data.Dataset
     validation: noise.Corruption | None
     sampler: Sampler
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Which data these are: that of the data set."""
+        return self.dataset.fingerprint()
 
     @property
     def example(self) -> jax.ShapeDtypeStruct:
@@ -59,6 +65,11 @@ class StreamedExperiment(setup_lib.Setup):
     """A config, resolved, of a data set that is streamed."""
 
     dataset: StreamedDataset
+
+    @property
+    def fingerprint(self) -> str:
+        """ "": nobody reads all images to begin. The corruption knows the name and the size."""
+        return ""
 
     @property
     def example(self) -> jax.ShapeDtypeStruct:

@@ -100,6 +100,7 @@ class Checkpoints:
 
         Raises:
           ValueError: a checkpoint holds other arrays: of another network, optimiser or scheme.
+          MemoryError, OSError: the machine could not read it; it stays where it is.
         """
         shapes = jax.tree.map(_numpy_like, jax.eval_shape(_raw_keys, like))
         while (step := self.latest) is not None:
@@ -109,6 +110,8 @@ class Checkpoints:
                 if not different:
                     return step, _wrap_keys(like, self._read_arrays(step, shapes, meta["checksum"]))
             except Exception as error:  # orbax and tensorstore raise bare Exceptions here
+                if _is_of_the_machine(error):
+                    raise
                 self._set_aside(step, error)
                 continue
             raise ValueError(
@@ -119,8 +122,7 @@ class Checkpoints:
 
     def seconds(self, step: int) -> float:
         """What `save` was told that the run had taken by a checkpoint."""
-        # Those of before 2026-11-26 do not say.
-        return self._read(step, meta=ocp.args.JsonRestore()).meta.get("seconds", 0.0)
+        return self._read(step, meta=ocp.args.JsonRestore()).meta["seconds"]
 
     def close(self) -> None:
         """Waits for the writing to end and frees the manager."""
@@ -157,6 +159,12 @@ class Checkpoints:
             f"a checkpoint could not be written to {self._directory}: {reason}. "
             f"The newest whole one is of step {self.latest}"
         )
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    """Whether the next try may succeed: nothing is known of the files then."""
+    found = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+    return isinstance(error, MemoryError | OSError) and not found
 
 
 def _is_key(leaf: Any) -> bool:

@@ -5,16 +5,19 @@ frozen dataclasses below, the only form the engine reads.
 """
 
 import dataclasses
+import fractions
 import math
 import types
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NewType
 
 import numpy as np
 
 from dm_jax import errors
 
 Parameters = Mapping[str, Any]
+# "N steps", "N epochs" or "N examples"; a number is one of steps.
+Duration = NewType("Duration", str)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +69,9 @@ class LossConfig:
     saturation: float = 1e-6
     class_weights: tuple[float, ...] = ()  # one per class, multiplying the emphasis; () is none
     schedule: Parameters = dataclasses.field(default_factory=dict)  # parameter -> end, "cosine 2.0"
-    schedule_length: str = "0 steps"  # over which each scheduled parameter moves there
+    schedule_length: Duration = Duration(
+        "0 steps"
+    )  # over which each scheduled parameter moves there
     parameters: Parameters = dataclasses.field(default_factory=dict)
 
 
@@ -89,23 +94,23 @@ class ScheduleConfig:
     """The factor on the learning rate by step."""
 
     name: str = "constant"  # constant | steps | inv | cosine
-    boundaries: tuple[str, ...] = ()  # steps: at each, the rate is multiplied by factor
+    boundaries: tuple[Duration, ...] = ()  # steps: at each, the rate is multiplied by factor
     factor: float = 0.1
     gamma: float = 1e-5  # inv: (1 + gamma * step) ** -power
     power: float = 0.75
-    warmup: str = "0 steps"
+    warmup: Duration = Duration("0 steps")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """How long, how many at once, and how often something is written."""
 
-    length: str = "1000 steps"
+    length: Duration = Duration("1000 steps")
     batch_size: int = 256
-    log_every: str = "100 steps"
-    evaluate_every: str = "1 epochs"
+    log_every: Duration = Duration("100 steps")
+    evaluate_every: Duration = Duration("1 epochs")
     evaluate_batch: int = 1000
-    checkpoint_every: str = "1000 steps"
+    checkpoint_every: Duration = Duration("1000 steps")
     keep_checkpoints: int = 2
 
 
@@ -124,7 +129,11 @@ class ParallelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A whole run. Durations are "N steps", "N epochs" or "N examples"."""
+    """A whole run.
+
+    Raises:
+      ValueError: a choice that does not exist, or a number out of its range.
+    """
 
     seed: int = 0
     data: DataConfig = DataConfig()
@@ -136,17 +145,18 @@ class Config:
     train: TrainConfig = TrainConfig()
     parallel: ParallelConfig = ParallelConfig()
 
+    def __post_init__(self):
+        _check_values(self)
+
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> "Config":
         """Reads a ConfigDict or nested dict.
 
         Raises:
-          ValueError: an unknown key (with the nearest known one) or a choice that does not exist.
+          ValueError: an unknown key (with the nearest known one), or a value that cannot be.
           TypeError: a value of the wrong type.
         """
-        config = _parse(cls, values, "config")
-        _check_choices(config)
-        return config
+        return _parse(cls, values, "config")
 
     def to_dict(self) -> dict[str, Any]:
         """The same values as nested dicts of JSON types, parameters inlined as in a config file."""
@@ -189,7 +199,7 @@ def get(config: Config, path: str) -> Any:
     return getattr(getattr(config, group), key)
 
 
-def _check_choices(config: Config) -> None:
+def _check_values(config: Config) -> None:
     for path, choices in _CHOICES.items():
         if get(config, path) not in choices:
             raise errors.unknown(f"value of config.{path}:", get(config, path), choices)
@@ -255,12 +265,13 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
     if isinstance(kind, types.GenericAlias):
         item = kind.__args__[0]
         if not isinstance(value, tuple | list):
-            raise TypeError(f"{path} must be a tuple of {item.__name__}, got {value!r}")
+            plain = getattr(item, "__supertype__", item)
+            raise TypeError(f"{path} must be a tuple of {plain.__name__}, got {value!r}")
         return tuple(_convert(item, v, f"{path}[{i}]") for i, v in enumerate(value))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if kind is str and path.startswith(("config.train", "config.schedule")) and type(value) is int:
-        return f"{value} steps"
+    if kind is Duration:
+        kind, value = str, f"{value} steps" if type(value) is int else value
     if type(value) is not kind:
         raise TypeError(f"{path} must be of type {kind.__name__}, got {value!r}")
     return value
@@ -292,14 +303,16 @@ def steps(duration: str, *, examples: int, batch_size: int, last_batch: str = "w
     try:
         number, unit = duration.split()
         size = {"steps": batch_size, "epochs": examples, "examples": 1}[unit]
-        amount = float(number)
+        finite = math.isfinite(float(number))
+        # Exact: in floats 1.1 epochs of 50,000 end an example later.
+        amount = fractions.Fraction(number) if finite else -1
     except (ValueError, KeyError):
         raise ValueError(
             f"a duration reads like '30000 steps', '40 epochs' or '1e6 examples', got {duration!r}"
         ) from None
-    if not amount >= 0 or amount == float("inf"):
+    if amount < 0:
         raise ValueError(f"a duration must be finite and at least 0, got {duration!r}")
     if last_batch == "mask" and unit != "steps":
         epochs, rest = divmod(amount * size, max(examples, 1))
-        return int(epochs) * -(-examples // batch_size) + math.ceil(rest / batch_size)
-    return -int(-amount * size // batch_size)
+        return epochs * math.ceil(examples / batch_size) + math.ceil(rest / batch_size)
+    return math.ceil(amount * size / batch_size)

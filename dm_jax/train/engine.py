@@ -17,7 +17,6 @@ from jax.sharding import Mesh
 from dm_jax import metrics
 from dm_jax.train import parallel
 from dm_jax.train.build import Experiment
-from dm_jax.train.loop import merge
 from dm_jax.train.sampler import Sampler, in_order
 from dm_jax.train.state import State
 from dm_jax.train.step import make_evaluate_step, make_train_step, many_evaluations, many_steps
@@ -98,7 +97,7 @@ class Engine:
         """Exact means over the rows of `Experiment.evaluated[name]`."""
         split, blocks = self._evaluated[name]
         parts = [self._evaluate(state, self._data[split], block) for block in blocks]
-        return functools.reduce(merge, parts).means()
+        return functools.reduce(metrics.Totals.merge, parts).means()
 
     def _compile(self, make_step, many, *, donate: bool):
         def make(axis_name):

@@ -76,9 +76,6 @@ class Observer(Protocol):
         """Time to save; `window` is what was measured since the last log."""
 
 
-merge = jax.jit(metrics.Totals.merge)
-
-
 def fit(
     advance: Callable[[State, Any], tuple[State, metrics.Totals]],
     blocks: Callable[[int, int], Any],
@@ -109,7 +106,7 @@ def fit(
     in_flight: collections.deque = collections.deque()
     for begin, end in plan.blocks(start):
         state, totals = advance(state, blocks(begin, end))
-        window = merge(window, totals)
+        window = window.merge(totals)
         in_flight.append((end, totals))
         if len(in_flight) > _IN_FLIGHT:
             done, oldest = in_flight.popleft()

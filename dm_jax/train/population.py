@@ -4,6 +4,7 @@ Members may differ in EDF (its parameters, or the scheme itself), labels, seed, 
 weight decay. Each member's numbers are those of its own single run.
 """
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -117,7 +118,7 @@ def prepare(members: Sequence[Experiment], *, mesh: Mesh | None = None) -> tuple
 
 def _train(engine: Engine, state: State, watcher: Watcher) -> tuple["_Recorder", int]:
     empty = engine.place(engine.empty_totals(state))
-    with StopRequest() as stop_requested:
+    with StopRequest() as stop_requested, contextlib.closing(watcher):
         recorder = _Recorder(engine, watcher)
         _, step = fit(
             engine.advance,
@@ -129,7 +130,6 @@ def _train(engine: Engine, state: State, watcher: Watcher) -> tuple["_Recorder",
             window=empty,
             stop_requested=lambda step: stop_requested(),
         )
-    watcher.close()
     return recorder, step
 
 

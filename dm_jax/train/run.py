@@ -55,7 +55,11 @@ def _run(
     parallel.check_batch(mesh, config.train.batch_size, "config.train.batch_size")
     experiment = build.experiment(config)
     with workdir_lib.held(folder):
-        workdir_lib.check(folder, config, experiment.training, allow_changes=allow_changes)
+        workdir_lib.check(
+            *(folder, config, experiment.training),
+            data=experiment.fingerprint,
+            allow_changes=allow_changes,
+        )
         with contextlib.closing(make_engine(experiment, mesh, config.parallel.mode)) as engine:
             step = _train(engine, folder, watcher, stop_requested, clock)
         rows = list(read_metrics(folder / "metrics.jsonl"))
@@ -110,7 +114,9 @@ def _train(
         state = _as_configured(saved, state)
         clock.before = checkpoints.seconds(start) if start else 0.0
         # Not before: what is refused leaves the workdir to the run that it holds.
-        workdir_lib.record(folder, experiment.config, experiment.training)
+        workdir_lib.record(
+            folder, experiment.config, experiment.training, data=experiment.fingerprint
+        )
         if parallel.any_host(stop_requested()):
             return start
         recorder = Recorder(engine, folder, checkpoints, watcher, start, clock.seconds)

@@ -6,7 +6,7 @@ import functools
 import numpy as np
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Sampler:
     """Shuffles every epoch anew and cuts the epochs into batches.
 

@@ -26,7 +26,7 @@ Schedule = Callable[[jax.Array], jax.Array]
 AUXILIARY_WEIGHT = 0.3
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Task:
     """What a step is built from, all of it static.
 
@@ -73,7 +73,7 @@ def many_steps(train_step):
         state, totals = jax.lax.scan(
             lambda state, rows: train_step(state, _assemble(data, rows)), state, block
         )
-        return state, totals.added()
+        return state, totals.reduce()
 
     return steps
 
@@ -127,8 +127,11 @@ def make_train_step(task: Task, *, axis_name: str | None = None):
             heads = jax.tree.leaves(mutated.get("auxiliary", {}))
             auxiliary = (_losses(task, head, edf, batch, axis_name) for head in heads)
             summed = sum((AUXILIARY_WEIGHT * one for one in auxiliary), start=losses)
-            total = summed.sum() if where is None else jnp.where(where, summed, 0).sum()
-            return total / jnp.maximum(count, 1), (losses, logits, mutated.get("batch_stats", {}))
+            return summed.sum() / jnp.maximum(count, 1), (
+                losses,
+                logits,
+                mutated.get("batch_stats", {}),
+            )
 
         gradient, (losses, logits, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
         gradient = _sum_tree(gradient, axis_name)

@@ -10,6 +10,7 @@ Which labels are wrong is not known: the given ones stand for the true ones, so 
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,7 +22,6 @@ from dm_jax import metrics
 from dm_jax.data.stream import Batch, Batching, Source, eval_stream, train_stream
 from dm_jax.train import parallel, tracklets
 from dm_jax.train.build import StreamedExperiment
-from dm_jax.train.loop import merge
 from dm_jax.train.state import State
 from dm_jax.train.step import make_evaluate_step, make_train_step, many_evaluations, many_steps
 
@@ -33,14 +33,11 @@ class StreamEngine:
       experiments: the one that is trained.
       mesh, mode: of `dm_jax.train.parallel`.
       plan: the experiment's, a step a call.
-      scans: False, steps are single calls.
 
     Raises:
       ValueError: a batch that does not divide over the hosts and devices, or hosts with different
         numbers of devices.
     """
-
-    scans = False
 
     def __init__(self, experiment: StreamedExperiment, mesh: Mesh, mode: str):
         _check_shares(mesh)
@@ -52,7 +49,7 @@ class StreamEngine:
         self._placed = parallel.placement(mesh, mode)
         self._training = train_stream(
             experiment.dataset.train,
-            self._batching(config.train.batch_size),
+            self._batching(config.train.batch_size, experiment.dataset.num_classes),
             seed=config.seed,
             workers=config.parallel.workers,
         )
@@ -91,7 +88,7 @@ class StreamEngine:
                 values |= {f"{name}_{key}": value for key, value in means.items()}
         search = experiment.dataset.search
         if search is not None and experiment.config.data.test:
-            batches = self._evaluated(self._embed, state, search.frames)
+            batches = self._evaluated(self._embed, state, search.frames, num_classes=None)
             scores = tracklets.scores(batches, search)
             values |= {f"test_{key}": value for key, value in scores.items()}
         return values
@@ -111,17 +108,17 @@ class StreamEngine:
 
     def _classify(self, state: State, source: Source) -> dict[str, Any]:
         """Exact means over all images of a source."""
-        totals = None
-        for part in self._evaluated(self._evaluate, state, source):
-            totals = part if totals is None else merge(totals, part)
-        assert totals is not None
-        return totals.means()
+        classes = self.experiments[0].dataset.num_classes
+        parts = self._evaluated(self._evaluate, state, source, num_classes=classes)
+        return functools.reduce(metrics.Totals.merge, parts).means()
 
-    def _evaluated(self, step: Callable[..., Any], state: State, source: Source) -> Iterator[Any]:
+    def _evaluated(
+        self, step: Callable[..., Any], state: State, source: Source, *, num_classes: int | None
+    ) -> Iterator[Any]:
         """What the step says of each batch of a source, while the next batch is decoded."""
         config = self.experiments[0].config
         most = min(config.train.evaluate_batch, len(source))
-        batching = self._batching(-(-most // self.mesh.size) * self.mesh.size)
+        batching = self._batching(-(-most // self.mesh.size) * self.mesh.size, num_classes)
         stream = eval_stream(source, batching, workers=config.parallel.workers)
         waiting = None
         try:
@@ -134,7 +131,7 @@ class StreamEngine:
         finally:
             stream.close()
 
-    def _batching(self, batch_size: int) -> Batching:
+    def _batching(self, batch_size: int, num_classes: int | None) -> Batching:
         config = self.experiments[0].config.data
         return Batching(
             batch_size,
@@ -142,6 +139,7 @@ class StreamEngine:
             crop=config.crop,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
+            num_classes=num_classes,
             damaged=config.damaged,  # type: ignore[arg-type]  # Config has checked it
         )
 
@@ -156,8 +154,7 @@ class StreamEngine:
 
     def _blank(self) -> Any:
         """A block of zeros: what every block looks like."""
-        size = self._batching(self.experiments[0].config.train.batch_size)
-        own = size.batch_size // size.process_count
+        own = self.experiments[0].config.train.batch_size // jax.process_count()
         example = self.experiments[0].example
         images = np.zeros((own, *example.shape[1:]), example.dtype)
         labels = np.zeros(own, np.int32)

@@ -4,7 +4,6 @@ import contextlib
 import datetime
 import fcntl
 import json
-import os
 import pathlib
 import platform
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import jax
 
+from dm_jax import files
 from dm_jax.noise import Corruption
 from dm_jax.train import parallel
 from dm_jax.train.config import Config
@@ -64,18 +64,29 @@ def differences(old: dict[str, Any], new: dict[str, Any], path: str = "config") 
 
 
 def check(
-    workdir: pathlib.Path, config: Config, corruption: Corruption, *, allow_changes: bool = False
+    workdir: pathlib.Path,
+    config: Config,
+    corruption: Corruption,
+    *,
+    data: str = "",
+    allow_changes: bool = False,
 ) -> None:
     """Refuses a workdir that holds another run; writes nothing.
 
+    Args:
+      workdir: need not be there.
+      config, corruption: of the run that is to begin, or to go on.
+      data: fingerprint of its data; "" is not compared.
+      allow_changes: whether the config may be another one.
+
     Raises:
-      ValueError: it holds the run of another config (names the keys), unless `allow_changes`, or
-        other training labels: the data or their code changed.
+      ValueError: it holds the run of another config (names the keys), of other training labels, or
+        of other data: they or their code changed.
       OSError: it cannot be read.
     """
     with _usable(workdir):
-        path = workdir / "config.json"
-        old = json.loads(path.read_text()) if path.exists() else config.to_dict()
+        old = _read(workdir / "config.json") or config.to_dict()
+        begun_with = _read(workdir / "environment.json").get("data") or data
     changed = differences(old, config.to_dict())
     if changed and not allow_changes:
         raise ValueError(
@@ -89,17 +100,33 @@ def check(
             f"{path} has hash {found}, but this config now gives {corruption.hash}: "
             "the training labels are not those the run began with"
         )
+    if data and begun_with != data:
+        raise ValueError(
+            f"{workdir} holds a run on data of fingerprint {begun_with[:12]}, but "
+            f"{config.data.name} is {data[:12]} now: it was prepared anew, or config.data.data_dir "
+            "is another one"
+        )
 
 
-def record(workdir: pathlib.Path, config: Config, corruption: Corruption) -> None:
-    """The first host writes corruption.npz, if it is new, config.json and environment.json."""
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def record(
+    workdir: pathlib.Path, config: Config, corruption: Corruption, *, data: str = ""
+) -> None:
+    """The first host writes corruption.npz, if it is new, config.json and environment.json.
+
+    The latter says which `data` the run has, by their fingerprint.
+    """
     if not parallel.is_primary():
         return
+    found = environment() | {"data": data}
     with _usable(workdir):
         if not (workdir / "corruption.npz").exists():
             corruption.save(workdir / "corruption.npz")
-        write_whole(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
-        write_whole(workdir / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        files.write_text(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
+        files.write_text(workdir / "environment.json", json.dumps(found, indent=2) + "\n")
 
 
 @contextlib.contextmanager
@@ -142,10 +169,3 @@ def locked(path: pathlib.Path, *, wait: bool = True) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
-
-
-def write_whole(path: pathlib.Path, text: str) -> None:
-    """Writes a text file that appears whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

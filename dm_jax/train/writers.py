@@ -2,11 +2,12 @@
 
 import json
 import math
-import os
 import pathlib
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
+
+from dm_jax import files
 
 
 class Writer(Protocol):
@@ -35,9 +36,7 @@ class MetricsFile:
     def __init__(self, path: pathlib.Path, *, resume_step: int = 0):
         """Opens the file; lines beyond `resume_step`, which will come again, are dropped."""
         kept = [row for row in read_metrics(path) if row["step"] <= resume_step]
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text("".join(_line(row) for row in kept))
-        os.replace(partial, path)
+        files.write_text(path, "".join(_line(row) for row in kept))
         # Without a buffer: a line that could not be written is not tried again when closing.
         self._file = path.open("ab", buffering=0)
 

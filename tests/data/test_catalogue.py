@@ -9,7 +9,7 @@ def test_every_name_of_the_paper_is_there():
     wanted = {"digits", "cifar10", "cifar100", "vehicles10", "cifar10_n", "cifar100_n", "imdb"}
     wanted |= {"clothing1m", "mars", "npz:PATH", "stream:NAME", "tfds:NAME"}
     assert set(data.names()) == wanted
-    assert data.names() == sorted(data.names())
+    assert list(data.names()) == sorted(data.names())
 
 
 @pytest.mark.parametrize(

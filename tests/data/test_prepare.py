@@ -11,6 +11,7 @@ from dm_jax.data import prepare
         ("imdb", "imdb_reviews"),
         ("vehicles10", "cifar100"),
         ("tfds:mnist", "mnist"),
+        ("stream:imagenette", "imagenette"),
         ("cifar10_n", "cifar10_n"),
     ],
 )

@@ -1,5 +1,6 @@
 """Streams: exact coverage, the same batches for any workers and processes, exact resumption."""
 
+import dataclasses
 import functools
 import io
 import json
@@ -187,6 +188,13 @@ def test_a_damaged_image_stops_the_stream_by_its_key():
     stream = train_stream(Pictures(8, damaged=(3,)), SMALL, seed=0)
     with pytest.raises(DamagedImageError, match=r"image 'picture-3\.png' cannot be decoded"):
         take(stream, 2)
+
+
+def test_a_label_that_is_no_class_stops_the_stream_by_its_key():
+    two_classes = dataclasses.replace(SMALL, num_classes=2)
+    message = r"picture-\d+\.png has label 2; accepted: whole numbers from 0 to 1"
+    with pytest.raises(ValueError, match=message):
+        take(train_stream(Pictures(8), two_classes, seed=0), 2)
 
 
 def test_a_damaged_image_is_masked_and_counted_if_asked():

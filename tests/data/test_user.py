@@ -53,6 +53,13 @@ def test_a_relative_path_starts_at_data_dir(tmp_path, arrays):
     assert len(data.load("npz:own.npz", data_dir=str(tmp_path)).train) == 6
 
 
+def test_a_tilde_is_the_home_wherever_data_dir_is(tmp_path, arrays, monkeypatch):
+    load(tmp_path, arrays)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(data.load("npz:~/own.npz", data_dir="/elsewhere").train) == 6
+    assert len(data.load("npz:own.npz", data_dir="~").train) == 6
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -104,6 +104,18 @@ def test_all_damaged_means_the_start(checkpoints, caplog):
     assert "falling back to the start" in caplog.text
 
 
+@pytest.mark.parametrize("error", [MemoryError(), OSError("Input/output error")])
+def test_what_the_machine_cannot_read_is_left_alone(checkpoints, error, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(checkpoints, "_read_arrays", fail)
+    with pytest.raises(type(error)):
+        checkpoints.restore(_tree(0))
+    assert checkpoints.latest == 30
+    assert not (checkpoints._directory / "damaged").exists()
+
+
 def test_a_checkpoint_of_another_network_is_refused_and_left_alone(checkpoints):
     other = {"w": np.zeros((50, 41), np.float32), "key": jax.random.key(0)}
     message = r"checkpoint 30 .* \['w'\] is float32\[50, 40\] there and float32\[50, 41\] here"

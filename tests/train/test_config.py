@@ -1,5 +1,6 @@
 """Configs are read strictly: what is not known, or of the wrong kind, is named."""
 
+import dataclasses
 import json
 import math
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import common, digits
-from dm_jax.train.config import Config, steps
+from dm_jax.train.config import Config, DataConfig, TrainConfig, steps
 from dm_jax.train.sampler import Sampler
 
 
@@ -102,11 +103,22 @@ def test_arguments_schedule_a_parameter(target):
 
 def test_integers_pass_for_floats_and_for_steps():
     config = _parse(
-        optimizer__learning_rate=1, train__length=500, schedule__boundaries=[100, "2 epochs"]
+        optimizer__learning_rate=1,
+        train__length=500,
+        schedule__boundaries=[100, "2 epochs"],
+        loss__schedule_length=50,
     )
     assert config.optimizer.learning_rate == 1.0
     assert config.train.length == "500 steps"
+    assert config.loss.schedule_length == "50 steps"
     assert config.schedule.boundaries == ("100 steps", "2 epochs")
+
+
+def test_a_config_that_was_not_parsed_is_checked_too():
+    with pytest.raises(ValueError, match=r"config.data.last_batch: 'Wrap'; did you mean 'wrap'"):
+        Config(data=DataConfig(last_batch="Wrap"))
+    with pytest.raises(ValueError, match=r"config.train.batch_size must be at least 1"):
+        dataclasses.replace(Config(), train=TrainConfig(batch_size=0))
 
 
 def test_numpys_numbers_are_numbers():
@@ -122,6 +134,12 @@ def test_numpys_numbers_are_numbers():
 )
 def test_durations(duration, expected):
     assert steps(duration, examples=1000, batch_size=256) == expected
+
+
+def test_durations_are_exact():
+    """In floats 1.1 epochs of 50,000 end after more than 220 batches of 250."""
+    assert steps("1.1 epochs", examples=50_000, batch_size=250) == 220
+    assert steps("0.07 epochs", examples=100, batch_size=1, last_batch="mask") == 7
 
 
 @pytest.mark.parametrize(("examples", "batch_size"), [(1000, 256), (100, 256), (1024, 256)])
@@ -142,7 +160,8 @@ def test_durations_where_the_last_batch_is_padded(duration, expected):
 
 
 @pytest.mark.parametrize(
-    "duration", ["", "7", "steps 7", "7 minutes", "-1 steps", "inf steps", "nan steps"]
+    "duration",
+    ["", "7", "steps 7", "7 minutes", "-1 steps", "inf steps", "nan steps", "1/2 epochs"],
 )
 def test_durations_that_are_none(duration):
     with pytest.raises(ValueError, match="duration"):

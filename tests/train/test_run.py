@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from dm_jax import noise, train
+from dm_jax import data, noise, npz, train
 from dm_jax.train import build
 from dm_jax.train import workdir as workdir_lib
 from dm_jax.train.checkpoints import Checkpoints
@@ -156,6 +156,25 @@ def test_other_labels_are_no_resumed_run(tmp_path):
     with pytest.raises(ValueError, match=message):
         _run(tmp_path, _config(noise__rate=0.2), allow_changes=True)
     assert _run(tmp_path).finished
+
+
+def test_other_data_are_no_resumed_run(tmp_path):
+    """As vectors that were made anew, or another folder of prepared data."""
+    digits = data.load("digits")
+    for name, change in (("a", 0), ("b", 1)):
+        train, test = digits.train, digits.test
+        arrays = {"x_train": train.inputs + np.uint8(change), "y_train": train.labels}
+        arrays |= {"x_test": test.inputs, "y_test": test.labels}
+        npz.write(tmp_path / name / "own.npz", arrays)
+    first, second = (
+        _config(data__name="npz:own.npz", data__data_dir=str(tmp_path / name)) for name in "ab"
+    )
+    _run(tmp_path / "run", first)
+    with pytest.raises(
+        ValueError, match=r"on data of fingerprint \w{12}, but npz:own.npz is \w{12}"
+    ):
+        _run(tmp_path / "run", second, allow_changes=True)
+    assert _run(tmp_path / "run", first).finished
 
 
 def test_the_seconds_are_those_of_all_starts(tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dm_jax import retrieval, train
+from dm_jax.data import streamed
 from dm_jax.data.records import Records
 from dm_jax.data.stream import Batching, eval_stream, train_stream
 from dm_jax.train import build, streaming
@@ -136,6 +137,21 @@ def test_a_search_leaves_the_test_alone(data_dir):
     engine = streams.engine(built)
     found = engine.evaluate_all(engine.place(built.create_state(0)), last=True)
     assert {name.split("_")[0] for name in found} == {"validation"}
+
+
+def test_a_test_without_labels_is_no_test(data_dir, monkeypatch):
+    """ImageNet keeps those of its test secret: -1. Its validation is the test."""
+    read = Records.__getitem__
+
+    def secret(records, index):
+        record = read(records, index)
+        return record._replace(label=-1) if " test[" in record.key else record
+
+    monkeypatch.setattr(Records, "__getitem__", secret)
+    held_out = streamed.load("clothing1m", data_dir=data_dir).held_out
+    assert {name: len(source) for name, source in held_out.items()} == {
+        "test": streams.PHOTOS["clean_val_key_list.txt"]
+    }
 
 
 def test_a_damaged_image_stops_the_run_or_is_left_out(data_dir, monkeypatch):
