@@ -11,7 +11,7 @@ from dm_jax.train import Config, build, parallel, population
 from dm_jax.train.engine import Engine
 from dm_jax.train.run import make_engine
 from dm_jax.train.state import State
-from dm_jax.train.streaming import StreamEngine
+from dm_jax.train.stream_engine import StreamEngine
 from experiments import cells as cells_lib
 
 _TIMED_BLOCKS = 2

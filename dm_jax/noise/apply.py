@@ -8,8 +8,8 @@ import numpy as np
 from dm_jax import draws, errors
 from dm_jax.data.split import stratified_split
 from dm_jax.labels import as_labels
+from dm_jax.noise import by_class
 from dm_jax.noise import imbalance as imbalances
-from dm_jax.noise import kinds as by_class
 from dm_jax.noise.corruption import Corruption
 from dm_jax.noise.given import from_file, human
 from dm_jax.noise.instance import instance

@@ -14,7 +14,7 @@ from dm_jax.train import parallel
 from dm_jax.train.checkpoints import Checkpoints
 from dm_jax.train.engine import Engine
 from dm_jax.train.state import State
-from dm_jax.train.streaming import StreamEngine
+from dm_jax.train.stream_engine import StreamEngine
 from dm_jax.train.writers import MetricsFile, Nowhere, TensorBoard, Writer
 
 

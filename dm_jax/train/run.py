@@ -18,7 +18,7 @@ from dm_jax.train.loop import Plan, fit
 from dm_jax.train.recorder import Recorder, Watcher
 from dm_jax.train.state import State
 from dm_jax.train.stop_request import StopRequest
-from dm_jax.train.streaming import StreamEngine
+from dm_jax.train.stream_engine import StreamEngine
 from dm_jax.train.summary import Row, Summary
 from dm_jax.train.writers import read_metrics
 

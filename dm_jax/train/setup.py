@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dm_jax import data, emphasis, errors, fields, models, noise
+from dm_jax import data, emphasis, models, noise
 from dm_jax.data.streamed import StreamedDataset
 from dm_jax.losses import Normalization
 from dm_jax.models import pretrained
 from dm_jax.train import config as config_lib
-from dm_jax.train import optimizers
+from dm_jax.train import optimizers, schedules
 from dm_jax.train import state as state_lib
 from dm_jax.train.loop import Plan
 from dm_jax.train.step import Task
@@ -42,7 +42,7 @@ class Setup:
     task: Task
     edf: emphasis.EDF
     plan: Plan
-    learning_rate: optimizers.Schedule
+    learning_rate: schedules.Schedule
 
     @property
     def example(self) -> jax.ShapeDtypeStruct:
@@ -86,13 +86,18 @@ def resolve(
     )
     steps = functools.partial(_steps, config, duration)
     total = steps("train.length")
-    factor = optimizers.schedule(config.schedule, total_steps=total, duration=duration)
+    factor = schedules.learning_rate_factor(config.schedule, total_steps=total, duration=duration)
     edf = emphasis.create(config.loss.name, **config.loss.parameters)
-    moving = _moving(config, edf, total, steps) if config.loss.schedule else {}
+    edf_schedules = {}
+    if config.loss.schedule:
+        length = steps("loss.schedule_length")
+        edf_schedules = schedules.edf_transitions(
+            config.loss, edf, total_steps=total, length=length
+        )
     return Setup(
         config=config,
         training=training,
-        task=_task(config, dataset, factor, moving, augment),
+        task=_task(config, dataset, factor, edf_schedules, augment),
         edf=edf,
         plan=Plan(
             total=total,
@@ -108,8 +113,8 @@ def resolve(
 def _task(
     config: config_lib.Config,
     dataset: data.Dataset | StreamedDataset,
-    factor: optimizers.Schedule,
-    edf_schedules: dict[str, optimizers.Schedule],
+    factor: schedules.Schedule,
+    edf_schedules: dict[str, schedules.Schedule],
     augment: bool,
 ) -> Task:
     dtype = jnp.dtype(config.model.dtype)
@@ -158,37 +163,3 @@ def _steps(config: config_lib.Config, duration: Callable[[str], int], path: str)
     if found < 1:
         raise ValueError(f"config.{path} must be at least one step, got {text!r}")
     return found
-
-
-def _moving(
-    config: config_lib.Config, edf: emphasis.EDF, total: int, steps: Callable[[str], int]
-) -> dict[str, optimizers.Schedule]:
-    """Parameter -> from its value to the scheduled one ("cosine 2.0"), within `total` steps."""
-    loss = config.loss
-    starts = fields.values(edf)
-    for name in loss.schedule:
-        if name not in starts:
-            raise errors.unknown(f"scheduled parameter of {loss.name}:", name, starts)
-    ends = {name: _shape_and_end(name, target) for name, target in loss.schedule.items()}
-    values = {name: end for name, (_, end) in ends.items()}
-    emphasis.create(loss.name, **{**loss.parameters, **values})  # in range at the end too
-    length = steps("loss.schedule_length")
-    if length > total:
-        raise ValueError(
-            f"config.loss.schedule_length: step {length} lies after the training of {total}"
-        )
-    return {
-        name: optimizers.moving(starts[name], end, length, shape=shape)
-        for name, (shape, end) in ends.items()
-    }
-
-
-def _shape_and_end(name: str, target: Any) -> tuple[str, float]:
-    """Of 2.0 or "cosine 2.0"; a bare number is approached linearly."""
-    shape, _, number = target.rpartition(" ") if isinstance(target, str) else ("", "", target)
-    try:
-        return shape or "linear", float(number)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"config.loss.schedule.{name} must read like 2.0 or 'cosine 2.0', got {target!r}"
-        ) from None

@@ -5,7 +5,7 @@ are wrappers (`dm_jax.train.parallel`, `dm_jax.train.population`).
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -18,10 +18,10 @@ import optax
 from dm_jax import losses as losses_lib
 from dm_jax import metrics
 from dm_jax.data import augment
+from dm_jax.train.schedules import Schedule
 from dm_jax.train.state import State
 
 Batch = Mapping[str, jax.Array]
-Schedule = Callable[[jax.Array], jax.Array]
 # Of the loss of each auxiliary head, where a network has them (Szegedy et al. 2015, section 5).
 AUXILIARY_WEIGHT = 0.3
 

@@ -1,16 +1,12 @@
-"""Optimisers and schedules against their written formulas, step by step in NumPy."""
-
-import functools
-import math
+"""Optimisers against their written formulas, step by step in NumPy."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dm_jax.train import config as config_lib
 from dm_jax.train import optimizers
-from dm_jax.train.config import OptimizerConfig, ScheduleConfig
+from dm_jax.train.config import OptimizerConfig
 
 _FIRST = {"kernel": np.array([[1.0, -2.0], [0.5, 3.0]]), "bias": np.array([0.3, -0.1])}
 _RATE = 0.05
@@ -99,73 +95,3 @@ def test_clipping_is_by_the_global_norm_and_before_the_decay():
         return gradient * min(1, 0.5 / norm) + 0.1 * parameter, None
 
     _assert_follows(config, update)
-
-
-def _schedule(total: int = 100, **values):
-    duration = functools.partial(config_lib.steps, examples=1000, batch_size=100)
-    return optimizers.schedule(ScheduleConfig(**values), total_steps=total, duration=duration)
-
-
-def _values(schedule, steps):
-    return [float(schedule(jnp.asarray(step))) for step in steps]
-
-
-def test_a_constant_rate():
-    assert _values(_schedule(), (0, 99)) == [1, 1]
-
-
-def test_steps_divide_at_the_boundaries_themselves():
-    """Caffe's multistep: the rate of iteration 15,000 is the lower one. Durations may be epochs."""
-    schedule = _schedule(boundaries=("50 steps", "8 epochs"), name="steps", factor=0.1)
-    assert _values(schedule, (0, 49, 50, 79, 80, 99)) == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
-
-
-def test_inv_is_that_of_caffe():
-    schedule = _schedule(name="inv", gamma=1e-2, power=0.75)
-    expected = [(1 + 1e-2 * step) ** -0.75 for step in (0, 10, 99)]
-    assert _values(schedule, (0, 10, 99)) == pytest.approx(expected)
-
-
-def test_cosine_falls_to_zero_at_the_end():
-    expected = [0.5 * (1 + np.cos(np.pi * step / 100)) for step in (0, 25, 50, 100)]
-    assert _values(_schedule(name="cosine"), (0, 25, 50, 100)) == pytest.approx(expected, abs=1e-7)
-
-
-def test_warmup_rises_linearly_and_multiplies():
-    schedule = _schedule(name="inv", gamma=1e-2, power=1.0, warmup="1 epochs")
-    expected = [(step + 1) / 10 / (1 + 1e-2 * step) for step in (0, 4, 9)]
-    assert _values(schedule, (0, 4, 9)) == pytest.approx(expected)
-    assert _values(schedule, (10, 50)) == pytest.approx([1 / 1.1, 1 / 1.5])
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"name": "steps", "boundaries": ("50 steps", "20 steps")}, "must rise"),
-        ({"name": "steps", "boundaries": ("20 steps", "20 steps")}, "must rise"),
-        (
-            {"name": "steps", "boundaries": ("101 steps",)},
-            "boundaries: step 101 lies after the training of 100",
-        ),
-        ({"warmup": "11 epochs"}, "warmup: step 110 lies after the training of 100"),
-    ],
-)
-def test_schedules_that_cannot_be_meant(values, message):
-    with pytest.raises(ValueError, match=message):
-        _schedule(**values)
-
-
-@pytest.mark.parametrize(
-    ("shape", "quarter", "half"),
-    [("linear", 1.0, 1.5), ("cosine", 0.5 + 1 - math.sqrt(0.5), 1.5), ("step", 0.5, 0.5)],
-)
-def test_a_parameter_of_a_scheme_moves_and_stays(shape, quarter, half):
-    moving = optimizers.moving(0.5, 2.5, 8, shape=shape)
-    assert _values(moving, (0, 2, 4, 8, 1000)) == pytest.approx([0.5, quarter, half, 2.5, 2.5])
-
-
-def test_a_way_that_cannot_be_meant():
-    with pytest.raises(ValueError, match="at least one step, got 0"):
-        optimizers.moving(0.5, 2.0, 0)
-    with pytest.raises(ValueError, match="did you mean 'cosine'"):
-        optimizers.moving(0.5, 2.0, 5, shape="cosin")

@@ -1,0 +1,116 @@
+"""What changes with the step: the learning rate, and the parameters of the emphasis."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dm_jax import emphasis, errors, fields
+from dm_jax.train import config as config_lib
+
+Schedule = Callable[[jax.typing.ArrayLike], jax.Array]
+
+
+def learning_rate_factor(
+    config: config_lib.ScheduleConfig, *, total_steps: int, duration: Callable[[str], int]
+) -> Schedule:
+    """The factor on the learning rate as a function of the step.
+
+    Args:
+      config: "steps" multiplies by `factor` at each of `boundaries`; "inv" is Caffe's
+        (1 + gamma * step) ** -power; "cosine" falls to 0 at `total_steps`. `warmup` rises linearly
+        from 0 and multiplies any of them.
+      total_steps: length of the run.
+      duration: "N epochs" and the like as a number of steps (`config.steps`).
+
+    Raises:
+      ValueError: boundaries that do not rise, or that end, like the warm-up, after training does.
+    """
+    boundaries = [duration(text) for text in config.boundaries]
+    warmup = duration(config.warmup)
+    if sorted(set(boundaries)) != boundaries:
+        raise ValueError(f"config.schedule.boundaries must rise, got {config.boundaries}")
+    for name, step in [("boundaries", s) for s in boundaries] + [("warmup", warmup)]:
+        if step > total_steps:
+            raise ValueError(
+                f"config.schedule.{name}: step {step} lies after the training of {total_steps}"
+            )
+    base = {
+        "constant": lambda step: jnp.ones_like(step, jnp.float32),
+        "steps": optax.piecewise_constant_schedule(1.0, dict.fromkeys(boundaries, config.factor)),
+        "inv": lambda step: (1.0 + config.gamma * step) ** -config.power,
+        "cosine": optax.cosine_decay_schedule(1.0, max(total_steps, 1)),
+    }[config.name]
+    if not warmup:
+        return base
+    return lambda step: base(step) * jnp.minimum(1.0, (step + 1) / warmup)
+
+
+def edf_transitions(
+    loss: config_lib.LossConfig, edf: emphasis.EDF, *, total_steps: int, length: int
+) -> dict[str, Schedule]:
+    """Parameter -> the way from its value in `edf` to the one of `loss.schedule`.
+
+    Args:
+      loss: the schedule's values read 2.0 (in a line) or "cosine 2.0" (see `transition`).
+      edf: at the start.
+      total_steps: length of the run.
+      length: over which the parameters move, in steps.
+
+    Raises:
+      ValueError: an unknown parameter, an end that reads otherwise or is out of the parameter's
+        range, or a transition that ends after training does.
+    """
+    starts = fields.values(edf)
+    for name in loss.schedule:
+        if name not in starts:
+            raise errors.unknown(f"scheduled parameter of {loss.name}:", name, starts)
+    ends = {name: _shape_and_end(name, target) for name, target in loss.schedule.items()}
+    values = {name: end for name, (_, end) in ends.items()}
+    emphasis.create(loss.name, **{**loss.parameters, **values})  # in range at the end too
+    if length > total_steps:
+        raise ValueError(
+            f"config.loss.schedule_length: step {length} lies after the training of {total_steps}"
+        )
+    return {
+        name: transition(starts[name], end, length, shape=shape)
+        for name, (shape, end) in ends.items()
+    }
+
+
+def _shape_and_end(name: str, target: Any) -> tuple[str, float]:
+    """Of 2.0 or "cosine 2.0"; a bare number is approached linearly."""
+    shape, _, number = target.rpartition(" ") if isinstance(target, str) else ("", "", target)
+    try:
+        return shape or "linear", float(number)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"config.loss.schedule.{name} must read like 2.0 or 'cosine 2.0', got {target!r}"
+        ) from None
+
+
+_SHAPES: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "linear": lambda share: share,
+    "cosine": lambda share: (1 - jnp.cos(jnp.pi * share)) / 2,
+    "step": jnp.floor,
+}
+
+
+def transition(start: float, end: float, length: int, *, shape: str = "linear") -> Schedule:
+    """From `start` to `end` over `length` steps, then constant.
+
+    Args:
+      start, end: values at step 0 and from step `length` on.
+      length: in steps, at least 1.
+      shape: "linear", "cosine" (half a wave) or "step" (all at once, at the end).
+
+    Raises:
+      ValueError: an unknown shape, or a length below one step.
+    """
+    if length < 1:
+        raise ValueError(f"a schedule must last at least one step, got {length}")
+    if shape not in _SHAPES:
+        raise errors.unknown("shape of a schedule:", shape, _SHAPES)
+    return lambda step: start + (end - start) * _SHAPES[shape](jnp.minimum(step / length, 1.0))
