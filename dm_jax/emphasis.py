@@ -125,6 +125,7 @@ def create(name: str, **parameters: Any) -> EDF:
     Raises:
       ValueError: for an unknown name or parameter (naming the nearest), a missing one, or one out
         of range.
+      TypeError: a parameter that is no number.
 
     >>> create("dm", lam=0.5, beta=8)
     DM(lam=0.5, beta=8.0)

@@ -27,14 +27,13 @@ def dm_softmax_cross_entropy(
     saturation: float = 1e-6,
     class_weights: ArrayLike | None = None,
 ) -> Array:
-    """Cross entropy of each example, whose gradient is the emphasis, not the derivative of that
-    value.
+    """Cross entropy of each example; its gradient is the emphasis, not the value's derivative.
 
     The value is ``-log p`` with ``p = softmax(logits)[labels]``, so that curves compare across
     schemes. The gradient by the logits of one example, for a cotangent g of its loss, is
 
-        g * W * s(q) / (2 * q) * (softmax(logits) - onehot(labels)),   q = 1 - p,   s(q) = q / (q +
-        eps / 2)
+        g * W * s / (2 * q) * (softmax(logits) - onehot(labels)),
+        q = 1 - p,   s = q / (q + saturation / 2)
 
     so its L1 norm is g * W * s (Eq. 7). W is the weight w(p) of `edf`, times the class weight of
     the label:
@@ -46,7 +45,8 @@ def dm_softmax_cross_entropy(
 
     The gradient by `edf` and `class_weights` is zero, as the value does not depend on them.
     Differentiating a function of the logits' gradient (a bilevel objective) does see them, the
-    normaliser included.
+    normaliser included. The first derivative is in reverse mode only: `jax.jvp` of the losses
+    raises JAX's TypeError.
 
     Args:
       logits: [..., C], C >= 2, a floating type. Computed in float32, or float64 if they are
@@ -59,7 +59,7 @@ def dm_softmax_cross_entropy(
       axis_name: mapped axis (pmap, shard_map) over which "batch" sums too. The gradient of
         ``sum(losses) / psum(count)`` on each device, then summed over devices, is that of the whole
         batch.
-      saturation: eps >= 0 of the authors' denominator ``2 * q + eps``; 0 is Eq. 7 to the letter.
+      saturation: the eps >= 0 of the authors' denominator ``2 * q + eps``; 0 is Eq. 7 to the letter.
       class_weights: [C], at least 0, multiplied into the weight of each label.
 
     Returns:

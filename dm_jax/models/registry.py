@@ -63,6 +63,7 @@ def create(
 
     Raises:
       ValueError: unknown name or option, or a value out of range.
+      TypeError: an option of another type.
 
     >>> create("mlp", num_classes=2, hidden=(8,)).hidden
     (8,)

@@ -68,7 +68,8 @@ def corrupt(
       ratio: of the imbalance, at least 1; what it divides, each imbalance's docstring says.
 
     Raises:
-      TypeError: labels are not numbers.
+      TypeError: labels, or inputs for kind "instance", are not numbers.
+      FileNotFoundError: there is no file of kind "file:PATH".
       ValueError: an argument outside what is accepted; names it, what came and what is accepted.
     """
     true = as_labels(labels, num_classes)

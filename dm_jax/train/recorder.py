@@ -73,6 +73,16 @@ class Recorder:
         start: int,
         seconds: Callable[[], float] = lambda: 0.0,
     ):
+        """Opens the files; the first host alone writes and tells.
+
+        Args:
+          engine: of the run.
+          folder: the workdir.
+          checkpoints: where states are saved.
+          watcher: is told of the progress.
+          start: step that the run goes on from; what was written beyond it is dropped.
+          seconds: says what the run has taken so far.
+        """
         self._engine, self._checkpoints, self._seconds = engine, checkpoints, seconds
         self._experiment = engine.experiments[0]
         self._file: Writer = Nowhere()

@@ -31,8 +31,17 @@ def run(
     SIGTERM and Ctrl-C checkpoint and return early. Leaves config.json, environment.json,
     corruption.npz, metrics.jsonl, TensorBoard events and checkpoints in the workdir.
 
+    Args:
+      config: of the run.
+      workdir: is made if it is not there; one run's, never another's.
+      watcher: is told of the progress.
+      allow_changes: whether a run that the workdir holds may go on with other values.
+
+    Returns:
+      How it ended, or how far it came.
+
     Raises:
-      ValueError: a bad config, or a workdir of another config (see `workdir.check`).
+      ValueError: a bad config, or a workdir of another run (see `workdir.check`).
       OSError: the workdir or a checkpoint cannot be written, another process trains there, or of a
         finished run's metrics.jsonl the end is gone.
       NonFiniteLossError: with the step, the learning rate and the last good checkpoint.

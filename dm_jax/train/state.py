@@ -44,6 +44,7 @@ def create(model, optimizer, edf: EDF, *, seed, inputs: jax.Array, pretrained: s
     Args:
       model: a Flax module of `dm_jax.models`.
       optimizer: an optax transformation.
+      edf: the emphasis density function at the start.
       seed: int, or a traced uint32 (populations map over it).
       inputs: [B, ...] preprocessed inputs, or a ShapeDtypeStruct of one; only shapes matter.
       pretrained: file with the weights to start from (`dm_jax.models.pretrained`); "" is none.
