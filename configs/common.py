@@ -1,7 +1,7 @@
 """Every key a run has, with its default; the files beside this one change what they need to."""
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import ml_collections
@@ -127,11 +127,13 @@ def large(*, length: int, boundaries: tuple[int, ...]) -> ml_collections.ConfigD
 def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.ConfigDict:
     """Changes a config by "method=DM,lam=0.5,beta=8,noise=symmetric,rate=0.4,seed=1".
 
-    `method` is a loss, with "-DN" for normalisation over the batch (DM always has it); parameters
-    that are not given keep the config's or take their published values. Another scheme is
-    "package.module:Class". `seed` sets the run's and the noise's, `steps` the length, its schedule
-    with it. Any key can be given by its place: "train.batch_size=64", a scheduled parameter too:
-    "loss.schedule.lam=1".
+    `method` is a loss, in any case, with "-DN" for normalisation over the batch; parameters that
+    are not given keep the config's or take their published values. A scheme of your own is
+    "package.module:Class"; like DM it is always normalised over the batch, but for
+    "loss.normalization=none". `seed` sets the run's and the noise's, `steps` the length, its
+    schedule with it. Any key can be given by its place: "train.batch_size=64", a scheduled
+    parameter too: "loss.schedule.lam=1". Of several values ";" lies between:
+    "schedule.boundaries=500 steps;800 steps".
 
     Raises:
       ValueError: an argument that is not `name=value`, or not known.
@@ -151,7 +153,10 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
             steps = _read(name, text, int)
             if steps < 1:
                 raise ValueError(f"config argument 'steps' must be at least 1, got {text}")
-            rescale(config, steps / float(config.train.length.split()[0]))
+            length, unit = _split(config.train.length)
+            if unit != "steps":
+                raise ValueError(f"'steps' needs a length in steps, train.length is in {unit}")
+            rescale(config, steps / length)
         else:
             _set(config, name, text)
     return config
@@ -178,35 +183,50 @@ def rescale(config: ml_collections.ConfigDict, factor: float) -> None:
     config.loss.schedule_length = _times(config.loss.schedule_length, factor)
     train.length = length
     for name in ("log_every", "evaluate_every", "checkpoint_every"):
-        if train[name].split()[1] == length.split()[1]:
+        if _split(train[name])[1] == _split(length)[1]:
             twentieth = _times(length, 1 / 20)
-            train[name] = min(train[name], twentieth, key=_number)
-    if train.log_every.split()[1] == train.evaluate_every.split()[1] == "steps":
-        every, log = int(_number(train.evaluate_every)), _number(train.log_every)
+            train[name] = min(train[name], twentieth, key=_split)
+    (log, of_log), (every, of_every) = _split(train.log_every), _split(train.evaluate_every)
+    if of_log == of_every == "steps":
+        every = int(every)
         divisors = [d for d in range(1, every + 1) if every % d == 0]
         train.log_every = f"{min(divisors, key=lambda d: max(d / log, log / d))} steps"
 
 
-def _number(duration: str) -> float:
-    return float(duration.split()[0])
+def _split(duration: str) -> tuple[float, str]:
+    """The number and the unit of a duration."""
+    try:
+        number, unit = str(duration).split()
+        return float(number), unit
+    except ValueError:
+        raise ValueError(
+            f"a duration reads like '30000 steps', '40 epochs' or '1e6 examples', got {duration!r}"
+        ) from None
 
 
 def _times(duration: str, factor: float) -> str:
     """A duration times a factor; whole numbers of steps stay whole, and one at least."""
-    number, unit = duration.split()
-    amount = float(number) * factor
+    number, unit = _split(duration)
     if unit == "steps":
-        amount = max(round(amount), 1) if float(number) else 0
-    return f"{amount:g} {unit}" if unit != "steps" else f"{amount} {unit}"
+        return f"{max(round(number * factor), 1) if number else 0} steps"
+    return f"{number * factor:.12g} {unit}"
 
 
 def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
-    name = method.removesuffix("-DN")
-    config.loss.normalization = "batch" if name == "DM" or method != name else "none"
+    normalised = method.lower().endswith("-dn")
+    name = method[: -len("-dn")] if normalised else method
+    if ":" not in name:
+        canonical = {known.lower(): known for known in METHODS}
+        if name.lower() not in canonical:
+            raise _unknown("method", method, name, METHODS)
+        name = canonical[name.lower()]
+    always = name == "DM" or ":" in name
+    config.loss.normalization = "batch" if always or normalised else "none"
     if name == config.loss.name:
         return
-    for parameter in METHODS[config.loss.name]:
-        del config.loss[parameter]
+    for parameter in METHODS.get(config.loss.name, {}):
+        if parameter in config.loss:
+            del config.loss[parameter]
     config.loss.name = name
     config.loss.update(METHODS.get(name, {}))
 
@@ -258,7 +278,22 @@ def _set(config: ml_collections.ConfigDict, argument: str, text: str) -> None:
     config[key] = _read(argument, text, kind)
 
 
+def _values(text: str) -> tuple[int | float | str, ...]:
+    """The values between the ";", as numbers where they are."""
+    return tuple(_number_or_text(one.strip()) for one in text.split(";") if one.strip())
+
+
+def _number_or_text(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 _READERS: dict[type, Callable[[str], Any]] = {
+    tuple: _values,
     bool: lambda text: {"true": True, "false": False}[text.lower()],
     str: str,
     int: int,
@@ -270,12 +305,20 @@ def _check_known(argument: str, name: str, config: Any) -> None:
     known = list(config) if isinstance(config, ml_collections.ConfigDict) else []
     if name not in known:
         known += [] if "." in argument else ["method", "seed", "steps", *_SHORT]
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"unknown config argument {argument!r}{hint} Known: {sorted(known)}")
+        raise _unknown("config argument", argument, name, known)
+
+
+def _unknown(what: str, given: str, name: str, known: Iterable[str]) -> ValueError:
+    """The error for something given whose name is not among the known ones."""
+    in_any_case = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), in_any_case, n=1)
+    hint = f"; did you mean {in_any_case[near[0]]!r}?" if near else "."
+    return ValueError(f"unknown {what} {given!r}{hint} Known: {', '.join(sorted(known))}")
 
 
 def _read(argument: str, text: str, kind: type) -> Any:
+    if kind not in _READERS:
+        raise ValueError(f"config argument {argument!r} is a group of keys: {argument}.KEY=value")
     try:
         return _READERS[kind](text)
     except (KeyError, ValueError):

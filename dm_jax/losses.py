@@ -59,7 +59,7 @@ def dm_softmax_cross_entropy(
       axis_name: mapped axis (pmap, shard_map) over which "batch" sums too. The gradient of
         ``sum(losses) / psum(count)`` on each device, then summed over devices, is that of the whole
         batch.
-      saturation: the eps >= 0 of the authors' denominator ``2 * q + eps``; 0 is Eq. 7 to the letter.
+      saturation: eps >= 0 of the authors' denominator ``2 * q + eps``; 0 is Eq. 7 to the letter.
       class_weights: [C], at least 0, multiplied into the weight of each label.
 
     Returns:

@@ -121,14 +121,14 @@ def _run_group(
             raise StoppedError(f"{len(group)} runs that train together start anew next time")
         return [_if_finite(summary) for summary in summaries]
     cell = group[0][0]
-    summary = train.run(_spread(cell.config), folder / folder_name(cell), watcher=watcher)
+    summary = train.run(spread(cell.config), folder / folder_name(cell), watcher=watcher)
     if not summary.finished:
         at = f"step {summary.step} of {summary.total}"
         raise StoppedError(f"{cell.row}, {cell.column}, seed {cell.seed} goes on at {at} next time")
     return [summary]
 
 
-def _spread(config: train.Config) -> train.Config:
+def spread(config: train.Config) -> train.Config:
     """Over as many devices as the batch divides by, where the config leaves it open."""
     if config.parallel.devices or config.parallel.distributed:
         return config

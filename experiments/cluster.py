@@ -11,9 +11,7 @@ from experiments import results_file, startup
 from experiments.progress import Progress
 
 # States of SLURM in which a job may still give its result; one that SLURM has forgotten will not.
-_ON_ITS_WAY = (
-    "PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED", "PREEMPTED",
-)  # fmt: skip
+_ON_ITS_WAY = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED")
 
 
 def submit(

@@ -89,11 +89,6 @@ class PublishedTable:
         return str(self.number)
 
     @property
-    def values(self) -> dict[tuple[str, str], float | None]:
-        """Every cell by (row, column), in percent."""
-        return {(row, name): self.value(row, name) for row in self.rows for name in self.columns}
-
-    @property
     def quoted(self) -> tuple[str, ...]:
         """The rows that the paper quotes from other papers; they are not for running."""
         return tuple(row for row in self.rows if self.sources[row] != OWN)

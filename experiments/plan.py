@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import time
 from collections.abc import Hashable, Sequence
 
@@ -15,6 +16,7 @@ from dm_jax.train.stream_engine import StreamEngine
 from experiments import cells as cells_lib
 
 _TIMED_BLOCKS = 2
+_LONGEST_BLOCK = 100  # steps
 
 
 def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
@@ -28,11 +30,17 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
     groups, failures = cells_lib.groups(cells)
     reasons = collections.Counter(str(error) for _, error in failures)
     lines = [f"{count} runs cannot start: {reason}" for reason, count in reasons.items()]
+    failed = len(failures)
     for group in groups:
         cell, experiment = group[0]
         kind = (cell.config.model, cell.config.data, cell.config.train.batch_size, len(group))
-        if str(kind) not in measured:
-            measured[str(kind)] = _measure(group)
+        try:
+            if str(kind) not in measured:
+                measured[str(kind)] = _measure(group)
+        except Exception as error:  # the rest can be planned
+            lines.append(f"{len(group)} runs cannot start: {error}")
+            failed += len(group)
+            continue
         per_step, memory = measured[str(kind)]
         seconds = per_step * experiment.plan.total
         total += seconds
@@ -42,12 +50,12 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
         )
     devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     lines.append(f"about {_readable(total)} on {devices}, compilation and evaluation not counted")
-    return "\n".join(lines), len(failures)
+    return "\n".join(lines), failed
 
 
 def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:
     """Seconds a step and bytes of device memory of one program."""
-    config: Config = group[0][0].config
+    config: Config = cells_lib.spread(group[0][0].config)
     experiment = group[0][1]
     engine: Engine | StreamEngine
     if len(group) > 1:
@@ -63,6 +71,8 @@ def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:
 
 def _timed(engine: Engine | StreamEngine, state: State) -> tuple[float, int]:
     """`_measure` of what is ready to run."""
+    most = min(engine.plan.most, _LONGEST_BLOCK)
+    engine.plan = dataclasses.replace(engine.plan, most=most)
     size = engine.plan.block
     memory = engine.memory(state)
     state, totals = engine.advance(state, engine.blocks(0, size))

@@ -27,7 +27,9 @@ class Progress:
             self._bar.update(step - self._bar.n)
 
     def note(self, step: int, values: Mapping[str, float]) -> None:
-        """Shows a few numbers."""
+        """Shows a few numbers, if there are any."""
+        if not values:
+            return
         text = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
         if self._bar is not None:
             self._bar.set_postfix_str(text)

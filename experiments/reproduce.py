@@ -82,7 +82,8 @@ def main() -> None:
     """Runs, writes, reports; exits with 1 if a cell failed."""
     failed = reproduce(table_flags.workdir())
     if failed:
-        sys.exit(f"cells that failed: {failed}; why is said above")
+        what = "runs that cannot start" if _DRY_RUN.value else "cells that failed"
+        sys.exit(f"{what}: {failed}; why is said above")
 
 
 def reproduce(folder: pathlib.Path) -> int:

@@ -31,13 +31,14 @@ class Spec:
       scale: of the length of the training; 1.0 is the protocol.
       changes: further arguments that depart from the protocol.
       places: further arguments that do not: they say where things lie and on what they run.
-      settable: the config keys of such arguments, or how they begin.
+      place_keys: the config keys of such arguments, or how they begin.
       title: what it shows, of a table that the paper has not.
       measure: which of the run's numbers it shows.
       methods_are_columns: whether a row is a condition and a column a method.
       needs_agreement: whether its data cannot be had without one.
       figures: the paper's figures that are its curves.
-      same_at_all_rates: whether a row has the same parameters at all noise rates.
+      rows_span_rates: whether rows are run at several noise rates, so that a line over them means
+        something.
     """
 
     name: str
@@ -52,26 +53,25 @@ class Spec:
     scale: float = 1.0
     changes: str = ""
     places: str = ""
-    settable: tuple[str, ...] = ("data.data_dir", "parallel.")
+    place_keys: tuple[str, ...] = ("data.data_dir", "parallel.")
     title: str = ""
     measure: str = "test_accuracy"
     methods_are_columns: bool = False
     needs_agreement: bool = False
     figures: str = ""
-    same_at_all_rates: bool = True
+    rows_span_rates: bool = True
 
     def is_place(self, key: str, value: str) -> bool:
         """Whether setting that config key so leaves the protocol what it is."""
-        # No file of weights is no other place of them.
-        return key.startswith(self.settable) and (key, value) != ("model.pretrained", "")
+        # To leave the weights out is a change, not another place of them.
+        return key.startswith(self.place_keys) and (key, value) != ("model.pretrained", "")
 
     def tells_apart(self, key: str) -> bool:
         """Whether that config key is what makes a row, or a column, another than the next.
 
         What the paper leaves open (`grids`) does not.
         """
-        searched = (name for grid in self.grids.values() for name in grid)
-        if key in {f"loss.{name}" for name in searched}:
+        if self._is_searched(key):
             return False
         for names in (self.rows, self.columns):
             values = {common.changes(arguments).get(key) for arguments in names.values()}
@@ -80,6 +80,10 @@ class Spec:
             if len(values) > 1:
                 return True
         return False
+
+    def _is_searched(self, key: str) -> bool:
+        """Whether a grid has it, of whichever row."""
+        return key in {f"loss.{name}" for grid in self.grids.values() for name in grid}
 
     def has(self, row: str, column: str) -> bool:
         """Whether that cell exists."""
@@ -105,6 +109,7 @@ class Spec:
         for what, name, known in (("row", row, self.rows), ("column", column, self.columns)):
             if name not in known:
                 raise errors.unknown(f"{what} of table {self.name}", name, known)
+        self._check_changes(row, column)
         config = self.config_dict(row, column, seed)
         if not config.data.test:
             raise ValueError("data.test must be true: a table reports the test set")
@@ -115,3 +120,14 @@ class Spec:
             return Config.parse(config)
         except ValueError as error:
             raise ValueError(f"at scale {self.scale:g}: {error}") from error
+
+    def _check_changes(self, row: str, column: str) -> None:
+        """What is open for other rows, but makes this one what it is, is not changed."""
+        own = common.changes(",".join((self.rows[row], self.columns[column])))
+        for key in common.changes(self.changes):
+            searched_here = key.removeprefix("loss.") in self.grid(row, column)
+            if key in own and self._is_searched(key) and not searched_here:
+                raise ValueError(
+                    f"--set={common.short(key)}: {row} at {column} is what it is by "
+                    f"{common.short(key)}={own[key]}; choose other rows or columns"
+                )

@@ -90,5 +90,7 @@ def _said(error: BaseException) -> str:
         error = cause
     if isinstance(error, KeyError):
         return f"unknown config key {error.args[0]}".replace("\n", ". ")
+    if missing := re.search(r"\[Errno 2\] No such file or directory: '(.*)'", str(error)):
+        return f"there is no config file {missing[1]!r}"
     *_, last = str(error).strip().split("\n")
     return re.sub(r"^\w*Error: ", "", last) if "Traceback" in str(error) else str(error)

@@ -65,7 +65,8 @@ def spec() -> Spec:
         if _OWNED.fullmatch(key) or found.tells_apart(key):
             name = common.short(key)
             raise ValueError(
-                f"--set={name}: table {found.name} sets it; --rows, --columns, --seeds"
+                f"--set={name}: table {found.name} sets it, to tell its cells apart; choose "
+                "among them with --rows, --columns and --seeds"
             )
     places = {key: value for key, value in given.items() if found.is_place(key, value)}
     changes = {key: value for key, value in given.items() if key not in places}

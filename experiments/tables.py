@@ -46,7 +46,7 @@ def _table9() -> Spec:
         only=published.cells,
         ours=ours,
         figures="Figures 5-9",
-        same_at_all_rates=False,
+        rows_span_rates=False,
     )
 
 
@@ -172,7 +172,7 @@ def _table3() -> Spec:
     rows["DM(lambda=1,beta=2)"] = "method=DM,lam=1,beta=2"
     columns = {"accuracy": "", "accuracy_dn": "loss.normalization=batch"}
     cells = paper.table(3).cells
-    settable = (*Spec.settable, "model.pretrained")  # the file of the ImageNet weights
+    place_keys = (*Spec.place_keys, "model.pretrained")  # the file of the ImageNet weights
     ours = "Batch 256."
     return Spec(
         "3",
@@ -181,7 +181,7 @@ def _table3() -> Spec:
         columns,
         only=cells,
         ours=ours,
-        settable=settable,
+        place_keys=place_keys,
         needs_agreement=True,
     )
 

@@ -96,8 +96,14 @@ def search(
 def _outcome(
     spec: Spec, pair: tuple[str, str], by_parameters: Mapping[str, Sequence[float]]
 ) -> Search:
-    """What a search found; `by_parameters` has the parameters as JSON -> score of every seed."""
-    tried = [(json.loads(text), statistics.fmean(score)) for text, score in by_parameters.items()]
+    """What a search found; `by_parameters` has the parameters as JSON -> score of every seed.
+
+    Of equal scores the first of the grid is chosen, whichever run ended first.
+    """
+    tried = [
+        (parameters, statistics.fmean(by_parameters[json.dumps(parameters)]))
+        for parameters in candidates(spec.grid(*pair))
+    ]
     chosen = max(tried, key=lambda candidate: candidate[1])[0]
     return Search(spec.name, *pair, chosen, tried, list(SEEDS), spec.scale, spec.changes)
 

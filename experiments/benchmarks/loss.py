@@ -31,7 +31,9 @@ EDF = DM(lam=0.5, beta=8.0)
 def main(argv: list[str]) -> None:
     """Measures and prints the table."""
     parser = argparse.ArgumentParser(prog="experiments.benchmark loss")
-    parser.add_argument("--sizes", type=_sizes, default=SIZES, help="such as 256x10,4096x100")
+    parser.add_argument(
+        "--sizes", type=batches_and_classes, default=SIZES, help="such as 256x10,4096x100"
+    )
     parser.add_argument("--seconds", type=float, default=4.0, help="per size")
     flags = parser.parse_args(argv)
     print(_heading())
@@ -78,8 +80,12 @@ def _heading() -> str:
     )
 
 
-def _sizes(text: str) -> list[tuple[int, int]]:
-    return [(int(b), int(c)) for b, c in (size.split("x") for size in text.split(","))]
+def batches_and_classes(text: str) -> list[tuple[int, int]]:
+    """The type of --sizes: pairs such as 256x10,4096x100."""
+    pairs = [
+        [benchmarks.positive(number) for number in pair.split("x")] for pair in text.split(",")
+    ]
+    return [(batch, classes) for batch, classes in pairs]
 
 
 def _optax(logits: Array, labels: Array) -> Array:

@@ -11,7 +11,6 @@ import argparse
 import datetime
 import os
 import platform
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,7 +54,8 @@ def row(name: str, batch: int, dtype: str, seconds: float) -> str:
     """One line of the table, in Markdown."""
     example, num_classes = _INPUTS.get(name, _IMAGENET)
     model = models.create(name, num_classes=num_classes, dtype=dtype)
-    elapsed = measure(training_pass(model, (batch, *example)), seconds)
+    call = training_pass(model, (batch, *example))
+    elapsed = np.median(benchmarks.in_turns({name: call}, rounds=3, seconds=seconds)[name])
     cells = (
         name,
         "x".join(map(str, example)),
@@ -84,18 +84,6 @@ def training_pass(model: nn.Module, shape: tuple[int, ...]) -> Callable[[], obje
         return jax.value_and_grad(loss, has_aux=True)(variables["params"])
 
     return lambda: jax.block_until_ready(step(variables, inputs))
-
-
-def measure(call: Callable[[], object], seconds: float, least: int = 3) -> float:
-    """Median seconds of a call over at least ``least`` calls, the first, which compiles, apart."""
-    call()
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < least:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
 
 
 def _heading(batch: int, dtype: str) -> str:

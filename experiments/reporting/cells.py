@@ -6,12 +6,11 @@ import statistics
 from collections.abc import Iterable
 
 from configs import common
+from dm_jax.train.config import LossConfig
 from experiments.results_file import Result, hash_config
 
 # Keys of config.loss that are no parameters of the scheme.
-NOT_OF_THE_EDF = (
-    "name", "normalization", "saturation", "class_weights", "schedule", "schedule_length",
-)  # fmt: skip
+NOT_OF_THE_EDF = {field.name for field in dataclasses.fields(LossConfig)} - {"parameters"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Cell:
     """All runs of one cell of a table.
 
     Seeds are never averaged over different budgets, protocols or parameters: `runs` are those of
-    the table's own protocol rather than a changed one, of the largest scale, and run last.
+    the table's own protocol, or nearest to it (`_rank`), and run last.
 
     Attributes:
       row, column: the cell.
@@ -136,33 +135,27 @@ def group(results: Iterable[Result]) -> dict[str, Cells]:
     }
 
 
-def scale_text(scale: float) -> str:
-    """How a share of the budget is named everywhere; nothing where it is the full one.
-
-    >>> scale_text(0.05), scale_text(1.0)
-    ('scale 0.05', '')
-    """
-    return "" if scale == 1 else f"scale {scale:g}"
-
-
 def mark(scale: float, changes: str) -> str:
     """How a budget departs from the table's protocol, in words; empty if it does not.
 
     >>> mark(0.05, "model=resnet20,train.batch_size=64"), mark(1.0, "")
     ('scale 0.05, model=resnet20, train.batch_size=64', '')
     """
-    return ", ".join(part for part in (scale_text(scale), changes.replace(",", ", ")) if part)
+    budget = "" if scale == 1 else f"scale {scale:g}"
+    return ", ".join(part for part in (budget, changes.replace(",", ", ")) if part)
 
 
 def comparable(cells: Iterable[Cell]) -> list[Cell]:
-    """Of finished cells those that compete: of the table's protocol, and of the largest scale."""
+    """Of finished cells those that compete: of the table's protocol, or all nearest to it."""
     finished = [cell for cell in cells if cell.runs]
     first = max(finished, key=lambda cell: _rank(cell.runs[0]), default=None)
     return [cell for cell in finished if first and cell.budget == first.budget]
 
 
-def _rank(result: Result) -> tuple[bool, float]:
-    return not result.changes, result.scale
+def _rank(result: Result) -> tuple[bool, bool, float]:
+    """The table's own protocol first, then what is changed in length alone, the longer first."""
+    own = not result.changes
+    return own and result.scale == 1, own, result.scale
 
 
 def _protocol(result: Result) -> tuple[float, str, str]:
@@ -184,3 +177,12 @@ def seeds_text(count: int) -> str:
     ('1 seed', '5 seeds')
     """
     return f"{count} seed" if count == 1 else f"{count} seeds"
+
+
+def seeds_range(counts: Iterable[int]) -> str:
+    """
+    >>> seeds_range([5, 5]), seeds_range([1, 5, 2])
+    ('5 seeds', '1 to 5 seeds')
+    """
+    low, *_, high = sorted([*counts] * 2)
+    return seeds_text(high) if low == high else f"{low} to {high} seeds"

@@ -65,7 +65,7 @@ def draw(
             figures += table_figures.of_table(table)
         drawn = tuple(_save(figure, folder) for figure in figures)
     not_drawn = {name: reason for name, reason in paper.items() if isinstance(reason, str)}
-    return Gallery(drawn, not_drawn | _curves_not_drawn(tables, only))
+    return Gallery(drawn, not_drawn | _curves_not_drawn(figures, only))
 
 
 def figure_1b(tables: Mapping[str, Table]) -> Figure:
@@ -157,14 +157,15 @@ PAPER_FIGURES: dict[str, tuple[str | None, Callable[[Mapping[str, Table]], Figur
 }
 
 
-def _curves_not_drawn(tables: Mapping[str, Table], only: Collection[str] | None) -> dict[str, str]:
+def _curves_not_drawn(figures: Collection[Figure], only: Collection[str] | None) -> dict[str, str]:
+    names = {figure.name for figure in figures}
     shown = [spec for spec in map(specs.spec, specs.names()) if spec.figures]
     return {
         f"{spec.figures}, {condition}": "no results with curves"
         for spec in shown
         if only is None or spec.name in only
         for condition in spec.columns
-        if spec.name not in tables or table_figures.curves(tables[spec.name], condition) is None
+        if table_figures.curves_name(spec.name, condition) not in names
     }
 
 

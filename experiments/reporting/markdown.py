@@ -8,6 +8,7 @@ from experiments.reporting.figures import Drawn, Gallery
 from experiments.reporting.tables import Entry, Section, Table, listing
 from experiments.reporting.text import DASH, number, published, signed
 
+TITLE = "Derivative Manipulation: what was reproduced"
 HOW_TO_READ = (
     "Test accuracy in percent at the end of training, mean ± sample deviation over seeds; the "
     "highest of those compared is bold. Below it the paper's number with our difference to it, "
@@ -19,7 +20,7 @@ HOW_TO_READ = (
 def report(tables: list[Table], gallery: Gallery) -> str:
     """The whole report as Markdown; pictures are linked where `gallery` put them."""
     shown = [table for table in tables if table.cells]
-    blocks = ["# Derivative Manipulation: what was reproduced", _overview(tables), HOW_TO_READ]
+    blocks = [f"# {TITLE}", _overview(tables), HOW_TO_READ]
     blocks += [_figure(drawn) for drawn in gallery.of_table(None)]
     for table in shown:
         blocks += _table(table, gallery)
@@ -95,7 +96,7 @@ def _entry(entry: Entry) -> str:
         stack.append(text if entry.difference is None else f"{text} ({signed(entry.difference)})")
     if entry.best is not None:
         stack.append(f"best {_bold(number(entry.best), entry.best_top)}")
-    stack += [entry.seeds, entry.scale]
+    stack += [entry.seeds, entry.mark]
     return "<br>".join(part for part in stack if part) or DASH
 
 

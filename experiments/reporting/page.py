@@ -11,12 +11,11 @@ from html import escape
 from experiments.reporting import provenance, searched
 from experiments.reporting.cells import Cell, Measured
 from experiments.reporting.figures import Drawn, Gallery
-from experiments.reporting.markdown import HOW_TO_READ
+from experiments.reporting.markdown import HOW_TO_READ, TITLE
 from experiments.reporting.tables import Entry, Section, Table, listing
 from experiments.reporting.text import DASH, published, signed
 
 EVEN = 0.5  # differences of up to this many points have no colour
-TITLE = "Derivative Manipulation: what was reproduced"
 ABOUT = (
     "Wang, Kodirov, Hua and Robertson, <cite>Derivative Manipulation for General Example "
     "Weighting</cite>, arXiv 1905.11233, run again in JAX."
@@ -143,7 +142,7 @@ def _entry(entry: Entry) -> str:
         _value(entry),
         _against(entry),
         f'<div class="fine">{" · ".join(fine)}</div>' if fine else "",
-        f'<span class="scale">{escape(entry.scale)}</span>' if entry.scale else "",
+        f'<span class="scale">{escape(entry.mark)}</span>' if entry.mark else "",
     ]
     return f"<td>{''.join(parts)}</td>"
 

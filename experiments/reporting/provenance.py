@@ -32,7 +32,7 @@ class Line:
     cell: str
     scheme: str
     seeds: str
-    scale: str
+    mark: str
     config: str
     corruption: str
     date: str
@@ -68,7 +68,7 @@ def _line(cell: Cell, numbers: dict[Setting, int]) -> Line:
         cell=f"{cell.row} at {cell.column}",
         scheme=_joined(_scheme(run.config.get("loss", {})) for run in runs),
         seeds=_joined(run.seed for run in cell.runs),
-        scale=cell.mark or "full",
+        mark=cell.mark or "full",
         config=_joined(run.config_hash for run in runs),
         corruption=_joined(run.corruption[:12] for run in runs),
         date=_joined(sorted({run.date[:10] for run in runs})),
@@ -98,5 +98,5 @@ def _joined(values: Iterable[object]) -> str:
 def _remarks(cell: Cell) -> str:
     failed = [f"seed {run.seed} failed: {run.error}" for run in cell.failed]
     if cell.left_out:
-        failed.append(f"{cell.left_out} earlier or smaller runs left out")
+        failed.append(f"{cell.left_out} other runs left out: earlier, smaller or changed")
     return "; ".join(failed)

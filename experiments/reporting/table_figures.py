@@ -14,7 +14,7 @@ from experiments.reporting.cells import (
     Curve,
     Measured,
     comparable,
-    seeds_text,
+    seeds_range,
 )
 from experiments.reporting.plots import Line, Look
 from experiments.reporting.tables import Table, listing, rate_of
@@ -69,6 +69,11 @@ def of_table(table: Table) -> list[Figure]:
 def curves(table: Table, condition: str) -> Figure | None:
     """Accuracies of all methods over the steps under one condition of a table, a panel each."""
     return _panels(table, condition, ACCURACIES, name="curves", heading=_heading(table, condition))
+
+
+def curves_name(table: str, condition: str) -> str:
+    """The name of the figure that `curves` draws."""
+    return _file_name(f"table_{table}_{condition}_curves")
 
 
 def fit_curves(table: Table, condition: str) -> Figure | None:
@@ -178,21 +183,18 @@ def label(table: Table, cell: Cell, remark: str) -> str:
 def seeds_caption(cells: list[Cell]) -> str:
     """What the lines and bands are, truthfully for one seed too."""
     counts = sorted({len(cell.runs) for cell in cells if cell.runs})
-    text = "One seed." if counts == [1] else f"Mean over {_counts(counts)}; one deviation shaded."
+    text = f"Mean over {seeds_range(counts)}; one deviation shaded."
+    if counts == [1]:
+        text = "One seed."
     if remark := shared_mark(cells):
         return f"{text} Not the full protocol: {remark}."
     marked = any(cell.mark for cell in cells)
     return text + (" Not the full protocol where the legend says so." if marked else "")
 
 
-def _counts(counts: list[int]) -> str:
-    low, high = counts[0], counts[-1]
-    return seeds_text(high) if low == high else f"{low} to {high} seeds"
-
-
 def _accuracy_by_rate(table: Table) -> Figure | None:
     """Final accuracy over the conditions that differ in the rate alone: "clean", "sym_0.2" ..."""
-    if table.spec and not table.spec.same_at_all_rates:
+    if table.spec and not table.spec.rows_span_rates:
         return None
     shown = [
         (cell, (rate, measured))

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from experiments import paper
-from experiments.reporting.cells import Cell, Cells, Measured, seeds_text
+from experiments.reporting.cells import Cell, Cells, Measured, seeds_range, seeds_text
 from experiments.searches import Search
 from experiments.spec import Spec
 
@@ -52,7 +52,7 @@ class Entry:
         return ", ".join(parts)
 
     @property
-    def scale(self) -> str:
+    def mark(self) -> str:
         """How it departs from the table's protocol, in words."""
         return self.cell.mark if self.cell else ""
 
@@ -167,7 +167,7 @@ class Table:
             if self.cells:
                 return "no cell finished"
             return "not run" + (": data not at hand" if self.needs_agreement else "")
-        parts = [self._extent(done), _range([len(cell.runs) for cell in done])]
+        parts = [self._extent(done), seeds_range([len(cell.runs) for cell in done])]
         marks = sorted({cell.mark for cell in done if cell.mark})
         if marks:
             share = "" if len(marks) == 1 and all(cell.mark for cell in done) else " in part"
@@ -201,11 +201,6 @@ def rate_of(run: str) -> float | None:
     if run == "clean":
         return 0.0
     return float(found[1]) if found else None
-
-
-def _range(counts: list[int]) -> str:
-    low, high = min(counts), max(counts)
-    return seeds_text(high) if low == high else f"{low} to {high} seeds"
 
 
 def listing(keys: Iterable[tuple[str, str]], every: Iterable[tuple[str, str]]) -> str:

@@ -42,5 +42,5 @@ def _numbers(entry: Entry) -> tuple[str, ...]:
         "" if entry.paper is None else text.published(entry.paper, entry.paper_deviation),
         "" if difference is None else text.signed(difference),
         entry.seeds,
-        f"[{entry.scale}]" if entry.scale else "",
+        f"[{entry.mark}]" if entry.mark else "",
     )

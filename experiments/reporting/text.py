@@ -13,9 +13,7 @@ def number(measured: Measured) -> str:
     >>> number(Measured(88.94, 0.06, 5)), number(Measured(88.94, None, 1))
     ('88.9 ± 0.1', '88.9')
     """
-    if measured.deviation is None:
-        return f"{measured.mean:.1f}"
-    return f"{measured.mean:.1f} ± {measured.deviation:.1f}"
+    return published(measured.mean, measured.deviation)
 
 
 def published(value: float, deviation: float | None) -> str:

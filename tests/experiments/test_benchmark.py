@@ -47,7 +47,7 @@ def test_flags_that_cannot_be_meant(arguments, message, capsys):
 
 def test_help_lists_the_benchmarks(capsys):
     benchmark.main([])
-    assert "loss" in capsys.readouterr().out
+    assert "Benchmarks: data, loss, model, retrieval, train" in capsys.readouterr().out
 
 
 def test_turns_change_their_order_and_the_first_is_not_timed():

@@ -143,3 +143,11 @@ def test_command_says_what_is_wrong_in_one_line(tmp_path):
     error = done.stderr.strip().splitlines()[-1]
     assert error.startswith("error: unknown noise kind 'symetric'; did you mean 'symmetric'?")
     assert "Traceback" not in done.stderr
+
+
+def test_a_streamed_set_has_no_corruption_to_show(tmp_path):
+    done = run("--config=configs/mars.py", f"--workdir={tmp_path}")
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith(
+        "mars is streamed with the labels it has: there is no corruption to show"
+    )

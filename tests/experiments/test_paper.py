@@ -15,7 +15,8 @@ def printed(number):
 @pytest.mark.parametrize("number", range(1, 10))
 def test_every_printed_number_is_a_percentage_of_a_cell(number):
     table = paper.table(number)
-    filled = [value for value in table.values.values() if value is not None]
+    values = [table.value(row, column) for row in table.rows for column in table.columns]
+    filled = [value for value in values if value is not None]
     assert all(1 < value < 100 for value in filled)
     described = {"source", "method", "optimiser", "noise", "lambda", "beta", "accuracy_std"}
     if number == 8:

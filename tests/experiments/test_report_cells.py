@@ -45,6 +45,15 @@ def test_a_changed_protocol_never_hides_the_table_s_own():
     assert (cell.measured("final").mean, cell.mark, cell.left_out) == (60.0, "", 1)
 
 
+def test_a_longer_training_never_hides_the_table_s_own():
+    cell = Cell.of([a_result(final=60.0), a_result(final=90.0, scale=2.0)])
+    assert (cell.measured("final").mean, cell.mark, cell.left_out) == (60.0, "", 1)
+    longer = a_result(final=90.0, scale=2.0)
+    others = [a_result(row=row, final=value) for row, value in (("GCE", 60.0), ("MAE", 50.0))]
+    (section,) = a_table(longer, *others).sections
+    assert [row for row in section.rows if section.entries[row, "clean"].top] == ["GCE"]
+
+
 def test_seeds_of_other_parameters_are_not_averaged():
     first = [a_result(seed=seed, config={"beta": 8, "seed": seed}) for seed in (1, 2)]
     then = [a_result(seed=seed, config={"beta": 12, "seed": seed}, final=80.0) for seed in (1, 2)]

@@ -15,8 +15,9 @@ from absl.testing import flagsaver
 
 from configs import digits
 from dm_jax import train
+from dm_jax.train import parallel
 from dm_jax.train import workdir as workdir_lib
-from experiments import cells, reproduce, results_file, searches, tables, tune, workers
+from experiments import cells, plan, reproduce, results_file, searches, tables, tune, workers
 from experiments.progress import Progress
 
 COMMAND = [sys.executable, "-m", "experiments.reproduce", "--table=digits", "--scale=0.02"]
@@ -104,6 +105,32 @@ def test_a_plan_says_once_why_cells_cannot_start(tmp_path):
     plan = command(tmp_path, "--rows=CCE", "--columns=clean", "--seeds=2", "--dry_run", nowhere)
     assert plan.returncode == 1
     assert plan.stdout.count("2 runs cannot start: ") == plan.stdout.count("missing.npz") == 1
+    assert "runs that cannot start: 2" in plan.stderr
+
+
+def test_a_plan_goes_on_after_what_cannot_start(monkeypatch):
+    spec = dataclasses.replace(tables.spec("digits"), scale=0.04)
+    wanted = reproduce.make_cells(spec, [("CCE", "clean"), ("MAE", "clean")], {}, seeds=(1,))
+    there = [dataclasses.replace(cell, table=str(i)) for i, cell in enumerate(wanted)]
+    split = [[built] for built in cells.groups(there)[0][0]]
+    monkeypatch.setattr(cells, "groups", lambda _: (split, []))
+    monkeypatch.setattr(parallel, "make_mesh", _fail_once(parallel.make_mesh))
+    text, failed = plan.describe(there)
+    assert failed == 1
+    assert text.splitlines()[0] == "1 runs cannot start: no such devices"
+    assert "1 runs x 80 steps of mlp" in text
+
+
+def _fail_once(function):
+    calls = []
+
+    def failing(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise ValueError("no such devices")
+        return function(*arguments)
+
+    return failing
 
 
 @pytest.mark.parametrize(
@@ -271,6 +298,20 @@ def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
     assert len(seen) == 2
 
 
+def test_of_equal_scores_the_first_of_the_grid_is_chosen(tmp_path, monkeypatch):
+    """Whichever run ends first."""
+    grids = {"GCE": {"q": (0.3, 0.7)}}
+    spec = dataclasses.replace(tables.spec("digits"), grids=grids)
+
+    def run_all(wanted, folder, watcher):
+        for cell in reversed(wanted):
+            yield cell, train.NonFiniteLossError("step 3")
+
+    monkeypatch.setattr(cells, "run_all", run_all)
+    found = tune.search(spec, [("GCE", "clean")], tmp_path, Progress(quiet=True))
+    assert found["GCE", "clean"].chosen == {"q": 0.3}
+
+
 def test_a_search_goes_on_without_what_cannot_be_run(tmp_path, monkeypatch):
     grids = {"DM": {"beta": (1.0, 8.0)}, "GCE": {"q": (0.3, 0.7)}}
     spec = dataclasses.replace(tables.spec("digits"), grids=grids)
@@ -319,9 +360,9 @@ def test_data_that_were_moved_leave_a_cell_what_it_was():
 
 def test_a_cell_takes_as_many_devices_as_its_batch_divides_by():
     mars = tables.spec("4").cell("CCE", "MARS", 1)
-    assert (mars.train.batch_size, cells._spread(mars).parallel.devices) == (180, 6)
+    assert (mars.train.batch_size, cells.spread(mars).parallel.devices) == (180, 6)
     chosen = dataclasses.replace(mars, parallel=dataclasses.replace(mars.parallel, devices=2))
-    assert cells._spread(chosen) == chosen
+    assert cells.spread(chosen) == chosen
 
 
 def test_the_quick_start_needs_no_tensorflow(tmp_path):

@@ -91,6 +91,15 @@ def test_what_tells_rows_or_columns_apart_is_not_set(table, argument):
         table_flags.spec()
 
 
+@pytest.mark.parametrize("table", ["digits", "1"])
+def test_what_is_open_for_others_is_not_set_where_a_row_is_named_after_it(table):
+    with flagsaver.flagsaver(table=table, set="beta=4"):
+        spec = table_flags.spec()
+    column = next(iter(spec.columns))
+    with pytest.raises(ValueError, match=r"--set=beta: DM\(beta=0\) at .* is what it is by beta=0"):
+        spec.cell("DM(beta=0)", column, 1)
+
+
 @pytest.mark.parametrize(
     ("table", "argument"), [("2", "model=resnet20"), ("1", "beta=4"), ("6", "beta=4")]
 )

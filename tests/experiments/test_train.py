@@ -40,7 +40,9 @@ def test_a_run_from_the_command_line_and_again_with_another_config(tmp_path):
 def test_a_run_without_a_test_says_what_it_validated(tmp_path):
     held_out = ("--config.data.test=False", "--config.data.validation=0.2")
     assert "): validation accuracy " in _train(tmp_path / "held_out", *held_out).stdout
-    assert "): nothing tested; " in _train(tmp_path / "none", held_out[0]).stdout
+    untested = _train(tmp_path / "none", held_out[0]).stdout
+    assert "): nothing tested; " in untested
+    assert not [line for line in untested.splitlines() if line.endswith(": ")]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,7 @@ def test_a_run_without_a_test_says_what_it_validated(tmp_path):
         ("--config.loss.bet=4", "unknown config key 'bet'. Did you mean \"beta\""),
         ("--config=configs/digits.py:methd=DM", "error: unknown config argument 'methd'; did you"),
         ("--workdir=", "--workdir is empty"),
+        ("--config=configs/digit.py", "error: there is no config file 'configs/digit.py'"),
     ],
 )
 def test_bad_values_are_one_line(flag, message, tmp_path):

@@ -1,0 +1,62 @@
+"""The arguments of config files: "method=DM,beta=4,steps=100"."""
+
+import pytest
+
+from configs import common, digits
+from dm_jax.train import Config
+from tests.experiments.test_own_scheme import HERE
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "normalization"),
+    [
+        ("DM", "DM", "batch"),
+        ("dm", "DM", "batch"),
+        ("CCE", "CCE", "none"),
+        ("cce-dn", "CCE", "batch"),
+        (HERE, HERE, "batch"),
+        (f"{HERE}-DN", HERE, "batch"),
+    ],
+)
+def test_a_method_and_its_normalization(method, name, normalization):
+    loss = digits.get_config(f"method={method}").loss
+    assert (loss.name, loss.normalization) == (name, normalization)
+    own = digits.get_config(f"method={method},loss.normalization=none").loss
+    assert own.normalization == "none"
+
+
+def test_from_a_scheme_of_ones_own_back_to_another():
+    config = common.apply(digits.get_config(f"method={HERE},knee=0.2"), "method=GCE")
+    assert config.loss.q == 0.7
+
+
+def test_several_values_of_one_key():
+    text = "model.hidden=64;32,schedule.name=steps,schedule.boundaries=50 steps;1 epochs;400"
+    config = Config.parse(digits.get_config(text))
+    assert config.model.parameters["hidden"] == (64, 32)
+    assert config.schedule.boundaries == ("50 steps", "1 epochs", "400 steps")
+    assert Config.parse(digits.get_config("model.hidden=16")).model.parameters["hidden"] == (16,)
+
+
+def test_a_length_in_epochs_is_scaled_exactly():
+    config = digits.get_config("train.length=12345678 examples")
+    common.rescale(config, 0.9)
+    assert config.train.length == "11111110.2 examples"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("method=CE", r"unknown method 'CE'; did you mean 'GCE'\? Known: Beta, CCE, DM"),
+        ("methd=DM", r"unknown config argument 'methd'; did you mean 'method'\?"),
+        ("train.length=10 epochs,steps=5", "'steps' needs a length in steps, train.length is in"),
+        ("train.log_every=abc,steps=5", "a duration reads like '30000 steps', .* got 'abc'"),
+        ("loss.schedule=3", r"'loss.schedule' is a group of keys: loss.schedule.KEY=value"),
+        ("seed=x", "config argument 'seed' must be of type int, got 'x'"),
+        ("steps=0", "config argument 'steps' must be at least 1, got 0"),
+        ("beta", "arguments read name=value,name=value, got 'beta'"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        digits.get_config(arguments)
