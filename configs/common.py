@@ -146,7 +146,8 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
         del config.model.hidden  # no other network has it
     if model != config.model.name:
         config.model.pretrained = ""  # weights of another network
-    for name, text in given.items():
+    # The network first: others may be its own.
+    for name, text in sorted(given.items(), key=lambda item: _path(item[0]) != "model.name"):
         if name == "seed":
             config.seed = config.noise.seed = _read(name, text, int)
         elif name == "steps":
@@ -270,12 +271,13 @@ def _set(config: ml_collections.ConfigDict, argument: str, text: str) -> None:
     for name in groups:
         _check_known(argument, name, config)
         config = config[name]
-    own_scheme = groups == ["loss"] and ":" in config.name
-    if not own_scheme and groups != ["loss", "schedule"]:
+    if groups == ["loss", "schedule"]:
+        config[key] = text  # where a parameter moves to may name the way there: "cosine 2.0"
+    elif groups in (["loss"], ["model"]) and ":" in config.name and key not in config:
+        config[key] = _number_or_text(text)  # of a class of the user's own
+    else:
         _check_known(argument, key, config)
-    # Where a parameter moves to may name the shape of its way there: "cosine 2.0".
-    kind = str if groups == ["loss", "schedule"] else type(config.get(key, 0.0))
-    config[key] = _read(argument, text, kind)
+        config[key] = _read(argument, text, type(config[key]))
 
 
 def _values(text: str) -> tuple[int | float | str, ...]:

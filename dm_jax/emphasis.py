@@ -26,7 +26,6 @@ does not.
 """
 
 import dataclasses
-import importlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +35,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from dm_jax import imports
 from dm_jax.common_losses import CCE, GCE, MAE, MSE
 from dm_jax.edf import EDF, as_float, log_of_function, log_p_and_q, parameter, static
 from dm_jax.errors import unknown
@@ -130,7 +130,7 @@ def create(name: str, **parameters: Any) -> EDF:
     >>> create("dm", lam=0.5, beta=8)
     DM(lam=0.5, beta=8.0)
     """
-    cls = _imported(name) if ":" in name else _SCHEMES.get(name.lower())
+    cls = imports.subclass(name, EDF, "dm_jax.EDF") if ":" in name else _SCHEMES.get(name.lower())
     if cls is None:
         raise unknown("emphasis scheme", name, _SCHEMES)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -142,17 +142,3 @@ def create(name: str, **parameters: Any) -> EDF:
         if not has_default and field.name not in parameters:
             raise ValueError(f"{name} needs a value for {field.name}")
     return cls(**parameters)
-
-
-def _imported(path: str) -> type[EDF]:
-    name, _, attribute = path.partition(":")
-    if not all(part.isidentifier() for part in (*name.split("."), attribute)):
-        raise ValueError(f"a scheme of your own reads 'package.module:ClassName', got {path!r}")
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{path!r} cannot be imported: {error}") from error
-    cls = getattr(module, attribute, None)
-    if not (isinstance(cls, type) and issubclass(cls, EDF)):
-        raise ValueError(f"{path!r} is not a subclass of dm_jax.EDF, but {cls!r}")
-    return cls

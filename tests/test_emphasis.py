@@ -384,7 +384,7 @@ def test_create_by_name():
         ("tests.test_emphasis:Low", {"top": 2.0}, r"top.*\[-inf, 1\].*2.0"),
         ("normal", {"psi": 0.5, "beta": np.array([1.0, -1.0])}, "beta"),
         ("tests.test_emphasis:P", {}, "subclass of dm_jax.EDF"),
-        ("tests.test_emphasis:Rampe", {"power": 1.0}, "subclass of dm_jax.EDF"),
+        ("tests.test_emphasis:Rampe", {"power": 1.0}, "did you mean 'Ramp'"),
     ],
 )
 def test_bad_creation_is_named(name, given, words):

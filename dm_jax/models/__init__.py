@@ -1,5 +1,8 @@
 """The paper's networks, in Flax Linen, by name."""
 
+from dm_jax.models.layers import ConvNorm, global_mean
+from dm_jax.models.network import Network
+from dm_jax.models.norm import BatchNorm
 from dm_jax.models.registry import create, names
 
-__all__ = ["create", "names"]
+__all__ = ["BatchNorm", "ConvNorm", "Network", "create", "global_mean", "names"]

@@ -5,11 +5,13 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dm_jax.models.layers import Classifier
+from dm_jax.models.layers import Classifier, check_floating
 
 
 class Network(nn.Module):
-    """A classifier of features; a subclass computes them and says which inputs it can take.
+    """A classifier of features; a subclass computes them, by `embed`.
+
+    It may say which inputs it can take, by `check`, and have fields of its own, with defaults.
 
     Attributes:
       num_classes: number of logits.
@@ -58,8 +60,8 @@ class Network(nn.Module):
         return (logits, embedded) if features else logits
 
     def check(self, x: jax.Array) -> None:
-        """Raises TypeError or ValueError unless the network can take ``x``."""
-        raise NotImplementedError
+        """Raises TypeError or ValueError unless the network can take ``x``: any floats, here."""
+        check_floating(type(self).__name__, x)
 
     def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         """The features that are classified, [B, F], float32 or float64."""

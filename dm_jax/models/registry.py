@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from dm_jax import imports
 from dm_jax.errors import unknown
 from dm_jax.models.googlenet import GoogLeNet
 from dm_jax.models.inception_v2 import InceptionV2
@@ -54,12 +55,13 @@ def create(
     Its collections are "params" and, with batch normalisation, "batch_stats", of that same dtype.
 
     Args:
-      name: one of `names`.
+      name: one of `names`, or the place of your own `Network`, "package.module:Class".
       num_classes: number of logits.
       dtype: float32, bfloat16 or float64, of activations and convolutions.
       axis_name: mapped axis of the batch under ``pmap`` or ``shard_map``; None under ``jit``.
       dropout: rate of the dropout before the classifier, in [0, 1); needs the rng "dropout".
-      **options: of the one network: ``hidden`` sizes (mlp), ``auxiliary`` heads (googlenet).
+      **options: of the one network: ``hidden`` sizes (mlp), ``auxiliary`` heads (googlenet), the
+        fields that your own class has beside those of `Network`.
 
     Raises:
       ValueError: unknown name or option, or a value out of range.
@@ -68,13 +70,17 @@ def create(
     >>> create("mlp", num_classes=2, hidden=(8,)).hidden
     (8,)
     """
-    if name not in _NETWORKS:
+    fixed: dict[str, Any] = {}
+    if ":" in name:
+        network = imports.subclass(name, Network, "dm_jax.models.Network")
+    elif name in _NETWORKS:
+        network, fixed = _NETWORKS[name]
+    else:
         raise unknown("model", name, _NETWORKS)
     if num_classes < 1:
         raise ValueError(f"num_classes must be positive, got {num_classes}")
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout}")
-    network, fixed = _NETWORKS[name]
     own = {field.name for field in dataclasses.fields(network)} - _COMMON - fixed.keys()
     for option in options:
         if option not in own:

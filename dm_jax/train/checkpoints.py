@@ -2,14 +2,15 @@
 
 They hold plain arrays and no shardings, so a run may go on with other devices or another mode.
 Orbax notices a file that is short or missing; bytes that flipped it would hand on, therefore every
-checkpoint carries a checksum of its arrays.
+checkpoint carries checksums of its arrays.
 """
 
+import contextlib
 import logging
 import pathlib
 import time
 import zlib
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,7 @@ class Checkpoints:
         policies = [
             managers.LatestN(keep),
             managers.BestN(
-                get_metric_fn=lambda metrics: metrics["score"],
+                get_metric_fn=_score,
                 n=1,
                 keep_checkpoints_without_metrics=False,
             ),
@@ -38,6 +39,7 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
+                best_fn=_score,  # without it the scores are not written down
                 preservation_policy=managers.AnyPreservationPolicy(policies),
                 cleanup_tmp_directories=True,
             ),
@@ -70,7 +72,7 @@ class Checkpoints:
                     tree=ocp.args.StandardSave(arrays),
                     meta=ocp.args.JsonSave(
                         {
-                            "checksum": _checksum(arrays),
+                            "checksums": _checksums(arrays),
                             "arrays": _description(arrays),
                             "seconds": seconds,
                         }
@@ -108,7 +110,8 @@ class Checkpoints:
                 meta = self._read(step, meta=ocp.args.JsonRestore()).meta
                 different = _differences(meta["arrays"], _description(shapes))
                 if not different:
-                    return step, _wrap_keys(like, self._read_arrays(step, shapes, meta["checksum"]))
+                    arrays = self._read_arrays(step, shapes, meta["checksums"])
+                    return step, _wrap_keys(like, arrays)
             except Exception as error:  # orbax and tensorstore raise bare Exceptions here
                 if _is_of_the_machine(error):
                     raise
@@ -132,11 +135,9 @@ class Checkpoints:
     def _read(self, step: int, **items: Any) -> Any:
         return self._manager.restore(step, args=ocp.args.Composite(**items))
 
-    def _read_arrays(self, step: int, shapes: Any, recorded: int) -> Any:
+    def _read_arrays(self, step: int, shapes: Any, checksums: dict[str, int]) -> Any:
         arrays = self._read(step, tree=ocp.args.StandardRestore(shapes)).tree
-        found = _checksum(arrays)
-        if found != recorded:
-            raise ValueError(f"its checksum is {found}, recorded {recorded}")
+        _verify(arrays, checksums)
         return arrays
 
     def _set_aside(self, step: int, error: Exception) -> None:
@@ -159,6 +160,51 @@ class Checkpoints:
             f"a checkpoint could not be written to {self._directory}: {reason}. "
             f"The newest whole one is of step {self.latest}"
         )
+
+
+def read_variables(
+    directory: pathlib.Path, step: int | Literal["last", "best"] = "last"
+) -> tuple[int, dict[str, Any]]:
+    """The step and {"params": ..., "batch_stats": ...} of a run's checkpoint, NumPy arrays.
+
+    Args:
+      directory: of the checkpoints; nothing in it is changed.
+      step: of the checkpoint, or the last one, or the one of the best validation.
+
+    Raises:
+      FileNotFoundError: there is no such checkpoint.
+      ValueError: its arrays are damaged, or "best" of a run that held nothing out.
+    """
+    options = ocp.CheckpointManagerOptions(best_fn=_score, create=False)
+    manager = ocp.CheckpointManager(directory.absolute(), options=options)
+    with contextlib.closing(manager):
+        found = _chosen(manager, step)
+        items = {"tree": ocp.args.StandardRestore(), "meta": ocp.args.JsonRestore()}
+        read = manager.restore(found, args=ocp.args.Composite(**items))
+    variables = {name: read.tree[0][name] for name in ("params", "batch_stats")}
+    for name, arrays in variables.items():
+        _verify(arrays, read.meta["checksums"], f"[0].{name}")
+    return found, variables
+
+
+def _chosen(manager: ocp.CheckpointManager, step: int | str) -> int:
+    """The step that is meant, of a checkpoint that is there."""
+    steps = manager.all_steps()
+    if step == "last" and steps:
+        return max(steps)
+    if step == "best" and steps:
+        scores = {one: _score(metrics) for one in steps if (metrics := manager.metrics(one))}
+        if not scores:
+            raise ValueError(f"{manager.directory} has no best checkpoint: nothing was held out")
+        return max(scores, key=lambda one: (scores[one], one))  # of equals orbax keeps the last
+    if isinstance(step, int) and step in steps:
+        return step
+    there = ", ".join(map(str, steps)) or "none"
+    raise FileNotFoundError(f"{manager.directory} has no checkpoint {step!r}; there: {there}")
+
+
+def _score(metrics: Any) -> float:
+    return metrics["score"]
 
 
 def _is_of_the_machine(error: Exception) -> bool:
@@ -211,8 +257,16 @@ def _differences(old: dict[str, str], new: dict[str, str]) -> str:
     return first if len(paths) == 1 else f"{first}, and {len(paths) - 1} more"
 
 
-def _checksum(tree: Any) -> int:
-    checksum = 0
-    for leaf in jax.tree.leaves(tree):
-        checksum = zlib.crc32(np.ascontiguousarray(leaf).tobytes(), checksum)
-    return checksum
+def _checksums(tree: Any, prefix: str = "") -> dict[str, int]:
+    """{path: CRC-32} of every leaf."""
+    return {
+        prefix + jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf).tobytes())
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def _verify(tree: Any, recorded: dict[str, int], prefix: str = "") -> None:
+    """Raises a ValueError where a leaf is not what was recorded under its path."""
+    for path, found in _checksums(tree, prefix).items():
+        if found != recorded.get(path):
+            raise ValueError(f"the checksum of {path} is {found}, recorded {recorded.get(path)}")

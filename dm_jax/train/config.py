@@ -53,7 +53,7 @@ class NoiseConfig:
 class ModelConfig:
     """A network of `dm_jax.models`; `parameters` are those only this network takes."""
 
-    name: str = "mlp"
+    name: str = "mlp"  # or package.module:Class, your own
     pretrained: str = ""  # file with ImageNet weights to start from (`models.pretrained`); "": none
     dtype: str = "float32"  # float32 | bfloat16 | float64 (with jax_enable_x64)
     dropout: float = 0.0
@@ -77,9 +77,9 @@ class LossConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """An optimiser of the tables. Weight decay is L2 in the gradient, before momentum."""
+    """An optimiser of the tables, or your own. Weight decay is L2 in the gradient."""
 
-    name: str = "sgd"  # sgd | adam
+    name: str = "sgd"  # sgd | adam | package.module:function (`optimizers.create`)
     learning_rate: float = 0.1
     momentum: float = 0.9
     nesterov: bool = False
@@ -93,7 +93,8 @@ class OptimizerConfig:
 class ScheduleConfig:
     """The factor on the learning rate by step."""
 
-    name: str = "constant"  # constant | steps | inv | cosine
+    # constant | steps | inv | cosine | package.module:function (`schedules.learning_rate_factor`)
+    name: str = "constant"
     boundaries: tuple[Duration, ...] = ()  # steps: at each, the rate is multiplied by factor
     factor: float = 0.1
     gamma: float = 1e-5  # inv: (1 + gamma * step) ** -power
@@ -163,6 +164,8 @@ class Config:
         return _plain(self)
 
 
+# What stands for a function of the user's own.
+_OWN = "package.module:function"
 _CHOICES = {
     "data.augment": ("none", "crop_flip"),
     "data.damaged": ("raise", "skip"),
@@ -170,9 +173,9 @@ _CHOICES = {
     "data.validation_labels": ("clean", "noisy"),
     "model.dtype": ("float32", "bfloat16", "float64"),
     "loss.normalization": ("batch", "density", "none"),
-    "optimizer.name": ("sgd", "adam"),
+    "optimizer.name": ("sgd", "adam", _OWN),
     "optimizer.decay": ("all", "kernels"),
-    "schedule.name": ("constant", "steps", "inv", "cosine"),
+    "schedule.name": ("constant", "steps", "inv", "cosine", _OWN),
     "parallel.mode": ("jit", "pmap"),
 }
 _POSITIVE = ("train.batch_size", "train.evaluate_batch", "train.keep_checkpoints")
@@ -201,7 +204,8 @@ def get(config: Config, path: str) -> Any:
 
 def _check_values(config: Config) -> None:
     for path, choices in _CHOICES.items():
-        if get(config, path) not in choices:
+        own = _OWN in choices and ":" in get(config, path)
+        if get(config, path) not in choices and not own:
             raise errors.unknown(f"value of config.{path}:", get(config, path), choices)
     for path in _POSITIVE:
         if get(config, path) < 1:

@@ -7,6 +7,7 @@ the members of a population may differ in them; the schedule is a factor on the 
 import jax
 import optax
 
+from dm_jax import imports
 from dm_jax.train import config as config_lib
 from dm_jax.train.schedules import Schedule
 
@@ -15,13 +16,24 @@ def create(config: config_lib.OptimizerConfig, factor: Schedule) -> optax.Gradie
     """The optimiser: clip, L2 in the gradient, momentum or Adam, then the scheduled rate.
 
     Its state holds `hyperparams["learning_rate"]` (before the factor) and `["weight_decay"]`.
+
+    In the place of momentum or Adam may be your own: config.name is then the place,
+    "package.module:function", of a function of the config that gives an
+    `optax.GradientTransformation`. Decoupled weight decay is part of it, as in
+    `optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(5e-4))`, with
+    config.weight_decay 0.
+
+    Raises:
+      ValueError: there is no such function, or it gives something else.
     """
+
+    direction = _direction(config)
 
     def chain(learning_rate, weight_decay):
         return optax.chain(
             optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
             optax.add_decayed_weights(weight_decay, mask=_DECAYED[config.decay]),
-            _direction(config),
+            direction,
             optax.scale_by_schedule(factor),
             optax.scale_by_learning_rate(learning_rate),
         )
@@ -40,6 +52,13 @@ _DECAYED = {"all": None, "kernels": _kernels}
 
 
 def _direction(config: config_lib.OptimizerConfig) -> optax.GradientTransformation:
+    if ":" in config.name:
+        own = imports.function(config.name)(config)
+        if not isinstance(own, optax.GradientTransformation):
+            raise ValueError(
+                f"{config.name} must give an optax.GradientTransformation, got {own!r}"
+            )
+        return own
     if config.name == "adam":
         return optax.scale_by_adam(eps=config.epsilon)
     if config.momentum or config.nesterov:

@@ -24,7 +24,7 @@ from dm_jax.train.build import Experiment
 from dm_jax.train.config import ParallelConfig
 from dm_jax.train.engine import Engine
 from dm_jax.train.loop import Plan, fit
-from dm_jax.train.recorder import Watcher
+from dm_jax.train.recorder import Unwatched, Watcher
 from dm_jax.train.state import State
 from dm_jax.train.stop_request import StopRequest
 from dm_jax.train.summary import Row, Summary
@@ -78,7 +78,7 @@ def signature(experiment: Experiment) -> Hashable:
 
 
 def train_population(
-    experiments: Sequence[Experiment], *, mesh: Mesh | None = None, watcher: Watcher
+    experiments: Sequence[Experiment], *, mesh: Mesh | None = None, watcher: Watcher | None = None
 ) -> list[Summary]:
     """Trains all experiments at once.
 
@@ -100,11 +100,13 @@ def train_population(
     different = {signature(experiment) for experiment in experiments}
     if len(different) != 1:
         raise ValueError(f"a population needs one signature, got {len(different)} different ones")
+    if any(experiment.dataset is not experiments[0].dataset for experiment in experiments):
+        raise ValueError("a population needs one data set: give the same object to all experiments")
     # Members with the same order of batches side by side: they share inputs.
     order = np.argsort([experiment.config.seed for experiment in experiments], kind="stable")
     members = [experiments[i] for i in order]
     engine, state = prepare(members, mesh=mesh)
-    recorder, step = _train(engine, state, watcher)
+    recorder, step = _train(engine, state, watcher or Unwatched())
     seconds = (time.monotonic() - began) / len(members)
     summaries = [recorder.summary(i, step, seconds) for i in range(len(members))]
     return [summaries[i] for i in np.argsort(order)]

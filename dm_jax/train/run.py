@@ -9,13 +9,13 @@ from collections.abc import Callable
 import jax
 from jax.sharding import Mesh
 
-from dm_jax.train import build, parallel
+from dm_jax.train import build, parallel, trained
 from dm_jax.train import workdir as workdir_lib
 from dm_jax.train.checkpoints import Checkpoints
 from dm_jax.train.config import Config
 from dm_jax.train.engine import Engine
 from dm_jax.train.loop import Plan, fit
-from dm_jax.train.recorder import Recorder, Watcher
+from dm_jax.train.recorder import Recorder, Unwatched, Watcher
 from dm_jax.train.state import State
 from dm_jax.train.stop_request import StopRequest
 from dm_jax.train.stream_engine import StreamEngine
@@ -24,7 +24,11 @@ from dm_jax.train.writers import read_metrics
 
 
 def run(
-    config: Config, workdir: pathlib.Path | str, *, watcher: Watcher, allow_changes: bool = False
+    config: Config,
+    workdir: pathlib.Path | str,
+    *,
+    watcher: Watcher | None = None,
+    allow_changes: bool = False,
 ) -> Summary:
     """Trains, or goes on where the workdir's newest checkpoint stands.
 
@@ -49,6 +53,7 @@ def run(
     # Before the signal is handled here: joining the other hosts, JAX installs its own handler.
     parallel.initialize(config.parallel)
     with StopRequest() as stop_requested:
+        watcher = watcher or Unwatched()
         return _run(config, pathlib.Path(workdir), watcher, allow_changes, stop_requested)
 
 
@@ -124,7 +129,9 @@ def _train(
         clock.before = checkpoints.seconds(start) if start else 0.0
         # Not before: what is refused leaves the workdir to the run that it holds.
         workdir_lib.record(
-            folder, experiment.config, experiment.training, data=experiment.fingerprint
+            *(folder, experiment.config, experiment.training),
+            data=experiment.fingerprint,
+            more={trained.FILE: trained.describe(experiment)},
         )
         if parallel.any_host(stop_requested()):
             return start

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dm_jax import emphasis, errors, fields
+from dm_jax import emphasis, errors, fields, imports
 from dm_jax.train import config as config_lib
 
 Schedule = Callable[[jax.typing.ArrayLike], jax.Array]
@@ -21,12 +21,14 @@ def learning_rate_factor(
     Args:
       config: "steps" multiplies by `factor` at each of `boundaries`; "inv" is Caffe's
         (1 + gamma * step) ** -power; "cosine" falls to 0 at `total_steps`. `warmup` rises linearly
-        from 0 and multiplies any of them.
+        from 0 and multiplies any of them. "package.module:function" is your own: a function of
+        `total_steps` that gives the function of the step.
       total_steps: length of the run.
       duration: "N epochs" and the like as a number of steps (`config.steps`).
 
     Raises:
-      ValueError: boundaries that do not rise, or that end, like the warm-up, after training does.
+      ValueError: boundaries that do not rise, or that end, like the warm-up, after training does;
+        there is no such function.
     """
     boundaries = [duration(text) for text in config.boundaries]
     warmup = duration(config.warmup)
@@ -37,12 +39,14 @@ def learning_rate_factor(
             raise ValueError(
                 f"config.schedule.{name}: step {step} lies after the training of {total_steps}"
             )
-    base = {
+    known = {
         "constant": lambda step: jnp.ones_like(step, jnp.float32),
         "steps": optax.piecewise_constant_schedule(1.0, dict.fromkeys(boundaries, config.factor)),
         "inv": lambda step: (1.0 + config.gamma * step) ** -config.power,
         "cosine": optax.cosine_decay_schedule(1.0, max(total_steps, 1)),
-    }[config.name]
+    }
+    own = ":" in config.name
+    base = imports.function(config.name)(total_steps) if own else known[config.name]
     if not warmup:
         return base
     return lambda step: base(step) * jnp.minimum(1.0, (step + 1) / warmup)

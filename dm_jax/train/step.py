@@ -53,9 +53,14 @@ class Task:
 
     def preprocess(self, inputs: jax.Array) -> jax.Array:
         """Images normalised per channel; features (rank 2) as they are."""
-        if inputs.ndim == 2:
-            return inputs.astype(self.dtype)
-        return augment.normalize(inputs, self.mean, self.std, dtype=self.dtype)
+        return preprocess(inputs, self.mean, self.std, self.dtype)
+
+
+def preprocess(inputs: jax.Array, mean: np.ndarray, std: np.ndarray, dtype: Any) -> jax.Array:
+    """What a network sees: images normalised per channel, features (rank 2) as they are."""
+    if inputs.ndim == 2:
+        return inputs.astype(dtype)
+    return augment.normalize(inputs, mean, std, dtype=dtype)
 
 
 def many_steps(train_step):

@@ -6,7 +6,7 @@ import fcntl
 import json
 import pathlib
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -91,7 +91,7 @@ def check(
     if changed and not allow_changes:
         raise ValueError(
             f"{workdir} holds the run of another config; differing: {'; '.join(changed)}. "
-            "Choose another workdir, or allow the change"
+            "Choose another workdir, or allow the change (--allow_config_change)"
         )
     path = workdir / "corruption.npz"
     found = Corruption.load(path).hash if path.exists() else corruption.hash
@@ -113,11 +113,20 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
 
 
 def record(
-    workdir: pathlib.Path, config: Config, corruption: Corruption, *, data: str = ""
+    workdir: pathlib.Path,
+    config: Config,
+    corruption: Corruption,
+    *,
+    data: str = "",
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """The first host writes corruption.npz, if it is new, config.json and environment.json.
 
-    The latter says which `data` the run has, by their fingerprint.
+    Args:
+      workdir: of the run.
+      config, corruption: of the run.
+      data: fingerprint of its data, for environment.json.
+      more: {name of a JSON file: its content}.
     """
     if not parallel.is_primary():
         return
@@ -125,8 +134,9 @@ def record(
     with _usable(workdir):
         if not (workdir / "corruption.npz").exists():
             corruption.save(workdir / "corruption.npz")
-        files.write_text(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
-        files.write_text(workdir / "environment.json", json.dumps(found, indent=2) + "\n")
+        contents = {"config.json": config.to_dict(), "environment.json": found, **(more or {})}
+        for name, content in contents.items():
+            files.write_text(workdir / name, json.dumps(content, indent=2) + "\n")
 
 
 @contextlib.contextmanager

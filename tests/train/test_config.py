@@ -86,7 +86,6 @@ def test_bad_values(changes, error, message):
         ("steps=0", "config argument 'steps' must be at least 1, got 0"),
         ("seed=x", "config argument 'seed' must be of type int, got 'x'"),
         ("optimizer.nesterov=maybe", "'optimizer.nesterov' must be of type bool, got 'maybe'"),
-        ("model.hidden=64", "'model.hidden' must be of type tuple, got '64'"),
         ("beta", "arguments read name=value"),
     ],
 )

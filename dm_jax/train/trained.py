@@ -1,0 +1,130 @@
+"""A trained network, read back from the workdir of its run; the data are not needed."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dm_jax import models
+from dm_jax.train import checkpoints
+from dm_jax.train.build import Experiment, StreamedExperiment
+from dm_jax.train.config import Config
+from dm_jax.train.step import preprocess
+
+# In the workdir: what the network needs besides the config and the weights.
+FILE = "network.json"
+
+
+def describe(experiment: Experiment | StreamedExperiment) -> dict[str, Any]:
+    """The content of `FILE`: classes, shape and dtype of an input, and how it is normalised."""
+    example, task = experiment.example, experiment.task
+    return {
+        "class_names": list(experiment.dataset.class_names),
+        "shape": list(example.shape[1:]),
+        "dtype": jnp.dtype(example.dtype).name,
+        "mean": [float(value) for value in task.mean],
+        "std": [float(value) for value in task.std],
+    }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """A network with its weights.
+
+    Attributes:
+      config: of its run.
+      step: that its weights are of.
+      class_names: [num_classes] strings.
+      model, variables: for `model.apply(variables, ...)` of what `preprocess` gives.
+      shape, dtype: of an input as it comes: uint8 images or float32 features.
+      mean, std: [channels], of inputs scaled to [0, 1].
+    """
+
+    config: Config
+    step: int
+    class_names: tuple[str, ...]
+    model: models.Network
+    variables: dict[str, Any]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    mean: np.ndarray
+    std: np.ndarray
+
+    def logits(self, inputs: Any, *, batch_size: int = 1000) -> np.ndarray:
+        """Of inputs [n, *shape], float32 [n, num_classes].
+
+        Args:
+          inputs: of `dtype`, as in the data set: not normalised.
+          batch_size: how many are computed at once.
+
+        Raises:
+          ValueError: inputs of another shape or dtype.
+        """
+        inputs = np.asarray(inputs)
+        if inputs.shape[1:] != self.shape or inputs.dtype != self.dtype:
+            raise ValueError(
+                f"inputs must be {self.dtype} {['n', *self.shape]}, got {inputs.dtype} "
+                f"{list(inputs.shape)}"
+            )
+        parts = [inputs[i : i + batch_size] for i in range(0, len(inputs), batch_size)]
+        found = [np.asarray(self._compiled(self.variables, part)) for part in parts]
+        return np.concatenate([np.zeros((0, len(self.class_names)), np.float32), *found])
+
+    def predict(self, inputs: Any, *, batch_size: int = 1000) -> np.ndarray:
+        """The class of the largest logit, int [n]; see `logits`."""
+        return self.logits(inputs, batch_size=batch_size).argmax(-1)
+
+    def preprocess(self, inputs: jax.Array) -> jax.Array:
+        """What the network sees of inputs [n, *shape]."""
+        return preprocess(inputs, self.mean, self.std, jnp.dtype(self.config.model.dtype))
+
+    @functools.cached_property
+    def _compiled(self) -> Callable[[Any, Any], jax.Array]:
+        return jax.jit(
+            lambda variables, inputs: self.model.apply(
+                variables, self.preprocess(inputs), train=False
+            )
+        )
+
+
+def load(workdir: pathlib.Path | str, *, step: int | Literal["last", "best"] = "last") -> Trained:
+    """The network that a run has trained, or trains.
+
+    Args:
+      workdir: of the run.
+      step: of a checkpoint that is kept, or the last one, or the one of the best validation
+        accuracy (of a run that held a part out).
+
+    Raises:
+      FileNotFoundError: it is no workdir, or has no such checkpoint; names those there are.
+      ValueError: the checkpoint is damaged, or "best" of a run that held nothing out.
+    """
+    folder = pathlib.Path(workdir).expanduser()
+    if not (folder / FILE).exists():
+        raise FileNotFoundError(f"{folder} is not the workdir of a run: it has no {FILE}")
+    known = json.loads((folder / FILE).read_text())
+    config = Config.parse(json.loads((folder / "config.json").read_text()))
+    found, variables = checkpoints.read_variables(folder / "checkpoints", step)
+    return Trained(
+        config=config,
+        step=found,
+        class_names=tuple(known["class_names"]),
+        model=models.create(
+            config.model.name,
+            num_classes=len(known["class_names"]),
+            dtype=config.model.dtype,
+            dropout=config.model.dropout,
+            **config.model.parameters,
+        ),
+        variables=variables,
+        shape=tuple(known["shape"]),
+        dtype=np.dtype(known["dtype"]),
+        mean=np.array(known["mean"], np.float32),
+        std=np.array(known["std"], np.float32),
+    )

@@ -1,0 +1,177 @@
+"""A user's own network, optimiser and schedule, and the network that a run leaves."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from configs import digits
+from dm_jax import data, models, train
+from dm_jax.train import checkpoints
+from dm_jax.train.config import OptimizerConfig
+
+HERE = __name__
+
+
+class Small(models.Network):
+    """A convolution, batch statistics and a mean."""
+
+    width: int = 4
+
+    def embed(self, x, train, where):
+        unit = models.ConvNorm(self.width, 3, 2, axis_name=self.axis_name, dtype=self.dtype)
+        return models.global_mean(unit(x, train, where))
+
+
+def adamw(config: OptimizerConfig) -> optax.GradientTransformation:
+    return optax.chain(optax.scale_by_adam(eps=config.epsilon), optax.add_decayed_weights(1e-3))
+
+
+def halves(total_steps: int):
+    return lambda step: jnp.where(step < total_steps // 2, 1.0, 0.5)
+
+
+def nothing(_):
+    return None
+
+
+def _config(**changes) -> train.Config:
+    own = (
+        f"model={HERE}:Small,model.width=6,schedule.name={HERE}:halves,"
+        f"optimizer.name={HERE}:adamw,optimizer.learning_rate=0.01,optimizer.weight_decay=0"
+    )
+    values = digits.get_config(f"{own},method=CCE,rate=0.4")
+    values.train.length, values.train.checkpoint_every = "30 steps", "10 steps"
+    values.train.evaluate_every = values.train.log_every = "10 steps"
+    values.train.keep_checkpoints, values.parallel.devices = 1, 1
+    for path, value in changes.items():
+        group, _, key = path.rpartition("__")
+        values[group][key] = value
+    return train.Config.parse(values)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("own")
+    return workdir, train.run(_config(data__validation=0.2), workdir)
+
+
+def test_own_parts_train(run):
+    workdir, summary = run
+    assert summary.finished
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["model"]["name"] == f"{HERE}:Small"
+    rates = [row["learning_rate"] for row in summary.rows if "learning_rate" in row]
+    assert rates == pytest.approx([0.01, 0.005, 0.005])
+    losses = [loss for _, loss in summary.curve("train_loss")]
+    assert losses[-1] < losses[0]
+
+
+def test_own_parts_on_several_devices_are_the_same(run, tmp_path):
+    for mode in ("jit", "pmap"):
+        config = _config(data__validation=0.2, parallel__mode=mode, parallel__devices=4)
+        found = train.run(config, tmp_path / mode)
+        assert found.final("train_loss") == pytest.approx(run[1].final("train_loss"), rel=1e-3)
+
+
+def test_a_trained_network_predicts_without_its_data(run, monkeypatch):
+    workdir, summary = run
+    test = data.load("digits").test
+    monkeypatch.setattr(data, "load", None)
+    trained = train.load(workdir)
+    assert trained.step == 30
+    assert trained.class_names == tuple("0123456789")
+    accuracy = np.mean(trained.predict(test.inputs) == test.labels)
+    assert accuracy == pytest.approx(summary.final("test_accuracy"), abs=1e-6)
+    several = trained.logits(test.inputs[:70], batch_size=32)
+    np.testing.assert_allclose(several, trained.logits(test.inputs)[:70], atol=1e-5)
+    assert trained.logits(test.inputs[:0]).shape == (0, 10)
+
+
+def test_the_best_is_that_of_the_validation(run):
+    workdir, summary = run
+    scores = dict(summary.curve("validation_accuracy_given"))
+    last_best = max(step for step, score in scores.items() if score == max(scores.values()))
+    assert train.load(workdir, step="best").step == last_best
+    kept = {int(path.name) for path in (workdir / "checkpoints").iterdir()}
+    assert kept == {last_best, 30}
+
+
+def test_the_best_survives_a_restart(tmp_path):
+    """Scores are on disk: who goes on does not take a later checkpoint for the best."""
+    tree = {"w": np.zeros(3, np.float32)}
+    for steps in (((1, 0.5), (2, 0.9)), ((3, 0.7), (4, None))):
+        made = checkpoints.Checkpoints(tmp_path, keep=1)
+        for step, score in steps:
+            made.save(step, tree, score=score)
+        made.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "4"]
+
+
+def test_what_cannot_be_loaded_is_named(run, tmp_path):
+    workdir, _ = run
+    with pytest.raises(FileNotFoundError, match="is not the workdir of a run"):
+        train.load(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"has no checkpoint 7; there: .*30"):
+        train.load(workdir, step=7)
+    message = r"inputs must be uint8 \['n', 8, 8, 1\], got float64 \[2\]"
+    with pytest.raises(ValueError, match=message):
+        train.load(workdir).predict(np.zeros(2))
+    train.run(_config(), tmp_path / "whole")
+    with pytest.raises(ValueError, match="has no best checkpoint: nothing was held out"):
+        train.load(tmp_path / "whole", step="best")
+
+
+def test_a_damaged_checkpoint_is_not_loaded(run, tmp_path, monkeypatch):
+    workdir, _ = run
+    sums = checkpoints._checksums
+    monkeypatch.setattr(checkpoints, "_checksums", lambda *args: dict.fromkeys(sums(*args), 1))
+    with pytest.raises(ValueError, match=r"the checksum of \[0\]\.params\[.* is 1, recorded"):
+        train.load(workdir)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__name": f"{HERE}:Smal"}, "unknown name in .*: 'Smal'; did you mean 'Small'"),
+        ({"model__name": f"{HERE}:adamw"}, "is not a subclass of dm_jax.models.Network"),
+        ({"model__wide": 3}, "unknown option of .*Small 'wide'"),
+        ({"optimizer__name": f"{HERE}:nothing"}, r"must give an optax.GradientTransformation, got"),
+        ({"schedule__name": f"{HERE}:HERE"}, "is not a function, but '"),
+        ({"schedule__name": "no_such:thing"}, "'no_such:thing' cannot be imported"),
+    ],
+)
+def test_own_parts_that_are_none_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        train.experiment(_config(**changes))
+
+
+def test_an_optimiser_by_no_known_name():
+    message = r"did you mean 'adam'\? Known: adam, package.module:function, sgd"
+    with pytest.raises(ValueError, match=message):
+        _config(optimizer__name="adamw")
+
+
+def test_a_population_is_on_one_data_set():
+    config = train.Config.parse(digits.get_config("steps=20"))
+    with pytest.raises(ValueError, match="a population needs one data set"):
+        train.train_population([train.experiment(config) for _ in range(2)])
+
+
+def test_inputs_are_preprocessed_as_in_training():
+    trained = train.Trained(
+        config=_config(model__dtype="bfloat16"),
+        step=0,
+        class_names=("a", "b"),
+        model=models.create("mlp", num_classes=2, dtype="bfloat16"),
+        variables={},
+        shape=(3,),
+        dtype=np.dtype("float32"),
+        mean=np.zeros(3),
+        std=np.ones(3),
+    )
+    seen = jax.eval_shape(trained.preprocess, jnp.zeros((2, 3)))
+    assert (seen.dtype, seen.shape) == (jnp.bfloat16, (2, 3))
