@@ -2,7 +2,7 @@
 
 import dataclasses
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import ml_collections
 
@@ -10,7 +10,7 @@ from configs import common
 from dm_jax import errors
 from dm_jax.train import Config
 
-Grids = Mapping[str, Mapping[str, tuple[float, ...]]]
+Grids = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,11 +85,36 @@ class Spec:
         """Whether a grid has it, of whichever row."""
         return key in {f"loss.{name}" for grid in self.grids.values() for name in grid}
 
+    def with_method(self, name: str, arguments: str, grid: Mapping[str, Sequence[float]]) -> "Spec":
+        """The table with a method more: a row, or a column where methods are columns.
+
+        Args:
+          name: of the row or column.
+          arguments: for the config, as those of `rows`.
+          grid: EDF parameter -> values to search; may be empty.
+
+        Raises:
+          ValueError: the table has one of that name.
+        """
+        rows, columns = dict(self.rows), dict(self.columns)
+        methods = columns if self.methods_are_columns else rows
+        if name in methods:
+            raise ValueError(f"table {self.name} has a {name!r} already; choose another name")
+        methods[name] = arguments
+        own = [(row, column) for row in rows for column in columns if name in (row, column)]
+        return dataclasses.replace(
+            self,
+            rows=rows,
+            columns=columns,
+            only=None if self.only is None else (*self.only, *own),
+            grids={**self.grids, name: dict(grid)} if grid else self.grids,
+        )
+
     def has(self, row: str, column: str) -> bool:
         """Whether that cell exists."""
         return self.only is None or (row, column) in self.only
 
-    def grid(self, row: str, column: str) -> Mapping[str, tuple[float, ...]]:
+    def grid(self, row: str, column: str) -> Mapping[str, Sequence[float]]:
         """What there is to search for that cell; empty if nothing."""
         return self.grids.get(row) or self.grids.get(column) or {}
 

@@ -8,6 +8,7 @@ import re
 from absl import flags
 
 from configs import common
+from dm_jax import errors
 from experiments import startup, tables
 from experiments.spec import Spec
 
@@ -45,6 +46,14 @@ COLUMNS = _patterns("columns", "Patterns of column names.")
 SET = flags.DEFINE_string(
     "set", "", "Config arguments, such as 'model=resnet20'; marked in every output."
 )
+METHOD = flags.DEFINE_multi_string(
+    "method",
+    [],
+    "A method of your own beside the table's, as 'NAME: CONFIG ARGUMENTS'; may be given again.",
+)
+GRID = flags.DEFINE_multi_string(
+    "grid", [], "What to search for it with --tune, as 'NAME: PARAMETER=VALUE;VALUE,...'."
+)
 AT_ONCE = flags.DEFINE_integer(
     "at_once", 1, "Runs (or populations) at a time, each in its own process.", lower_bound=1
 )
@@ -52,12 +61,12 @@ SCALE = flags.DEFINE_float("scale", 1.0, "Share of the training steps; marked in
 
 
 def spec() -> Spec:
-    """The table of the flags, at their scale and with their changes.
+    """The table of the flags, with their methods, at their scale and with their changes.
 
     Raises:
-      ValueError: there is no such table, or the scale or a change is none.
+      ValueError: there is no such table, or a method, a grid, the scale or a change is none.
     """
-    found = tables.spec(TABLE.value or "")
+    found = _with_methods(tables.spec(TABLE.value or ""))
     if not (math.isfinite(SCALE.value) and SCALE.value > 0):
         raise ValueError(f"--scale is a share of the training above 0, got {SCALE.value}")
     given = common.changes(SET.value or "")
@@ -76,6 +85,36 @@ def spec() -> Spec:
         changes=common.arguments(changes),
         places=common.arguments(places),
     )
+
+
+def _with_methods(spec: Spec) -> Spec:
+    methods = dict(_named("--method", text) for text in METHOD.value)
+    grids = dict(_named("--grid", text) for text in GRID.value)
+    for name in grids:
+        if name not in methods:
+            raise errors.unknown("--method of --grid:", name, methods)
+    for name, arguments in methods.items():
+        spec = spec.with_method(name, arguments, _grid(grids.get(name, "")))
+    return spec
+
+
+def _named(flag: str, text: str) -> tuple[str, str]:
+    name, separator, rest = text.partition(": ")
+    if not (name.strip() and separator and rest.strip()):
+        raise ValueError(f"{flag} reads 'NAME: ...', got {text!r}")
+    return name.strip(), rest.strip()
+
+
+def _grid(text: str) -> dict[str, tuple[float, ...]]:
+    """{"beta": (4.0, 8.0)} of "beta=4;8"."""
+    grid = {}
+    for part in text.split(",") if text else ():
+        name, values = common.pair(part)
+        try:
+            grid[name.strip()] = tuple(float(value) for value in values.split(";"))
+        except ValueError:
+            raise ValueError(f"--grid takes numbers with ';' between them, got {part!r}") from None
+    return grid
 
 
 def workdir() -> pathlib.Path:

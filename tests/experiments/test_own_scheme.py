@@ -1,6 +1,7 @@
 """A scheme of a user's own works wherever a built-in one does."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -67,25 +68,38 @@ def test_plotted():
     plots.finish(canvas, axes)
 
 
-def test_from_the_command_line(tmp_path):
+def _command(tmp_path, *arguments):
     (tmp_path / "my_schemes.py").write_text(
         "import jax.numpy as jnp\nimport dm_jax\n\n\n"
         "class Plateau(dm_jax.EDF):\n    knee: float\n\n"
         "    def weight(self, p):\n        return jnp.clip(p / self.knee, 0.0, 1.0)\n"
     )
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "experiments.train",
-            "--config=configs/digits.py:method=my_schemes:Plateau-DN,knee=0.2,rate=0.4,steps=40",
-            "--config.loss.knee=0.4",
-            f"--workdir={tmp_path / 'run'}",
-        ],
+    return subprocess.run(
+        [sys.executable, "-m", *arguments, f"--workdir={tmp_path / 'run'}"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_from_the_command_line(tmp_path):
+    config = "configs/digits.py:method=my_schemes:Plateau,knee=0.2,rate=0.4,steps=40"
+    done = _command(tmp_path, "experiments.train", f"--config={config}", "--config.loss.knee=0.4")
     assert done.returncode == 0, done.stderr
     assert "my_schemes:Plateau(knee=0.4)" in done.stdout
+
+
+def test_searched_and_reported_beside_the_methods_of_a_table(tmp_path):
+    done = _command(
+        tmp_path,
+        "experiments.reproduce",
+        *("--table=digits", "--columns=sym_0.4", "--rows=CCE,Plateau", "--seeds=2", "--scale=0.03"),
+        "--method=Plateau: method=my_schemes:Plateau,knee=0.5",
+        "--grid=Plateau: knee=0.1;0.3",
+    )
+    assert done.returncode == 0, done.stderr
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert re.search(r"\| Plateau \|.*2 seeds", report)
+    assert "my_schemes:Plateau-DN(knee=0." in report
+    assert "\nPlateau" in done.stdout

@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments import cells, table_flags
+from experiments import cells, table_flags, tables
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +88,41 @@ def test_what_tells_rows_or_columns_apart_is_not_set(table, argument):
         flagsaver.flagsaver(table=table, set=argument),
         pytest.raises(ValueError, match=f"--set={name}: table {table} sets it"),
     ):
+        table_flags.spec()
+
+
+@pytest.mark.parametrize(
+    ("table", "pairs"),
+    [
+        ("1", [("Own", "clean"), ("Own", "sym_0.2")]),
+        ("8", [("0.0", "Own"), ("0.4", "Own")]),
+        ("9", [("Own", "noise_0.2"), ("Own", "noise_0.4")]),
+    ],
+)
+def test_a_method_of_ones_own_is_a_row_or_a_column(table, pairs):
+    own = ["Own: method=DM,lam=0.3,beta=5"]
+    with flagsaver.flagsaver(table=table, method=own, grid=["Own: beta=4;8,lam=0.3"]):
+        spec = table_flags.spec()
+    assert tables.select(spec, ["*"], ["Own"] if table == "8" else ["*"])
+    for row, column in pairs:
+        assert spec.cell(row, column, 1).loss.parameters == {"lam": 0.3, "beta": 5.0}
+        assert spec.grid(row, column) == {"beta": (4.0, 8.0), "lam": (0.3,)}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"method": ["method=DM"]}, "--method reads 'NAME: ...', got 'method=DM'"),
+        ({"method": ["CCE: method=DM"]}, "table 1 has a 'CCE' already"),
+        ({"grid": ["Own: beta=4"]}, "unknown --method of --grid: 'Own'"),
+        (
+            {"method": ["Own: method=DM"], "grid": ["Own: beta=x"]},
+            "--grid takes numbers .* 'beta=x'",
+        ),
+    ],
+)
+def test_methods_that_are_none_are_named(given, message):
+    with flagsaver.flagsaver(table="1", **given), pytest.raises(ValueError, match=message):
         table_flags.spec()
 
 

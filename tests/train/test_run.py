@@ -38,6 +38,7 @@ def test_what_a_run_leaves(finished):
         "config.json",
         "environment.json",
         "corruption.npz",
+        "network.json",
         "metrics.jsonl",
         "lock",
         "tensorboard",
