@@ -22,35 +22,35 @@ _LONGEST_BLOCK = 100  # steps
 def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
     """What would run, and how many cells cannot.
 
-    The text has a line for each program that would be compiled: runs, steps, time, memory; and the
-    sum.
+    The text has a line for all programs that take the same: runs, steps, time, memory; and the sum.
     """
-    total = 0.0
-    measured: dict[Hashable, tuple[float, int]] = {}
     groups, failures = cells_lib.groups(cells)
     reasons = collections.Counter(str(error) for _, error in failures)
-    lines = [f"{count} runs cannot start: {reason}" for reason, count in reasons.items()]
-    failed = len(failures)
+    alike: dict[Hashable, list[list[cells_lib.Built]]] = {}
     for group in groups:
         cell, experiment = group[0]
-        kind = (cell.config.model, cell.config.data, cell.config.train.batch_size, len(group))
+        of_program = (cell.config.model, cell.config.data, cell.config.train.batch_size)
+        alike.setdefault(f"{of_program} {len(group)} {experiment.plan.total}", []).append(group)
+    total, lines = 0.0, []
+    for programs in alike.values():
         try:
-            if str(kind) not in measured:
-                measured[str(kind)] = _measure(group)
+            per_step, memory = _measure(programs[0])
         except Exception as error:  # the rest can be planned
-            lines.append(f"{len(group)} runs cannot start: {error}")
-            failed += len(group)
+            reasons[str(error)] += sum(map(len, programs))
             continue
-        per_step, memory = measured[str(kind)]
+        (cell, experiment), *_ = programs[0]
         seconds = per_step * experiment.plan.total
-        total += seconds
+        total += seconds * len(programs)
+        turns = f", {len(programs)} times one after the other" if len(programs) > 1 else ""
         lines.append(
-            f"{len(group)} runs x {experiment.plan.total} steps of {cell.config.model.name}: "
-            f"{_readable(seconds)}, {memory / 2**20:.0f} MiB (first: {cell.row}, {cell.column})"
+            f"{len(programs[0])} runs x {experiment.plan.total} steps of {cell.config.model.name}: "
+            f"{_readable(seconds)}, {memory / 2**20:.0f} MiB{turns} (first: {cell.row}, "
+            f"{cell.column})"
         )
     devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     lines.append(f"about {_readable(total)} on {devices}, compilation and evaluation not counted")
-    return "\n".join(lines), failed
+    lost = [f"{count} runs cannot start: {reason}" for reason, count in reasons.items()]
+    return "\n".join(lost + lines), reasons.total()
 
 
 def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:

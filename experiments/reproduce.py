@@ -102,7 +102,8 @@ def reproduce(folder: pathlib.Path) -> int:
     pairs = wanted if _DRY_RUN.value else [pair for pair in wanted if pair not in lost]
     cells = make_cells(spec, pairs, searches, seeds=range(1, SEEDS.value + 1))
     todo = missing_cells(path, cells)
-    print(f"table {spec.name}: {len(cells)} runs, {len(cells) - len(todo)} of them done")
+    done = len(cells) - len(todo)
+    print(f"table {spec.name}: {len(cells)} runs, {done} of them done", flush=True)
     if _DRY_RUN.value:
         text, failed = plan.describe([*to_search, *todo])
         print(text)
@@ -142,7 +143,7 @@ def _run(
                 if result.error and result.error not in reasons:
                     reasons.add(result.error)
                     print(f"{name} failed: {result.error}")
-                elif at_once > 1 and not result.error:  # there is no bar to watch
+                elif not (result.error or (at_once == 1 and sys.stderr.isatty())):  # has no bar
                     print(f"{name}: {result.final:.1f}", flush=True)
         except cells_lib.StoppedError as stopped:
             print(f"stopped: {stopped}")

@@ -109,16 +109,26 @@ def test_a_plan_says_once_why_cells_cannot_start(tmp_path):
 
 
 def test_a_plan_goes_on_after_what_cannot_start(monkeypatch):
-    spec = dataclasses.replace(tables.spec("digits"), scale=0.04)
-    wanted = reproduce.make_cells(spec, [("CCE", "clean"), ("MAE", "clean")], {}, seeds=(1,))
-    there = [dataclasses.replace(cell, table=str(i)) for i, cell in enumerate(wanted)]
-    split = [[built] for built in cells.groups(there)[0][0]]
-    monkeypatch.setattr(cells, "groups", lambda _: (split, []))
+    there = []
+    for changes in ("", "train.batch_size=50"):
+        spec = dataclasses.replace(tables.spec("digits"), scale=0.04, changes=changes)
+        there += reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=(1,))
     monkeypatch.setattr(parallel, "make_mesh", _fail_once(parallel.make_mesh))
     text, failed = plan.describe(there)
     assert failed == 1
     assert text.splitlines()[0] == "1 runs cannot start: no such devices"
     assert "1 runs x 80 steps of mlp" in text
+
+
+def test_a_plan_names_what_is_alike_once():
+    spec = dataclasses.replace(
+        tables.spec("digits"), scale=0.04, changes="model=resnet20,parallel.devices=1"
+    )
+    there = reproduce.make_cells(spec, [("CCE", "clean"), ("MAE", "clean")], {}, seeds=(1, 2))
+    first, last = plan.describe(there)[0].splitlines()
+    assert first.startswith("1 runs x 80 steps of resnet20: ")
+    assert first.endswith(" MiB, 4 times one after the other (first: CCE, clean)")
+    assert last.startswith("about ")
 
 
 def _fail_once(function):
