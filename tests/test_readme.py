@@ -48,3 +48,12 @@ def test_the_numbers_of_table_1_are_those_of_its_results():
             said = f"{result.final:.1f} ({result.best:.1f})" if result else "not run"
             assert cell == f"{said}, paper {published.value(row, column):.1f}", (row, column)
     assert not measured
+
+
+def test_samples_of_the_training_page_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    samples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(samples) == 3
+    for sample in samples:
+        exec(compile(sample, "training.md", "exec"), {"__name__": "sample"})

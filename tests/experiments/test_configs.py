@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dm_jax import data
+from configs import own
+from dm_jax import data, train
 from experiments import cells, tables
 from experiments.progress import Progress
 
@@ -64,3 +65,19 @@ def test_steps_of_the_tables_network(tmp_path, table):
     assert (result.status, result.changes) == ("ok", changes)
     assert np.isfinite(summary.final("train_loss"))
     assert 0 <= result.final <= 100
+
+
+def test_your_own_arrays_train_as_they_are(tmp_path):
+    digits = data.load("digits")
+    arrays = {
+        f"{kind}_{split}": array
+        for split in ("train", "test")
+        for kind, array in zip("xy", vars(getattr(digits, split)).values(), strict=True)
+    }
+    np.savez(tmp_path / "own.npz", **arrays)
+    arguments = f"data.data_dir={tmp_path},train.length=2 epochs,parallel.devices=1"
+    config = train.Config.parse(own.get_config(arguments))
+    summary = train.run(config, tmp_path / "run")
+    assert summary.actual_rate == 0
+    assert len(summary.curve("validation_accuracy")) == 2
+    assert summary.final("validation_accuracy") > 0.2
