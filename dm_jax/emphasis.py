@@ -124,7 +124,7 @@ def create(name: str, **parameters: Any) -> EDF:
 
     Raises:
       ValueError: for an unknown name or parameter (naming the nearest), a missing one, or one out
-        of range.
+        of range; for a class of your own whose weight is none.
       TypeError: a parameter that is no number.
 
     >>> create("dm", lam=0.5, beta=8)
@@ -141,4 +141,26 @@ def create(name: str, **parameters: Any) -> EDF:
         has_default = (field.default, field.default_factory) != (dataclasses.MISSING,) * 2
         if not has_default and field.name not in parameters:
             raise ValueError(f"{name} needs a value for {field.name}")
-    return cls(**parameters)
+    edf = cls(**parameters)
+    if ":" in name:
+        _check_weight(name, edf)
+    return edf
+
+
+def _check_weight(name: str, edf: EDF) -> None:
+    """Raises a ValueError where a user's weight is none: no program, not elementwise, below 0."""
+    p = jnp.linspace(0.01, 0.99, 99)
+    try:
+        jax.eval_shape(edf.weight, p[0])
+    except jax.errors.ConcretizationTypeError as error:
+        raise ValueError(
+            f"weight of {name} asks for a number in Python, as `if p > ...` does; it must be "
+            "written with jax.numpy, which has jnp.where"
+        ) from error
+    found = jnp.asarray(edf.weight(p))
+    if found.shape not in ((), p.shape):
+        raise ValueError(f"weight of {name} must be elementwise, of {p.shape} it is {found.shape}")
+    good = jnp.broadcast_to(found >= 0, p.shape)
+    if not good.all():
+        worst = p[jnp.argmin(good)]
+        raise ValueError(f"weight of {name} must be at least 0, at p = {worst:.2f} it is not")

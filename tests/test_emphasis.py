@@ -210,6 +210,24 @@ def test_a_users_scheme_is_a_frozen_pytree():
     assert paths == [".power"]
 
 
+class Branching(EDF):
+    """Is no program for arrays."""
+
+    knee: float
+
+    def weight(self, p):
+        return 1.0 if p > self.knee else p
+
+
+class Falling(EDF):
+    """Falls below zero."""
+
+    slope: float
+
+    def weight(self, p):
+        return 1.0 - jnp.multiply.outer(p, jnp.asarray(self.slope))
+
+
 class Low(EDF):
     """Has a parameter with an upper bound alone."""
 
@@ -384,6 +402,9 @@ def test_create_by_name():
         ("tests.test_emphasis:Low", {"top": 2.0}, r"top.*\[-inf, 1\].*2.0"),
         ("normal", {"psi": 0.5, "beta": np.array([1.0, -1.0])}, "beta"),
         ("tests.test_emphasis:P", {}, "subclass of dm_jax.EDF"),
+        ("tests.test_emphasis:Branching", {"knee": 0.5}, "`if p > ...` does; it must be written"),
+        ("tests.test_emphasis:Falling", {"slope": 2.0}, "at least 0, at p = 0.51 it is not"),
+        ("tests.test_emphasis:Falling", {"slope": np.ones(3)}, r"elementwise, of \(99,\) it is"),
         ("tests.test_emphasis:Rampe", {"power": 1.0}, "did you mean 'Ramp'"),
     ],
 )
