@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dm_jax import files
 from experiments import cells as cells_lib
-from experiments import results_file, startup
+from experiments import record, results_file, startup
 from experiments.progress import Progress
 
 # States of SLURM in which a job may still give its result; one that SLURM has forgotten will not.
@@ -56,8 +56,8 @@ def submit(
         executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax", **named)
     except NameError as error:  # submitit's for an option that it does not know
         raise ValueError(f"--slurm: {error}") from error
-    record = folder / "jobs" / "submitted.json"
-    known = json.loads(record.read_text()) if record.exists() else {}
+    submitted = folder / "jobs" / "submitted.json"
+    known = json.loads(submitted.read_text()) if submitted.exists() else {}
     names = [cells_lib.folder_name(cell) for cell in cells]
     waiting = _on_their_way((known[name] for name in names if name in known), folder)
     todo = {
@@ -70,7 +70,7 @@ def submit(
     with executor.batch():
         jobs = [executor.submit(run_one, cell, folder, sys.argv[1:]) for cell in todo.values()]
     ids = {name: job.job_id for name, job in zip(todo, jobs, strict=True)}
-    files.write_text(record, json.dumps(known | ids, indent=1) + "\n")
+    files.write_text(submitted, json.dumps(known | ids, indent=1) + "\n")
     return jobs
 
 
@@ -86,11 +86,11 @@ def _on_their_way(ids: Iterable[str], folder: pathlib.Path) -> set[str]:
 def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) -> str:
     """Runs a cell in its job and appends the result; returns its status."""
     startup.prepare()
-    cells_lib.commit()  # as it is now, not once the cell has trained
+    record.commit()  # as it is now, not once the cell has trained
     sys.argv[1:] = arguments  # which the result names as its command
     status = ""
     for done, summary in cells_lib.run_all([cell], folder / "runs", Progress(quiet=True)):
-        result = cells_lib.result(done, summary)
+        result = record.result(done, summary)
         results_file.append(folder / "results.jsonl", result)
         status = result.status
     return status

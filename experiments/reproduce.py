@@ -19,6 +19,7 @@ from experiments import cells as cells_lib
 from experiments import (
     cluster,
     plan,
+    record,
     report,
     results_file,
     startup,
@@ -90,7 +91,7 @@ def reproduce(folder: pathlib.Path) -> int:
     """The table of the flags; returns how many cells failed, those without parameters included."""
     if _EXECUTOR.value == "slurm" and table_flags.AT_ONCE.value > 1:
         raise ValueError("--at_once is of --executor=local; a cluster has one job for each cell")
-    cells_lib.commit()  # as it is now, not once cells have trained
+    record.commit()  # as it is now, not once cells have trained
     spec, path = table_flags.spec(), folder / "results.jsonl"
     wanted, watcher = table_flags.pairs(spec), Progress(quiet=True)
     try:
@@ -136,7 +137,7 @@ def _run(
     with contextlib.closing(runs):
         try:
             for cell, summary in runs:
-                result = cells_lib.result(cell, summary)
+                result = record.result(cell, summary)
                 results_file.append(folder / "results.jsonl", result)
                 name = f"{cell.row}, {cell.column}, seed {cell.seed}"
                 failed += result.status == "failed"

@@ -23,6 +23,8 @@ from dm_jax.train.workdir import differences
 
 SCHEMA = 1
 STATUSES = ("ok", "failed")
+# Fields that lines of this schema had not from the beginning; where they are missing, the default.
+_LATER = {"data"}
 Key = tuple[str, str, str, int]  # table, row, column, seed
 
 
@@ -40,6 +42,7 @@ class Result:
       config: the run's whole config, plain values.
       config_hash: what tells one config from another (see `hash_config`).
       corruption: hash of the training labels' corruption.
+      data: fingerprint of the data set; "" of a streamed one, or before it was recorded.
       versions: package versions by name.
       device: the device, in words.
       date: ISO 8601.
@@ -62,6 +65,7 @@ class Result:
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
     config_hash: str = ""
     corruption: str = ""
+    data: str = ""
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     device: str = ""
     date: str = ""
@@ -202,8 +206,8 @@ def _decode(line: bytes, where: str) -> Result:
             "read the file with the code that wrote it, or start a new one"
         )
     fields = {field.name for field in dataclasses.fields(Result)}
-    if record.keys() != fields:
-        strange = sorted(record.keys() ^ fields)
+    if record.keys() | _LATER != fields:
+        strange = sorted((record.keys() | _LATER) ^ fields)
         raise ValueError(f"{where}: fields missing or not known: {', '.join(strange)}")
     for name in ("final", "best", "metrics", "curves"):
         record[name] = _map_floats(lambda x: math.nan if x is None else x, record[name])

@@ -1,6 +1,7 @@
 """What a data set in memory is: two checked splits, its classes, and how to normalise it."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Mapping
 
@@ -86,6 +87,10 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """SHA-256, hex, of the inputs and labels of both splits: which data an experiment had."""
+        return self._fingerprint
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
         sha = hashlib.sha256()
         for split in (self.train, self.test):
             for array in (split.inputs, split.labels):

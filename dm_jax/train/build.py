@@ -1,7 +1,6 @@
 """From a config to everything a run needs before its first step."""
 
 import dataclasses
-import functools
 import typing
 
 import jax
@@ -29,7 +28,7 @@ class Experiment(setup_lib.Setup):
     validation: noise.Corruption | None
     sampler: Sampler
 
-    @functools.cached_property
+    @property
     def fingerprint(self) -> str:
         """Which data these are: that of the data set."""
         return self.dataset.fingerprint()

@@ -45,6 +45,11 @@ class Setup:
     learning_rate: schedules.Schedule
 
     @property
+    def fingerprint(self) -> str:
+        """Which data these are; "" where nobody reads all of them to begin."""
+        raise NotImplementedError
+
+    @property
     def example(self) -> jax.ShapeDtypeStruct:
         """Shape and dtype of a batch of one training input."""
         raise NotImplementedError

@@ -18,6 +18,7 @@ class Summary:
       step, total: steps taken, of how many.
       rows: {"step": ..., name: value ...} as in metrics.jsonl; accuracies in [0, 1].
       corruption: hash of the training labels' corruption.
+      data: fingerprint of the data set; "" of a streamed one.
       actual_rate: share of the training labels that were changed; NaN of a streamed set, whose
         labels are its own.
       seconds: wall time of the training, of all starts up to where each went on; of a population's
@@ -29,6 +30,7 @@ class Summary:
     total: int
     rows: list[Row]
     corruption: str
+    data: str
     actual_rate: float
     seconds: float
     device: str
@@ -42,6 +44,7 @@ class Summary:
             total=experiment.plan.total,
             rows=rows,
             corruption=corruption.hash,
+            data=experiment.fingerprint,
             actual_rate=corruption.actual_rate if corruption.kept.size else math.nan,
             seconds=seconds,
             device=workdir.devices(),

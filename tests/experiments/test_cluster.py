@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from experiments import cells as cells_lib
-from experiments import cluster, reproduce, results_file, tables
+from experiments import cluster, record, reproduce, results_file, tables
 
 
 def cells():
@@ -75,7 +74,7 @@ def test_a_finished_table_is_reported_not_submitted(slurm, tmp_path):
     workdir = tmp_path / "work"
     wanted = reproduce.make_cells(tables.spec("8"), [("0.4", "Baseline")], {}, seeds=[1, 2])
     for cell in wanted:
-        failed = cells_lib.result(cell, ValueError("not run"))
+        failed = record.result(cell, ValueError("not run"))
         ended = dataclasses.replace(failed, status="ok", error=None, final=50.0, best=50.0)
         results_file.append(workdir / "results.jsonl", ended)
     said = reproduce_on_slurm(workdir)

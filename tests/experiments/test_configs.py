@@ -7,7 +7,7 @@ import pytest
 
 from configs import own
 from dm_jax import data, train
-from experiments import cells, tables
+from experiments import cells, record, tables
 from experiments.progress import Progress
 
 # Table -> a cell whose noise needs no superclasses, and the classes of its data.
@@ -61,7 +61,7 @@ def test_steps_of_the_tables_network(tmp_path, table):
     ((_, summary),) = cells.run_all([cell], tmp_path, Progress(quiet=True))
     if isinstance(summary, Exception):
         raise summary
-    result = cells.result(cell, summary)
+    result = record.result(cell, summary)
     assert (result.status, result.changes) == ("ok", changes)
     assert np.isfinite(summary.final("train_loss"))
     assert 0 <= result.final <= 100

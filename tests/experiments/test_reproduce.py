@@ -17,7 +17,17 @@ from configs import digits
 from dm_jax import train
 from dm_jax.train import parallel
 from dm_jax.train import workdir as workdir_lib
-from experiments import cells, plan, reproduce, results_file, searches, tables, tune, workers
+from experiments import (
+    cells,
+    plan,
+    record,
+    reproduce,
+    results_file,
+    searches,
+    tables,
+    tune,
+    workers,
+)
 from experiments.progress import Progress
 
 COMMAND = [sys.executable, "-m", "experiments.reproduce", "--table=digits", "--scale=0.02"]
@@ -188,13 +198,13 @@ def test_a_result_names_the_commit_of_its_start(tmp_path, monkeypatch):
 
     workers_run_all = workers.run_all
     monkeypatch.setattr(workers, "run_all", run_all)
-    monkeypatch.setattr(cells, "subprocess", types.SimpleNamespace(run=run))
+    monkeypatch.setattr(record, "subprocess", types.SimpleNamespace(run=run))
     flags.FLAGS.mark_as_parsed()
-    cells.commit.cache_clear()
+    record.commit.cache_clear()
     try:
         assert reproduce.reproduce(tmp_path) == 0
     finally:
-        cells.commit.cache_clear()
+        record.commit.cache_clear()
     (result,) = results_file.read(tmp_path / "results.jsonl")
     assert result.commit == "start"
 
@@ -218,7 +228,7 @@ def test_a_failed_cell_is_recorded_and_the_rest_go_on(tmp_path):
     missing = dataclasses.replace(bad.config.data, name=f"npz:{tmp_path / 'missing.npz'}")
     bad = dataclasses.replace(bad, config=dataclasses.replace(bad.config, data=missing))
     results = [
-        cells.result(cell, summary)
+        record.result(cell, summary)
         for cell, summary in cells.run_all([bad, good], tmp_path, Progress(quiet=True))
     ]
     by_seed = {result.seed: result for result in results}
@@ -241,8 +251,8 @@ def test_a_member_that_diverges_fails_and_its_candidate_loses(tmp_path):
     found = {
         cell.seed: found for cell, found in cells.run_all(both, tmp_path, Progress(quiet=True))
     }
-    assert cells.result(both[0], found[1]).status == "ok"
-    assert "the loss was not finite by step 20" in cells.result(both[1], found[2]).error
+    assert record.result(both[0], found[1]).status == "ok"
+    assert "the loss was not finite by step 20" in record.result(both[1], found[2]).error
     assert tune._score(found[2]) == 0.0
 
 

@@ -186,3 +186,12 @@ def test_hash_tells_configs_apart_and_knows_no_order():
         {"seed": 1, "loss": {"lam": 0.5, "beta": 2.0}}
     )
     assert results_file.hash_config(first) != results_file.hash_config(first | {"seed": 2})
+
+
+def test_a_line_from_before_the_data_were_recorded_is_read(tmp_path):
+    path = tmp_path / "results.jsonl"
+    results_file.append(path, a_result(data="abc"))
+    line = json.loads(path.read_text())
+    assert line.pop("data") == "abc"
+    path.write_text(json.dumps(line) + "\n")
+    assert results_file.read(path)[0].data == ""

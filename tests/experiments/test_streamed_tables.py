@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from experiments import cells, tables
+from experiments import cells, record, tables
 from experiments import train as command
 from experiments.progress import Progress
 from tests.train import streams
@@ -25,7 +25,7 @@ def _run(table, row, column, changes, folder):
     ((_, summary),) = cells.run_all([cell], folder, Progress(quiet=True))
     if isinstance(summary, Exception):
         raise summary
-    return cell, summary, cells.result(cell, summary)
+    return cell, summary, record.result(cell, summary)
 
 
 def _changes(data_dir, network, size):
@@ -68,6 +68,6 @@ def test_what_is_not_prepared_is_a_failed_cell_that_says_how(tmp_path):
     spec = dataclasses.replace(tables.spec("4"), changes=f"data.data_dir={tmp_path}")
     cell = cells.Cell("4", "DM", "MARS", 1, spec.cell("DM", "MARS", 1))
     ((_, failure),) = cells.run_all([cell], tmp_path, Progress(quiet=True))
-    result = cells.result(cell, failure)
+    result = record.result(cell, failure)
     assert result.status == "failed"
     assert "python -m experiments.prepare mars" in result.error

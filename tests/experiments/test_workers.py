@@ -14,7 +14,7 @@ import pytest
 
 from dm_jax import EDF
 from dm_jax.train import workdir as workdir_lib
-from experiments import cells, reproduce, tables, tune, workers
+from experiments import record, reproduce, tables, tune, workers
 from experiments.progress import Progress
 
 
@@ -53,7 +53,7 @@ def test_a_process_that_dies_is_its_cells_failure(tmp_path):
     assert outcomes["CCE"].finished
     with pytest.raises(RuntimeError, match=r"process of CCE-DN, sym_0\.4, seed 1 .* exit code 3"):
         raise outcomes["CCE-DN"]
-    assert cells.result(bad, outcomes["CCE-DN"]).status == "failed"
+    assert record.result(bad, outcomes["CCE-DN"]).status == "failed"
 
 
 @pytest.fixture

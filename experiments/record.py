@@ -1,0 +1,125 @@
+"""What is written of a cell that has run: numbers, curves, and where they come from."""
+
+import dataclasses
+import functools
+import math
+import pathlib
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+
+from dm_jax import train
+from dm_jax.train import workdir
+from experiments import tables
+from experiments.cells import Cell
+from experiments.results_file import Result
+
+# Fewer decimals than float32 has, more than anybody reads.
+_DIGITS = 6
+
+
+def result(cell: Cell, summary: train.Summary | Exception) -> Result:
+    """What is written of a cell; accuracies in percent. A failed one holds the error.
+
+    `final` and `best` are the test accuracy, or what else the table shows.
+    """
+    if isinstance(summary, Exception):
+        nan, text = float("nan"), f"{type(summary).__name__}: {summary}"
+        return dataclasses.replace(_blank(cell), final=nan, best=nan, status="failed", error=text)
+    measure = tables.spec(cell.table).measure
+    metrics = {
+        "train_corrupted": _percent(summary.final("fit_accuracy_given")),
+        "train_intact": _percent(summary.final("fit_accuracy")),
+        "validation": _percent(summary.final("validation_accuracy")),
+        "actual_rate": _percent(summary.actual_rate),
+        "CMC-1": _percent(summary.final("test_CMC-1")),
+    }
+    return dataclasses.replace(
+        _blank(cell),
+        final=_percent(summary.final(measure)),
+        best=_percent(summary.best(measure)[0]),
+        metrics={name: value for name, value in metrics.items() if value == value},
+        curves=_curves(summary, measure),
+        corruption=summary.corruption,
+        data=summary.data,
+        device=summary.device,
+        seconds=round(summary.seconds, 3),
+    )
+
+
+def _percent(fraction: float) -> float:
+    return round(100 * fraction, _DIGITS)
+
+
+_CURVES: dict[str, tuple[str, float]] = {
+    "test_accuracy": ("test_accuracy", 100),
+    "test_mAP": ("test_mAP", 100),
+    "test_CMC-1": ("test_CMC-1", 100),
+    "train_intact": ("train_accuracy", 100),
+    "train_corrupted": ("train_accuracy_given", 100),
+    "p_clean": ("train_p_clean", 1),
+    "p_noisy": ("train_p_noisy", 1),
+    "loss": ("train_loss", 1),
+}
+
+
+# Those that need to know which labels are wrong.
+_OF_TRUE_LABELS = ("train_intact", "p_clean", "p_noisy")
+
+
+def _curves(summary: train.Summary, measure: str) -> dict[str, list[float]]:
+    """What was measured at every evaluation: the test, and the window of batches before it."""
+    left_out = _OF_TRUE_LABELS if math.isnan(summary.actual_rate) else ()
+    points = {
+        name: dict(summary.curve(source))
+        for name, (source, _) in _CURVES.items()
+        if name not in left_out
+    }
+    steps = [step for step, _ in summary.curve(measure)]
+    curves = {
+        name: [round(_CURVES[name][1] * values[step], _DIGITS) for step in steps]
+        for name, values in points.items()
+        if all(step in values for step in steps)
+    }
+    return {"steps": [float(step) for step in steps], **curves} if steps else {}
+
+
+def _blank(cell: Cell) -> Result:
+    environment = workdir.environment()
+    return Result(
+        table=cell.table,
+        row=cell.row,
+        column=cell.column,
+        seed=cell.seed,
+        final=0.0,
+        best=0.0,
+        config=cell.plain,
+        config_hash=cell.config_hash,
+        versions=environment["versions"],
+        device=environment["device"],
+        date=environment["date"],
+        command=shlex.join(["python", "-m", "experiments.reproduce", *sys.argv[1:]]),
+        commit=commit(),
+        scale=cell.scale,
+        changes=cell.changes,
+    )
+
+
+@functools.cache
+def commit() -> str:
+    """The commit of the code, "+" behind it if the tree was changed; empty outside a checkout.
+
+    That of the first call, which a command makes before it trains: what is committed meanwhile did
+    not make the numbers.
+    """
+    here = pathlib.Path(__file__).parent
+    run: Callable[..., subprocess.CompletedProcess] = subprocess.run
+    try:
+        said = run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return said.stdout.strip()
