@@ -44,7 +44,7 @@ def base() -> ml_collections.ConfigDict:
                 "ratio": 1.0,
             },
             "model": {
-                "name": "mlp",
+                "name": "mlp",  # docs/models.md, or package.module:Class
                 "pretrained": "",  # file of ImageNet weights
                 "dtype": "float32",
                 "dropout": 0.0,
@@ -60,7 +60,7 @@ def base() -> ml_collections.ConfigDict:
                 "beta": 8.0,
             },
             "optimizer": {
-                "name": "sgd",  # sgd | adam
+                "name": "sgd",  # sgd | adam | package.module:function
                 "learning_rate": 0.1,
                 "momentum": 0.9,
                 "nesterov": False,
@@ -70,7 +70,7 @@ def base() -> ml_collections.ConfigDict:
                 "clip_norm": 0.0,  # 0: off
             },
             "schedule": {
-                "name": "constant",  # constant | steps | inv | cosine
+                "name": "constant",  # constant | steps | inv | cosine | package.module:function
                 "boundaries": (),
                 "factor": 0.1,
                 "gamma": 1e-5,
@@ -155,8 +155,9 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
             if steps < 1:
                 raise ValueError(f"config argument 'steps' must be at least 1, got {text}")
             length, unit = _split(config.train.length)
-            if unit != "steps":
-                raise ValueError(f"'steps' needs a length in steps, train.length is in {unit}")
+            if unit != "steps" or not length:
+                given = config.train.length
+                raise ValueError(f"'steps' scales a length in steps, train.length is {given!r}")
             rescale(config, steps / length)
         else:
             _set(config, name, text)
@@ -194,10 +195,12 @@ def rescale(config: ml_collections.ConfigDict, factor: float) -> None:
         train.log_every = f"{min(divisors, key=lambda d: max(d / log, log / d))} steps"
 
 
-def _split(duration: str) -> tuple[float, str]:
-    """The number and the unit of a duration."""
+def _split(duration: str | int) -> tuple[float, str]:
+    """The number and the unit of a duration; a number alone is one of steps."""
+    if isinstance(duration, int):
+        return float(duration), "steps"
     try:
-        number, unit = str(duration).split()
+        number, unit = duration.split()
         return float(number), unit
     except ValueError:
         raise ValueError(
@@ -205,7 +208,7 @@ def _split(duration: str) -> tuple[float, str]:
         ) from None
 
 
-def _times(duration: str, factor: float) -> str:
+def _times(duration: str | int, factor: float) -> str:
     """A duration times a factor; whole numbers of steps stay whole, and one at least."""
     number, unit = _split(duration)
     if unit == "steps":
@@ -274,7 +277,7 @@ def _set(config: ml_collections.ConfigDict, argument: str, text: str) -> None:
     if groups == ["loss", "schedule"]:
         config[key] = text  # where a parameter moves to may name the way there: "cosine 2.0"
     elif groups in (["loss"], ["model"]) and ":" in config.name and key not in config:
-        config[key] = _number_or_text(text)  # of a class of the user's own
+        config[key] = _guessed(text)  # of a class of the user's own
     else:
         _check_known(argument, key, config)
         config[key] = _read(argument, text, type(config[key]))
@@ -283,6 +286,13 @@ def _set(config: ml_collections.ConfigDict, argument: str, text: str) -> None:
 def _values(text: str) -> tuple[int | float | str, ...]:
     """The values between the ";", as numbers where they are."""
     return tuple(_number_or_text(one.strip()) for one in text.split(";") if one.strip())
+
+
+def _guessed(text: str) -> Any:
+    """The value of a text whose type nobody declared."""
+    if ";" in text:
+        return _values(text)
+    return {"true": True, "false": False}.get(text.lower(), _number_or_text(text))
 
 
 def _number_or_text(text: str) -> int | float | str:

@@ -152,10 +152,10 @@ def _check_weight(name: str, edf: EDF) -> None:
     p = jnp.linspace(0.01, 0.99, 99)
     try:
         jax.eval_shape(edf.weight, p[0])
-    except jax.errors.ConcretizationTypeError as error:
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
         raise ValueError(
-            f"weight of {name} asks for a number in Python, as `if p > ...` does; it must be "
-            "written with jax.numpy, which has jnp.where"
+            f"weight of {name} asks for a number in Python or NumPy, as `if p > ...` and np.exp "
+            "do; it must be written with jax.numpy, which has jnp.where"
         ) from error
     found = jnp.asarray(edf.weight(p))
     if found.shape not in ((), p.shape):

@@ -55,7 +55,9 @@ def checked(owner: str, field: dataclasses.Field, value: Any) -> Any:
     """The value as a leaf; raises where it is concrete and wrong."""
     if isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool):
         value = float(value)
-    if isinstance(value, jax.core.Tracer):
+    parts = value if isinstance(value, tuple) and value else (value,)
+    composed = all(map(dataclasses.is_dataclass, parts))  # of other EDFs, which checked their own
+    if composed or isinstance(value, jax.core.Tracer):
         return value
     dtype = np.asarray(value).dtype if isinstance(value, (float, np.ndarray, jax.Array)) else None
     if dtype is None or not any(

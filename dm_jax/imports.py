@@ -17,7 +17,7 @@ def attribute(path: str) -> Any:
         raise ValueError(f"what is your own reads 'package.module:name', got {path!r}")
     try:
         module = importlib.import_module(place)
-    except ModuleNotFoundError as error:
+    except (ImportError, SyntaxError) as error:
         raise ValueError(f"{path!r} cannot be imported: {error}") from error
     if not hasattr(module, name):
         public = [known for known in vars(module) if not known.startswith("_")]

@@ -37,6 +37,7 @@ class Spec:
       methods_are_columns: whether a row is a condition and a column a method.
       needs_agreement: whether its data cannot be had without one.
       figures: the paper's figures that are its curves.
+      plain: arguments that a method of the user's own begins with; it may change their keys.
       rows_span_rates: whether rows are run at several noise rates, so that a line over them means
         something.
     """
@@ -59,6 +60,7 @@ class Spec:
     methods_are_columns: bool = False
     needs_agreement: bool = False
     figures: str = ""
+    plain: str = ""
     rows_span_rates: bool = True
 
     def is_place(self, key: str, value: str) -> bool:
@@ -90,17 +92,24 @@ class Spec:
 
         Args:
           name: of the row or column.
-          arguments: for the config, as those of `rows`.
+          arguments: for the config: the method and what belongs to its loss; in Tables 6 and 8 L2
+            and dropout too.
           grid: EDF parameter -> values to search; may be empty.
 
         Raises:
-          ValueError: the table has one of that name.
+          ValueError: the table has one of that name, or an argument would change the protocol.
         """
+        for key in common.changes(arguments):
+            if key != "method" and not key.startswith("loss.") and key not in self._plain_keys():
+                raise ValueError(
+                    f"{name}: {common.short(key)} is of the table's protocol, not of a method; "
+                    "--set changes it for all, and every output says so"
+                )
         rows, columns = dict(self.rows), dict(self.columns)
         methods = columns if self.methods_are_columns else rows
         if name in methods:
             raise ValueError(f"table {self.name} has a {name!r} already; choose another name")
-        methods[name] = arguments
+        methods[name] = f"{self.plain},{arguments}" if self.plain else arguments
         own = [(row, column) for row in rows for column in columns if name in (row, column)]
         return dataclasses.replace(
             self,
@@ -109,6 +118,9 @@ class Spec:
             only=None if self.only is None else (*self.only, *own),
             grids={**self.grids, name: dict(grid)} if grid else self.grids,
         )
+
+    def _plain_keys(self) -> set[str]:
+        return set(common.changes(self.plain))
 
     def has(self, row: str, column: str) -> bool:
         """Whether that cell exists."""

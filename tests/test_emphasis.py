@@ -219,6 +219,13 @@ class Branching(EDF):
         return 1.0 if p > self.knee else p
 
 
+class OfNumPy(Branching):
+    """Neither is this."""
+
+    def weight(self, p):
+        return np.exp(-p)
+
+
 class Falling(EDF):
     """Falls below zero."""
 
@@ -341,6 +348,25 @@ def test_a_subclass_of_a_built_in_scheme_is_its_own(edf):
     assert weight.max() <= float(edf.weight(edf.mode)) * (1 + 1e-4)
 
 
+class Mixture(EDF):
+    """A scheme made of two others."""
+
+    first: EDF
+    second: EDF
+    share: float
+
+    def weight(self, p):
+        return self.share * self.first.weight(p) + (1 - self.share) * self.second.weight(p)
+
+
+def test_schemes_are_made_of_schemes():
+    edf = Mixture(DM(lam=0.5, beta=8.0), GCE(q=0.7), share=0.25)
+    assert len(jax.tree.leaves(edf)) == 4
+    weight = 0.25 * DM(lam=0.5, beta=8.0).weight(P) + 0.75 * GCE(q=0.7).weight(P)
+    np.testing.assert_allclose(jax.jit(lambda e: e.weight(P))(edf), weight, rtol=1e-6)
+    assert repr(edf) == "Mixture(first=DM(lam=0.5, beta=8.0), second=GCE(q=0.7), share=0.25)"
+
+
 def test_a_parameter_cannot_hide_what_every_scheme_has():
     with pytest.raises(TypeError, match="Tent: a parameter cannot be called 'mode'"):
 
@@ -402,7 +428,8 @@ def test_create_by_name():
         ("tests.test_emphasis:Low", {"top": 2.0}, r"top.*\[-inf, 1\].*2.0"),
         ("normal", {"psi": 0.5, "beta": np.array([1.0, -1.0])}, "beta"),
         ("tests.test_emphasis:P", {}, "subclass of dm_jax.EDF"),
-        ("tests.test_emphasis:Branching", {"knee": 0.5}, "`if p > ...` does; it must be written"),
+        ("tests.test_emphasis:Branching", {"knee": 0.5}, "`if p > ...` and np.exp do; it must be"),
+        ("tests.test_emphasis:OfNumPy", {"knee": 0.5}, "OfNumPy asks for a number in Python or"),
         ("tests.test_emphasis:Falling", {"slope": 2.0}, "at least 0, at p = 0.51 it is not"),
         ("tests.test_emphasis:Falling", {"slope": np.ones(3)}, r"elementwise, of \(99,\) it is"),
         ("tests.test_emphasis:Rampe", {"power": 1.0}, "did you mean 'Ramp'"),

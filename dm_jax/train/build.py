@@ -96,7 +96,7 @@ def experiment(
 def experiment(
     config: config_lib.Config, dataset: data.Dataset | StreamedDataset | None = None
 ) -> Experiment | StreamedExperiment:
-    """Loads, corrupts and builds; nothing is computed on a device yet.
+    """Loads, corrupts and builds; no network is computed yet.
 
     Args:
       config: of the run.

@@ -27,6 +27,8 @@ class Checkpoints:
     """The checkpoints of one run: the last `keep`, and the best by `score`."""
 
     def __init__(self, directory: pathlib.Path, *, keep: int):
+        # orbax warns at each save without a score; most have none.
+        logging.getLogger("absl").addFilter(_is_news)
         self._directory = directory.absolute()
         policies = [
             managers.LatestN(keep),
@@ -109,6 +111,8 @@ class Checkpoints:
             try:
                 meta = self._read(step, meta=ocp.args.JsonRestore()).meta
                 different = _differences(meta["arrays"], _description(shapes))
+                if not different and "checksums" not in meta:
+                    different = "it has no checksums"
                 if not different:
                     arrays = self._read_arrays(step, shapes, meta["checksums"])
                     return step, _wrap_keys(like, arrays)
@@ -118,8 +122,8 @@ class Checkpoints:
                 self._set_aside(step, error)
                 continue
             raise ValueError(
-                f"checkpoint {step} in {self._directory} is of another network, optimiser or "
-                f"scheme: {different}"
+                f"checkpoint {step} in {self._directory} is of another network, optimiser, scheme "
+                f"or version of dm_jax: {different}"
             )
         return None
 
@@ -173,7 +177,8 @@ def read_variables(
 
     Raises:
       FileNotFoundError: there is no such checkpoint.
-      ValueError: its arrays are damaged, or "best" of a run that held nothing out.
+      ValueError: its arrays are damaged, or "best" where no checkpoint has a score: nothing was
+        held out, or nothing evaluated at its step.
     """
     options = ocp.CheckpointManagerOptions(best_fn=_score, create=False)
     manager = ocp.CheckpointManager(directory.absolute(), options=options)
@@ -195,7 +200,10 @@ def _chosen(manager: ocp.CheckpointManager, step: int | str) -> int:
     if step == "best" and steps:
         scores = {one: _score(metrics) for one in steps if (metrics := manager.metrics(one))}
         if not scores:
-            raise ValueError(f"{manager.directory} has no best checkpoint: nothing was held out")
+            raise ValueError(
+                f"{manager.directory} has no best checkpoint: nothing was held out, or nothing was "
+                "evaluated when a checkpoint was written"
+            )
         return max(scores, key=lambda one: (scores[one], one))  # of equals orbax keeps the last
     if isinstance(step, int) and step in steps:
         return step
@@ -205,6 +213,10 @@ def _chosen(manager: ocp.CheckpointManager, step: int | str) -> int:
 
 def _score(metrics: Any) -> float:
     return metrics["score"]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "did not provide metrics" not in str(record.msg)
 
 
 def _is_of_the_machine(error: Exception) -> bool:

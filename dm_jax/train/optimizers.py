@@ -21,7 +21,8 @@ def create(config: config_lib.OptimizerConfig, factor: Schedule) -> optax.Gradie
     "package.module:function", of a function of the config that gives an
     `optax.GradientTransformation`. Decoupled weight decay is part of it, as in
     `optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(5e-4))`, with
-    config.weight_decay 0.
+    config.weight_decay 0. The sign and the learning rate come after it: `optax.adam` has both
+    already and would climb.
 
     Raises:
       ValueError: there is no such function, or it gives something else.

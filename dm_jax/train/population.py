@@ -41,9 +41,6 @@ class Choice(ScaledEDF):
     edfs: Any
     index: Any
 
-    def __post_init__(self):
-        """Nothing: the candidates have checked their parameters."""
-
     def weight(self, p):
         """w(p) of the chosen one."""
         return jnp.stack([edf.weight(p) for edf in self.edfs])[self.index]
@@ -71,8 +68,9 @@ def signature(experiment: Experiment) -> Hashable:
     config["loss"] = (loss["normalization"], loss["saturation"], loss["class_weights"])
     if loss["schedule"]:
         config["loss"] += (loss,)
-    for key in ("learning_rate", "weight_decay"):
-        config["optimizer"].pop(key)
+    if ":" not in config["optimizer"]["name"]:  # a function of the user's own may read them
+        for key in ("learning_rate", "weight_decay"):
+            config["optimizer"].pop(key)
     sizes = [len(rows) for _, rows in experiment.evaluated.values()]
     return json.dumps([config, dataclasses.asdict(experiment.plan), sizes], sort_keys=True)
 

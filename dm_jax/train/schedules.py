@@ -47,6 +47,8 @@ def learning_rate_factor(
     }
     own = ":" in config.name
     base = imports.function(config.name)(total_steps) if own else known[config.name]
+    if not callable(base):
+        raise ValueError(f"{config.name} must give a function of the step, got {base!r}")
     if not warmup:
         return base
     return lambda step: base(step) * jnp.minimum(1.0, (step + 1) / warmup)

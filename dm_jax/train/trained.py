@@ -57,24 +57,26 @@ class Trained:
     std: np.ndarray
 
     def logits(self, inputs: Any, *, batch_size: int = 1000) -> np.ndarray:
-        """Of inputs [n, *shape], float32 [n, num_classes].
+        """Of inputs [n, *shape], [n, num_classes], float32 (float64 if `config.model.dtype` is).
 
         Args:
           inputs: of `dtype`, as in the data set: not normalised.
           batch_size: how many are computed at once.
 
         Raises:
-          ValueError: inputs of another shape or dtype.
+          ValueError: inputs of another shape or dtype, or a batch_size below 1.
         """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         inputs = np.asarray(inputs)
         if inputs.shape[1:] != self.shape or inputs.dtype != self.dtype:
             raise ValueError(
                 f"inputs must be {self.dtype} {['n', *self.shape]}, got {inputs.dtype} "
                 f"{list(inputs.shape)}"
             )
-        parts = [inputs[i : i + batch_size] for i in range(0, len(inputs), batch_size)]
-        found = [np.asarray(self._compiled(self.variables, part)) for part in parts]
-        return np.concatenate([np.zeros((0, len(self.class_names)), np.float32), *found])
+        starts = range(0, max(len(inputs), 1), batch_size)
+        parts = (inputs[i : i + batch_size] for i in starts)
+        return np.concatenate([self._compiled(self.variables, part) for part in parts])
 
     def predict(self, inputs: Any, *, batch_size: int = 1000) -> np.ndarray:
         """The class of the largest logit, int [n]; see `logits`."""
@@ -103,7 +105,7 @@ def load(workdir: pathlib.Path | str, *, step: int | Literal["last", "best"] = "
 
     Raises:
       FileNotFoundError: it is no workdir, or has no such checkpoint; names those there are.
-      ValueError: the checkpoint is damaged, or "best" of a run that held nothing out.
+      ValueError: the checkpoint is damaged, or "best" where no checkpoint has a score.
     """
     folder = pathlib.Path(workdir).expanduser()
     if not (folder / FILE).exists():

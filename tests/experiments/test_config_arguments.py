@@ -38,6 +38,21 @@ def test_several_values_of_one_key():
     assert Config.parse(digits.get_config("model.hidden=16")).model.parameters["hidden"] == (16,)
 
 
+def test_what_nobody_declared_is_read_as_it_looks():
+    text = f"method={HERE},knee=0.2,model=some.module:Net,model.norm=false,model.sizes=64;32"
+    model = digits.get_config(f"{text},model.kind=wide,model.depth=3").model
+    assert (model.norm, model.sizes, model.kind, model.depth) == (False, (64, 32), "wide", 3)
+
+
+def test_a_number_alone_is_one_of_steps_wherever_it_stands():
+    for text in (
+        "schedule.boundaries=500;800,steps=1000",
+        "steps=1000,schedule.boundaries=250;400",
+    ):
+        config = digits.get_config(text)  # 2,000 steps
+        assert Config.parse(config).schedule.boundaries == ("250 steps", "400 steps")
+
+
 def test_a_length_in_epochs_is_scaled_exactly():
     config = digits.get_config("train.length=12345678 examples")
     common.rescale(config, 0.9)
@@ -49,7 +64,7 @@ def test_a_length_in_epochs_is_scaled_exactly():
     [
         ("method=CE", r"unknown method 'CE'; did you mean 'GCE'\? Known: Beta, CCE, DM"),
         ("methd=DM", r"unknown config argument 'methd'; did you mean 'method'\?"),
-        ("train.length=10 epochs,steps=5", "'steps' needs a length in steps, train.length is in"),
+        ("train.length=10 epochs,steps=5", "'steps' scales a length in steps, .* is '10 epochs'"),
         ("train.log_every=abc,steps=5", "a duration reads like '30000 steps', .* got 'abc'"),
         ("loss.schedule=3", r"'loss.schedule' is a group of keys: loss.schedule.KEY=value"),
         ("seed=x", "config argument 'seed' must be of type int, got 'x'"),

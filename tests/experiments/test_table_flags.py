@@ -95,6 +95,8 @@ def test_what_tells_rows_or_columns_apart_is_not_set(table, argument):
     ("table", "pairs"),
     [
         ("1", [("Own", "clean"), ("Own", "sym_0.2")]),
+        ("6", [("Own", "accuracy_mean")]),
+        ("7", [("SGD (lr 0.01)", "Own"), ("Nesterov (lr 0.01)", "Own")]),
         ("8", [("0.0", "Own"), ("0.4", "Own")]),
         ("9", [("Own", "noise_0.2"), ("Own", "noise_0.4")]),
     ],
@@ -103,9 +105,13 @@ def test_a_method_of_ones_own_is_a_row_or_a_column(table, pairs):
     own = ["Own: method=DM,lam=0.3,beta=5"]
     with flagsaver.flagsaver(table=table, method=own, grid=["Own: beta=4;8,lam=0.3"]):
         spec = table_flags.spec()
-    assert tables.select(spec, ["*"], ["Own"] if table == "8" else ["*"])
+    assert tables.select(spec, ["*"], ["Own"] if table in "78" else ["*"])
     for row, column in pairs:
-        assert spec.cell(row, column, 1).loss.parameters == {"lam": 0.3, "beta": 5.0}
+        cell = spec.cell(row, column, 1)
+        assert cell.loss.parameters == {"lam": 0.3, "beta": 5.0}
+        beside = {"6": ("DM", column), "7": (row, "DM"), "8": (row, "DM")}.get(table, (row, column))
+        other = spec.cell(*beside, 1)
+        assert dataclasses.replace(other, loss=cell.loss) == cell
         assert spec.grid(row, column) == {"beta": (4.0, 8.0), "lam": (0.3,)}
 
 
@@ -114,6 +120,8 @@ def test_a_method_of_ones_own_is_a_row_or_a_column(table, pairs):
     [
         ({"method": ["method=DM"]}, "--method reads 'NAME: ...', got 'method=DM'"),
         ({"method": ["CCE: method=DM"]}, "table 1 has a 'CCE' already"),
+        ({"method": ["Own: method=DM,rate=0"]}, "Own: rate is of the table's protocol, not of a"),
+        ({"method": ["Own: method=DM,steps=9"]}, "Own: steps is of the table's protocol"),
         ({"grid": ["Own: beta=4"]}, "unknown --method of --grid: 'Own'"),
         (
             {"method": ["Own: method=DM"], "grid": ["Own: beta=x"]},

@@ -10,7 +10,7 @@ import pytest
 
 from configs import digits
 from dm_jax import data, models, train
-from dm_jax.train import checkpoints
+from dm_jax.train import checkpoints, population
 from dm_jax.train.config import OptimizerConfig
 
 HERE = __name__
@@ -140,6 +140,7 @@ def test_a_damaged_checkpoint_is_not_loaded(run, tmp_path, monkeypatch):
         ({"model__name": f"{HERE}:adamw"}, "is not a subclass of dm_jax.models.Network"),
         ({"model__wide": 3}, "unknown option of .*Small 'wide'"),
         ({"optimizer__name": f"{HERE}:nothing"}, r"must give an optax.GradientTransformation, got"),
+        ({"schedule__name": f"{HERE}:nothing"}, "must give a function of the step, got None"),
         ({"schedule__name": f"{HERE}:HERE"}, "is not a function, but '"),
         ({"schedule__name": "no_such:thing"}, "'no_such:thing' cannot be imported"),
     ],
@@ -153,6 +154,13 @@ def test_an_optimiser_by_no_known_name():
     message = r"did you mean 'adam'\? Known: adam, package.module:function, sgd"
     with pytest.raises(ValueError, match=message):
         _config(optimizer__name="adamw")
+
+
+def test_an_optimiser_of_ones_own_is_not_shared_by_other_rates():
+    """It may read them, and is made once for all members."""
+    configs = [_config(optimizer__learning_rate=rate) for rate in (0.1, 0.2)]
+    first, second = map(population.signature, map(train.experiment, configs))
+    assert first != second
 
 
 def test_a_population_is_on_one_data_set():
