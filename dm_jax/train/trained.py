@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dm_jax import models
+from dm_jax.models.layers import wide
 from dm_jax.train import checkpoints
 from dm_jax.train.build import Experiment, StreamedExperiment
 from dm_jax.train.config import Config
@@ -74,9 +75,9 @@ class Trained:
                 f"inputs must be {self.dtype} {['n', *self.shape]}, got {inputs.dtype} "
                 f"{list(inputs.shape)}"
             )
-        starts = range(0, max(len(inputs), 1), batch_size)
-        parts = (inputs[i : i + batch_size] for i in starts)
-        return np.concatenate([self._compiled(self.variables, part) for part in parts])
+        parts = (inputs[i : i + batch_size] for i in range(0, len(inputs), batch_size))
+        none = np.zeros((0, len(self.class_names)), wide(self.config.model.dtype))
+        return np.concatenate([none, *(self._compiled(self.variables, part) for part in parts)])
 
     def predict(self, inputs: Any, *, batch_size: int = 1000) -> np.ndarray:
         """The class of the largest logit, int [n]; see `logits`."""

@@ -91,6 +91,14 @@ def test_a_trained_network_predicts_without_its_data(run, monkeypatch):
     assert trained.logits(test.inputs[:0]).shape == (0, 10)
 
 
+def test_nothing_is_predicted_of_nothing_by_any_network(tmp_path):
+    train.run(train.Config.parse(digits.get_config("steps=10,parallel.devices=1")), tmp_path)
+    trained = train.load(tmp_path)
+    assert trained.predict(np.zeros((0, 8, 8, 1), np.uint8)).shape == (0,)
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        trained.predict(np.zeros((1, 8, 8, 1), np.uint8), batch_size=0)
+
+
 def test_the_best_is_that_of_the_validation(run):
     workdir, summary = run
     scores = dict(summary.curve("validation_accuracy_given"))
