@@ -38,6 +38,17 @@ def test_several_values_of_one_key():
     assert Config.parse(digits.get_config("model.hidden=16")).model.parameters["hidden"] == (16,)
 
 
+@pytest.mark.parametrize("target", ["2", "cosine 2.0"])
+def test_arguments_schedule_a_parameter(target):
+    arguments = f"loss.schedule.lam={target},loss.schedule_length=9 steps"
+    assert Config.parse(digits.get_config(arguments)).loss.schedule == {"lam": target}
+
+
+def test_another_network_leaves_the_hidden_sizes_of_the_mlp():
+    assert Config.parse(digits.get_config("model=resnet20")).model.parameters == {}
+    assert Config.parse(digits.get_config("model=mlp")).model.parameters == {"hidden": (128,)}
+
+
 def test_what_nobody_declared_is_read_as_it_looks():
     text = f"method={HERE},knee=0.2,model=some.module:Net,model.norm=false,model.sizes=64;32"
     model = digits.get_config(f"{text},model.kind=wide,model.depth=3").model
@@ -64,6 +75,10 @@ def test_a_length_in_epochs_is_scaled_exactly():
     [
         ("method=CE", r"unknown method 'CE'; did you mean 'GCE'\? Known: Beta, CCE, DM"),
         ("methd=DM", r"unknown config argument 'methd'; did you mean 'method'\?"),
+        ("los.beta=3", "'los.beta'; did you mean 'loss'"),
+        ("loss.bet=3", "'loss.bet'; did you mean 'beta'"),
+        ("train.batch_size.x=3", r"unknown config argument 'train.batch_size.x'"),
+        ("optimizer.nesterov=maybe", "'optimizer.nesterov' must be of type bool, got 'maybe'"),
         ("train.length=10 epochs,steps=5", "'steps' scales a length in steps, .* is '10 epochs'"),
         ("train.log_every=abc,steps=5", "a duration reads like '30000 steps', .* got 'abc'"),
         ("loss.schedule=3", r"'loss.schedule' is a group of keys: loss.schedule.KEY=value"),

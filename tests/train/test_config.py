@@ -76,30 +76,6 @@ def test_bad_values(changes, error, message):
         _parse(**changes)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("los.beta=3", "'los.beta'; did you mean 'loss'"),
-        ("loss.bet=3", "'loss.bet'; did you mean 'beta'"),
-        ("methd=DM", "'methd'; did you mean 'method'"),
-        ("train.batch_size.x=3", "unknown config argument 'train.batch_size.x'"),
-        ("steps=0", "config argument 'steps' must be at least 1, got 0"),
-        ("seed=x", "config argument 'seed' must be of type int, got 'x'"),
-        ("optimizer.nesterov=maybe", "'optimizer.nesterov' must be of type bool, got 'maybe'"),
-        ("beta", "arguments read name=value"),
-    ],
-)
-def test_bad_arguments_of_a_config_file(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        digits.get_config(arguments)
-
-
-@pytest.mark.parametrize("target", ["2", "cosine 2.0"])
-def test_arguments_schedule_a_parameter(target):
-    arguments = f"loss.schedule.lam={target},loss.schedule_length=9 steps"
-    assert Config.parse(digits.get_config(arguments)).loss.schedule == {"lam": target}
-
-
 def test_integers_pass_for_floats_and_for_steps():
     config = _parse(
         optimizer__learning_rate=1,
@@ -165,8 +141,3 @@ def test_durations_where_the_last_batch_is_padded(duration, expected):
 def test_durations_that_are_none(duration):
     with pytest.raises(ValueError, match="duration"):
         steps(duration, examples=1000, batch_size=256)
-
-
-def test_another_network_leaves_the_hidden_sizes_of_the_mlp():
-    assert Config.parse(digits.get_config("model=resnet20")).model.parameters == {}
-    assert Config.parse(digits.get_config("model=mlp")).model.parameters == {"hidden": (128,)}
