@@ -98,10 +98,15 @@ def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, E
             failures.append((cell, error))
             continue
         name: Hashable = folder_name(cell)
-        if isinstance(experiment, build.Experiment) and cell.config.model.name == "mlp":
+        if isinstance(experiment, build.Experiment) and not trains_alone(cell):
             name = population.signature(experiment)
         found.setdefault(name, []).append((cell, experiment))
     return list(found.values()), failures
+
+
+def trains_alone(cell: Cell) -> bool:
+    """Whether it is a program of its own: vmap turns convolutions into grouped ones."""
+    return cell.config.model.name != "mlp"
 
 
 def _run_group(

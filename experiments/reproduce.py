@@ -144,12 +144,17 @@ def _run(
                 if result.error and result.error not in reasons:
                     reasons.add(result.error)
                     print(f"{name} failed: {result.error}")
-                elif not (result.error or (at_once == 1 and sys.stderr.isatty())):  # has no bar
+                elif not result.error and (at_once > 1 or _is_news(cell)):
                     print(f"{name}: {result.final:.1f}", flush=True)
         except cells_lib.StoppedError as stopped:
             print(f"stopped: {stopped}")
             return failed, True
     return failed, False
+
+
+def _is_news(cell: cells_lib.Cell) -> bool:
+    """Whether a line says that it has finished: where no bar does, and not of many at once."""
+    return cells_lib.trains_alone(cell) and not sys.stderr.isatty()
 
 
 def _searched(

@@ -90,6 +90,7 @@ def test_from_the_command_line(tmp_path):
     assert "my_schemes:Plateau(knee=0.4)" in done.stdout
 
 
+@pytest.mark.long
 def test_searched_and_reported_beside_the_methods_of_a_table(tmp_path):
     done = _command(
         tmp_path,

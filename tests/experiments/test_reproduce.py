@@ -130,6 +130,7 @@ def test_a_plan_goes_on_after_what_cannot_start(monkeypatch):
     assert "1 runs x 80 steps of mlp" in text
 
 
+@pytest.mark.long
 def test_a_plan_names_what_is_alike_once():
     spec = dataclasses.replace(
         tables.spec("digits"), scale=0.04, changes="model=resnet20,parallel.devices=1"
