@@ -156,8 +156,9 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
                 raise ValueError(f"config argument 'steps' must be at least 1, got {text}")
             length, unit = _split(config.train.length)
             if unit != "steps" or not length:
-                given = config.train.length
-                raise ValueError(f"'steps' scales a length in steps, train.length is {given!r}")
+                raise ValueError(
+                    f"'steps' scales a length in steps, train.length is {config.train.length!r}"
+                )
             rescale(config, steps / length)
         else:
             _set(config, name, text)

@@ -6,12 +6,33 @@ from typing import Any
 from dm_jax import errors
 
 
-def attribute(path: str) -> Any:
-    """What stands at "package.module:name"; the module must be importable.
+def subclass(path: str, base: type, called: str) -> Any:
+    """The class, of a base class `called` so, at "package.module:name".
 
     Raises:
-      ValueError: the path reads otherwise, or there is no such module or no such name in it.
+      ValueError: the path reads otherwise, there is no such module or no such name in it, or it is
+        no subclass of `base`.
     """
+    found = _attribute(path)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ValueError(f"{path!r} is not a subclass of {called}, but {found!r}")
+    return found
+
+
+def function(path: str) -> Any:
+    """The function at "package.module:name".
+
+    Raises:
+      ValueError: the path reads otherwise, there is no such module or no such name in it, or it
+        cannot be called.
+    """
+    found = _attribute(path)
+    if not callable(found):
+        raise ValueError(f"{path!r} is not a function, but {found!r}")
+    return found
+
+
+def _attribute(path: str) -> Any:
     place, _, name = path.partition(":")
     if not all(part.isidentifier() for part in (*place.split("."), name)):
         raise ValueError(f"what is your own reads 'package.module:name', got {path!r}")
@@ -23,27 +44,3 @@ def attribute(path: str) -> Any:
         public = [known for known in vars(module) if not known.startswith("_")]
         raise errors.unknown(f"name in {place}:", name, public)
     return getattr(module, name)
-
-
-def subclass(path: str, base: type, called: str) -> Any:
-    """The class, of a base class `called` so, at "package.module:name".
-
-    Raises:
-      ValueError: as `attribute`, or it is no subclass of `base`.
-    """
-    found = attribute(path)
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise ValueError(f"{path!r} is not a subclass of {called}, but {found!r}")
-    return found
-
-
-def function(path: str) -> Any:
-    """The function at "package.module:name".
-
-    Raises:
-      ValueError: as `attribute`, or it cannot be called.
-    """
-    found = attribute(path)
-    if not callable(found):
-        raise ValueError(f"{path!r} is not a function, but {found!r}")
-    return found

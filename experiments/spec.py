@@ -99,8 +99,9 @@ class Spec:
         Raises:
           ValueError: the table has one of that name, or an argument would change the protocol.
         """
+        accepted = {"method", *common.changes(self.plain)}
         for key in common.changes(arguments):
-            if key != "method" and not key.startswith("loss.") and key not in self._plain_keys():
+            if key not in accepted and not key.startswith("loss."):
                 raise ValueError(
                     f"{name}: {common.short(key)} is of the table's protocol, not of a method; "
                     "--set changes it for all, and every output says so"
@@ -118,9 +119,6 @@ class Spec:
             only=None if self.only is None else (*self.only, *own),
             grids={**self.grids, name: dict(grid)} if grid else self.grids,
         )
-
-    def _plain_keys(self) -> set[str]:
-        return set(common.changes(self.plain))
 
     def has(self, row: str, column: str) -> bool:
         """Whether that cell exists."""
@@ -141,7 +139,8 @@ class Spec:
         """The parsed config of a cell.
 
         Raises:
-          ValueError: an unknown row or column; the message gives the nearest.
+          ValueError: an unknown row or column (the message gives the nearest), or a change that
+            would make the cell another one.
         """
         for what, name, known in (("row", row, self.rows), ("column", column, self.columns)):
             if name not in known:

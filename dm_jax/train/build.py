@@ -67,7 +67,7 @@ class StreamedExperiment(setup_lib.Setup):
 
     @property
     def fingerprint(self) -> str:
-        """ "": nobody reads all images to begin. The corruption knows the name and the size."""
+        """Empty: nobody reads all images to begin. The corruption knows the name and the size."""
         return ""
 
     @property

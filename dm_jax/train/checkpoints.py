@@ -111,8 +111,6 @@ class Checkpoints:
             try:
                 meta = self._read(step, meta=ocp.args.JsonRestore()).meta
                 different = _differences(meta["arrays"], _description(shapes))
-                if not different and "checksums" not in meta:
-                    different = "it has no checksums"
                 if not different:
                     arrays = self._read_arrays(step, shapes, meta["checksums"])
                     return step, _wrap_keys(like, arrays)
@@ -216,13 +214,14 @@ def _score(metrics: Any) -> float:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
+    """A filter of log messages: all but the one that a checkpoint has no score."""
     return "did not provide metrics" not in str(record.msg)
 
 
 def _is_of_the_machine(error: Exception) -> bool:
     """Whether the next try may succeed: nothing is known of the files then."""
-    found = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
-    return isinstance(error, MemoryError | OSError) and not found
+    of_the_files = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+    return isinstance(error, MemoryError | OSError) and not of_the_files
 
 
 def _is_key(leaf: Any) -> bool:

@@ -69,9 +69,7 @@ class LossConfig:
     saturation: float = 1e-6
     class_weights: tuple[float, ...] = ()  # one per class, multiplying the emphasis; () is none
     schedule: Parameters = dataclasses.field(default_factory=dict)  # parameter -> end, "cosine 2.0"
-    schedule_length: Duration = Duration(
-        "0 steps"
-    )  # over which each scheduled parameter moves there
+    schedule_length: Duration = Duration("0 steps")  # in which scheduled parameters move there
     parameters: Parameters = dataclasses.field(default_factory=dict)
 
 

@@ -32,8 +32,9 @@ def run(
 ) -> Summary:
     """Trains, or goes on where the workdir's newest checkpoint stands.
 
-    SIGTERM and Ctrl-C checkpoint and return early. Leaves config.json, environment.json,
-    corruption.npz, metrics.jsonl, TensorBoard events and checkpoints in the workdir.
+    SIGTERM and Ctrl-C checkpoint and return early. Leaves config.json, network.json,
+    environment.json, corruption.npz, metrics.jsonl, TensorBoard events and checkpoints in the
+    workdir.
 
     Args:
       config: of the run.

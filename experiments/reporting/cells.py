@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from configs import common
 from dm_jax.train.config import LossConfig
@@ -179,10 +179,10 @@ def seeds_text(count: int) -> str:
     return f"{count} seed" if count == 1 else f"{count} seeds"
 
 
-def seeds_range(counts: Iterable[int]) -> str:
+def seeds_range(counts: Collection[int]) -> str:
     """
     >>> seeds_range([5, 5]), seeds_range([1, 5, 2])
     ('5 seeds', '1 to 5 seeds')
     """
-    low, *_, high = sorted([*counts] * 2)
+    low, high = min(counts), max(counts)
     return seeds_text(high) if low == high else f"{low} to {high} seeds"

@@ -68,7 +68,8 @@ def of_table(table: Table) -> list[Figure]:
 
 def curves(table: Table, condition: str) -> Figure | None:
     """Accuracies of all methods over the steps under one condition of a table, a panel each."""
-    return _panels(table, condition, ACCURACIES, name="curves", heading=_heading(table, condition))
+    name = curves_name(table.name, condition)
+    return _panels(table, condition, ACCURACIES, name=name, heading=_heading(table, condition))
 
 
 def curves_name(table: str, condition: str) -> str:
@@ -79,7 +80,8 @@ def curves_name(table: str, condition: str) -> str:
 def fit_curves(table: Table, condition: str) -> Figure | None:
     """As `curves`, for what is seen of the fit itself: mean p and the loss."""
     heading = f"{table.heading}, {_condition(table, condition)}"
-    return _panels(table, condition, FIT, name="fit", heading=heading)
+    name = _file_name(f"table_{table.name}_{condition}_fit")
+    return _panels(table, condition, FIT, name=name, heading=heading)
 
 
 def _panels(
@@ -104,7 +106,7 @@ def _panels(
         of_panel, ylabel = shown[curve_name]
         plots.curves(panel, lines, title=of_panel, ylabel=ylabel)
     return Figure(
-        name=_file_name(f"table_{table.name}_{condition}_{name}"),
+        name=name,
         title=f"{heading}: {', '.join(measured)} over training",
         caption=seeds_caption(cells),
         table=table.name,
@@ -182,10 +184,9 @@ def label(table: Table, cell: Cell, remark: str) -> str:
 
 def seeds_caption(cells: list[Cell]) -> str:
     """What the lines and bands are, truthfully for one seed too."""
-    counts = sorted({len(cell.runs) for cell in cells if cell.runs})
-    text = f"Mean over {seeds_range(counts)}; one deviation shaded."
-    if counts == [1]:
-        text = "One seed."
+    counts = {len(cell.runs) for cell in cells if cell.runs}
+    several = f"Mean over {seeds_range(counts)}; one deviation shaded."
+    text = "One seed." if counts == {1} else several
     if remark := shared_mark(cells):
         return f"{text} Not the full protocol: {remark}."
     marked = any(cell.mark for cell in cells)

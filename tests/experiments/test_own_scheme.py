@@ -83,6 +83,7 @@ def _command(tmp_path, *arguments):
     )
 
 
+@pytest.mark.long
 def test_from_the_command_line(tmp_path):
     config = "configs/digits.py:method=my_schemes:Plateau,knee=0.2,rate=0.4,steps=40"
     done = _command(tmp_path, "experiments.train", f"--config={config}", "--config.loss.knee=0.4")

@@ -6,24 +6,19 @@ import signal
 import subprocess
 import sys
 import types
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from configs import digits
 from dm_jax import train
-from dm_jax.train import parallel
 from dm_jax.train import workdir as workdir_lib
 from experiments import (
     cells,
-    plan,
     record,
     reproduce,
     results_file,
-    searches,
     tables,
     tune,
     workers,
@@ -90,15 +85,6 @@ def test_results_of_another_config_are_refused(workdir):
     assert "another results file" in other.stderr
 
 
-def test_a_dry_run_plans_and_runs_nothing(tmp_path):
-    plan = command(tmp_path, "--dry_run", "--rows=CCE,GCE", "--columns=clean", "--seeds=2")
-    assert plan.returncode == 0, plan.stderr
-    assert "8 runs to search parameters on validation" in plan.stdout
-    assert "4 runs x 40 steps of mlp" in plan.stdout
-    assert "MiB" in plan.stdout
-    assert not (tmp_path / "results.jsonl").exists()
-
-
 def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
     nowhere = f"--set=data.name=npz:{tmp_path}/missing.npz"
     done = command(tmp_path, "--rows=CCE", "--columns=clean", "--seeds=1", nowhere)
@@ -108,50 +94,6 @@ def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
     (result,) = results_file.read(tmp_path / "results.jsonl")
     assert (result.status, "missing.npz" in result.error) == ("failed", True)
     assert "missing.npz" in (tmp_path / "report.md").read_text()
-
-
-def test_a_plan_says_once_why_cells_cannot_start(tmp_path):
-    nowhere = f"--set=data.name=npz:{tmp_path}/missing.npz"
-    plan = command(tmp_path, "--rows=CCE", "--columns=clean", "--seeds=2", "--dry_run", nowhere)
-    assert plan.returncode == 1
-    assert plan.stdout.count("2 runs cannot start: ") == plan.stdout.count("missing.npz") == 1
-    assert "runs that cannot start: 2" in plan.stderr
-
-
-def test_a_plan_goes_on_after_what_cannot_start(monkeypatch):
-    there = []
-    for changes in ("", "train.batch_size=50"):
-        spec = dataclasses.replace(tables.spec("digits"), scale=0.04, changes=changes)
-        there += reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=(1,))
-    monkeypatch.setattr(parallel, "make_mesh", _fail_once(parallel.make_mesh))
-    text, failed = plan.describe(there)
-    assert failed == 1
-    assert text.splitlines()[0] == "1 runs cannot start: no such devices"
-    assert "1 runs x 80 steps of mlp" in text
-
-
-@pytest.mark.long
-def test_a_plan_names_what_is_alike_once():
-    spec = dataclasses.replace(
-        tables.spec("digits"), scale=0.04, changes="model=resnet20,parallel.devices=1"
-    )
-    there = reproduce.make_cells(spec, [("CCE", "clean"), ("MAE", "clean")], {}, seeds=(1, 2))
-    first, last = plan.describe(there)[0].splitlines()
-    assert first.startswith("1 runs x 80 steps of resnet20: ")
-    assert first.endswith(" MiB, 4 times one after the other (first: CCE, clean)")
-    assert last.startswith("about ")
-
-
-def _fail_once(function):
-    calls = []
-
-    def failing(*arguments):
-        calls.append(arguments)
-        if len(calls) == 1:
-            raise ValueError("no such devices")
-        return function(*arguments)
-
-    return failing
 
 
 @pytest.mark.parametrize(
@@ -278,78 +220,6 @@ def test_cells_that_train_together_stop_together(tmp_path):
         list(cells.run_all(some_cells(2), tmp_path, Hasty()))
 
 
-def test_the_default_of_the_digits_is_what_was_chosen_on_validation():
-    found = searches.read("experiments/results/digits").values()
-    (search,) = [s for s in found if (s.row, s.column) == ("DM", "sym_0.4")]
-    assert search.chosen == train.Config.parse(digits.get_config()).loss.parameters
-
-
-def test_searches_that_end_at_once_are_all_kept(tmp_path):
-    def a_search(row):
-        return searches.Search("digits", row, "clean", {"beta": 1.0}, [({"beta": 1.0}, 50.0)], [1])
-
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda n: searches.add(tmp_path, str(n), a_search(str(n))), range(20)))
-    assert searches.read(tmp_path) == {str(n): a_search(str(n)) for n in range(20)}
-
-
-def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
-    spec = dataclasses.replace(
-        tables.spec("digits"), scale=0.01, grids={"DM": {"beta": (1.0, 8.0)}}
-    )
-    seen = []
-    original = cells.run_all
-
-    def spy(*arguments):
-        for cell, summary in original(*arguments):
-            seen.append(summary)
-            yield cell, summary
-
-    monkeypatch.setattr(cells, "run_all", spy)
-    monkeypatch.setattr(tune, "SEEDS", (1,))
-    found = tune.search(spec, [("DM", "sym_0.4")], tmp_path, Progress(quiet=True))
-    assert found["DM", "sym_0.4"].chosen["beta"] in (1.0, 8.0)
-    assert len(seen) == 2
-    assert all(summary.curve("validation_accuracy") for summary in seen)
-    assert not any("test_accuracy" in row for summary in seen for row in summary.rows)
-    # What is known is not searched again, and a plan goes by it.
-    assert tune.found(spec, [("DM", "sym_0.4")], tmp_path) == found
-    assert tune.missing_cells(spec, [("DM", "sym_0.4")], tmp_path) == []
-    assert tune.search(spec, [("DM", "sym_0.4")], tmp_path, Progress()) == found
-    assert len(seen) == 2
-
-
-def test_of_equal_scores_the_first_of_the_grid_is_chosen(tmp_path, monkeypatch):
-    """Whichever run ends first."""
-    grids = {"GCE": {"q": (0.3, 0.7)}}
-    spec = dataclasses.replace(tables.spec("digits"), grids=grids)
-
-    def run_all(wanted, folder, watcher):
-        for cell in reversed(wanted):
-            yield cell, train.NonFiniteLossError("step 3")
-
-    monkeypatch.setattr(cells, "run_all", run_all)
-    found = tune.search(spec, [("GCE", "clean")], tmp_path, Progress(quiet=True))
-    assert found["GCE", "clean"].chosen == {"q": 0.3}
-
-
-def test_a_search_goes_on_without_what_cannot_be_run(tmp_path, monkeypatch):
-    grids = {"DM": {"beta": (1.0, 8.0)}, "GCE": {"q": (0.3, 0.7)}}
-    spec = dataclasses.replace(tables.spec("digits"), grids=grids)
-
-    def run_all(wanted, folder, watcher):
-        for cell in wanted:
-            lost = cell.row.startswith("DM") and cell.seed == 2
-            yield cell, OSError("disk full") if lost else train.NonFiniteLossError("step 3")
-
-    monkeypatch.setattr(cells, "run_all", run_all)
-    pairs = [("DM", "clean"), ("GCE", "clean"), ("CCE", "clean")]
-    with pytest.warns(UserWarning, match=r"DM, clean, {.*}, seed 2: OSError: disk full"):
-        found = tune.search(spec, pairs, tmp_path, Progress(quiet=True))
-    assert found.keys() == {("GCE", "clean")}
-    assert tune.found(spec, pairs, tmp_path) == found
-
-
 def test_what_a_command_warns_of_is_one_line(tmp_path):
     (tmp_path / "results.jsonl").write_text('{"schema": 1, "tab')  # a write that was cut off
     warned = command(tmp_path, "--rows=CCE", "--columns=clean", "--seeds=1", "--dry_run")
@@ -399,14 +269,3 @@ def test_the_quick_start_needs_no_tensorflow(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert len(results_file.read(tmp_path / "results.jsonl")) == 2
-
-
-def test_all_combinations_of_a_grid():
-    assert len(tune.candidates({"a": (1.0, 2.0), "b": (3.0, 4.0, 5.0)})) == 6
-
-
-def test_parameters_are_replaced_and_the_rest_kept():
-    config = tables.spec("digits").cell("DM", "clean", 1)
-    changed = tune.with_parameters(config, {"beta": 3.0})
-    assert changed.loss.parameters == config.loss.parameters | {"beta": 3.0}
-    assert isinstance(changed, train.Config)

@@ -36,6 +36,7 @@ def finals(outcomes):
     return {cell.row: summary.final() for cell, summary in outcomes}
 
 
+@pytest.mark.long
 def test_at_the_same_time_they_give_what_they_give_alone(tmp_path):
     wanted = some_cells("CCE", "CCE-DN")
     together = workers.run_all(wanted, tmp_path / "a", Progress(quiet=True), at_once=2)

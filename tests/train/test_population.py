@@ -51,6 +51,7 @@ def test_a_member_equals_its_own_run(digits, runs, devices):
                 assert totals.means()[name][i] == pytest.approx(mean, rel=1e-5)
 
 
+@pytest.mark.long
 def test_members_with_batch_statistics_and_moving_schemes(digits):
     schedule = {"loss__schedule": {"beta": 1.0}, "loss__schedule_length": "4 steps"}
     with jax.enable_x64(True):

@@ -1,0 +1,66 @@
+"""What a table would take, without running it."""
+
+import dataclasses
+
+import pytest
+
+from dm_jax.train import parallel
+from experiments import (
+    plan,
+    reproduce,
+    tables,
+)
+from tests.experiments.test_reproduce import command
+
+
+def test_a_dry_run_plans_and_runs_nothing(tmp_path):
+    plan = command(tmp_path, "--dry_run", "--rows=CCE,GCE", "--columns=clean", "--seeds=2")
+    assert plan.returncode == 0, plan.stderr
+    assert "8 runs to search parameters on validation" in plan.stdout
+    assert "4 runs x 40 steps of mlp" in plan.stdout
+    assert "MiB" in plan.stdout
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_a_plan_says_once_why_cells_cannot_start(tmp_path):
+    nowhere = f"--set=data.name=npz:{tmp_path}/missing.npz"
+    plan = command(tmp_path, "--rows=CCE", "--columns=clean", "--seeds=2", "--dry_run", nowhere)
+    assert plan.returncode == 1
+    assert plan.stdout.count("2 runs cannot start: ") == plan.stdout.count("missing.npz") == 1
+    assert "runs that cannot start: 2" in plan.stderr
+
+
+def test_a_plan_goes_on_after_what_cannot_start(monkeypatch):
+    there = []
+    for changes in ("", "train.batch_size=50"):
+        spec = dataclasses.replace(tables.spec("digits"), scale=0.04, changes=changes)
+        there += reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=(1,))
+    monkeypatch.setattr(parallel, "make_mesh", _fail_once(parallel.make_mesh))
+    text, failed = plan.describe(there)
+    assert failed == 1
+    assert text.splitlines()[0] == "1 runs cannot start: no such devices"
+    assert "1 runs x 80 steps of mlp" in text
+
+
+@pytest.mark.long
+def test_a_plan_names_what_is_alike_once():
+    spec = dataclasses.replace(
+        tables.spec("digits"), scale=0.04, changes="model=resnet20,parallel.devices=1"
+    )
+    there = reproduce.make_cells(spec, [("CCE", "clean"), ("MAE", "clean")], {}, seeds=(1, 2))
+    first, last = plan.describe(there)[0].splitlines()
+    assert first.startswith("1 runs x 80 steps of resnet20: ")
+    assert first.endswith(" MiB, 4 times one after the other (first: CCE, clean)")
+    assert last.startswith("about ")
+
+
+def _fail_once(function):
+    calls = []
+
+    def failing(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise ValueError("no such devices")
+        return function(*arguments)
+
+    return failing

@@ -1,0 +1,99 @@
+"""Searches on the validation split: fair, complete, and never on the test set."""
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from configs import digits
+from dm_jax import train
+from experiments import (
+    cells,
+    searches,
+    tables,
+    tune,
+)
+from experiments.progress import Progress
+
+
+def test_the_default_of_the_digits_is_what_was_chosen_on_validation():
+    found = searches.read("experiments/results/digits").values()
+    (search,) = [s for s in found if (s.row, s.column) == ("DM", "sym_0.4")]
+    assert search.chosen == train.Config.parse(digits.get_config()).loss.parameters
+
+
+def test_searches_that_end_at_once_are_all_kept(tmp_path):
+    def a_search(row):
+        return searches.Search("digits", row, "clean", {"beta": 1.0}, [({"beta": 1.0}, 50.0)], [1])
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda n: searches.add(tmp_path, str(n), a_search(str(n))), range(20)))
+    assert searches.read(tmp_path) == {str(n): a_search(str(n)) for n in range(20)}
+
+
+def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
+    spec = dataclasses.replace(
+        tables.spec("digits"), scale=0.01, grids={"DM": {"beta": (1.0, 8.0)}}
+    )
+    seen = []
+    original = cells.run_all
+
+    def spy(*arguments):
+        for cell, summary in original(*arguments):
+            seen.append(summary)
+            yield cell, summary
+
+    monkeypatch.setattr(cells, "run_all", spy)
+    monkeypatch.setattr(tune, "SEEDS", (1,))
+    found = tune.search(spec, [("DM", "sym_0.4")], tmp_path, Progress(quiet=True))
+    assert found["DM", "sym_0.4"].chosen["beta"] in (1.0, 8.0)
+    assert len(seen) == 2
+    assert all(summary.curve("validation_accuracy") for summary in seen)
+    assert not any("test_accuracy" in row for summary in seen for row in summary.rows)
+    # What is known is not searched again, and a plan goes by it.
+    assert tune.found(spec, [("DM", "sym_0.4")], tmp_path) == found
+    assert tune.missing_cells(spec, [("DM", "sym_0.4")], tmp_path) == []
+    assert tune.search(spec, [("DM", "sym_0.4")], tmp_path, Progress()) == found
+    assert len(seen) == 2
+
+
+def test_of_equal_scores_the_first_of_the_grid_is_chosen(tmp_path, monkeypatch):
+    """Whichever run ends first."""
+    grids = {"GCE": {"q": (0.3, 0.7)}}
+    spec = dataclasses.replace(tables.spec("digits"), grids=grids)
+
+    def run_all(wanted, folder, watcher):
+        for cell in reversed(wanted):
+            yield cell, train.NonFiniteLossError("step 3")
+
+    monkeypatch.setattr(cells, "run_all", run_all)
+    found = tune.search(spec, [("GCE", "clean")], tmp_path, Progress(quiet=True))
+    assert found["GCE", "clean"].chosen == {"q": 0.3}
+
+
+def test_a_search_goes_on_without_what_cannot_be_run(tmp_path, monkeypatch):
+    grids = {"DM": {"beta": (1.0, 8.0)}, "GCE": {"q": (0.3, 0.7)}}
+    spec = dataclasses.replace(tables.spec("digits"), grids=grids)
+
+    def run_all(wanted, folder, watcher):
+        for cell in wanted:
+            lost = cell.row.startswith("DM") and cell.seed == 2
+            yield cell, OSError("disk full") if lost else train.NonFiniteLossError("step 3")
+
+    monkeypatch.setattr(cells, "run_all", run_all)
+    pairs = [("DM", "clean"), ("GCE", "clean"), ("CCE", "clean")]
+    with pytest.warns(UserWarning, match=r"DM, clean, {.*}, seed 2: OSError: disk full"):
+        found = tune.search(spec, pairs, tmp_path, Progress(quiet=True))
+    assert found.keys() == {("GCE", "clean")}
+    assert tune.found(spec, pairs, tmp_path) == found
+
+
+def test_all_combinations_of_a_grid():
+    assert len(tune.candidates({"a": (1.0, 2.0), "b": (3.0, 4.0, 5.0)})) == 6
+
+
+def test_parameters_are_replaced_and_the_rest_kept():
+    config = tables.spec("digits").cell("DM", "clean", 1)
+    changed = tune.with_parameters(config, {"beta": 3.0})
+    assert changed.loss.parameters == config.loss.parameters | {"beta": 3.0}
+    assert isinstance(changed, train.Config)
