@@ -9,7 +9,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from dm_jax import data, train
-from dm_jax.data import streamed
+from dm_jax.data import stream_catalogue
 from dm_jax.train import build
 from experiments import corruption_page, startup
 
@@ -21,7 +21,7 @@ def main() -> None:
     """Inspects what a training with this config would be given."""
     workdir = startup.folder("--workdir", _WORKDIR.value)
     config = train.Config.parse(_CONFIG.value)
-    if streamed.is_streamed(config.data.name):
+    if stream_catalogue.is_streamed(config.data.name):
         raise ValueError(
             f"{config.data.name} is streamed with the labels it has: there is no corruption to show"
         )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dm_jax import npz
-from dm_jax.data import decoded, prepared
+from dm_jax.data import tfds_arrays, tfds_files
 from dm_jax.data.dataset import Dataset, Split, check_finite, image_statistics
 from dm_jax.labels import as_labels
 
@@ -65,15 +65,17 @@ def load_tfds(name: str, data_dir: str | None = None) -> Dataset:
       FileNotFoundError: if it is not prepared; names the command.
       ValueError: TFDS does not know it, or it is no such data set.
     """
-    builder = prepared.builder(name, data_dir)
+    builder = tfds_files.builder(name, data_dir)
     image, label = supervised_features(builder)
     held_out = "test" if "test" in builder.info.splits else "validation"
     class_names = tuple(builder.info.features[label].names)
-    train, test = (
-        Split(columns[image], as_labels(columns[label], len(class_names)))
-        for columns in (decoded.columns(builder, s, [image, label]) for s in ("train", held_out))
-    )
-    return _dataset(f"tfds:{name}", train, test, class_names)
+    num_classes = len(class_names)
+
+    def split(name: str) -> Split:
+        columns = tfds_arrays.columns(builder, name, [image, label])
+        return Split(columns[image], as_labels(columns[label], num_classes))
+
+    return _dataset(f"tfds:{name}", split("train"), split(held_out), class_names)
 
 
 def supervised_features(builder: Any) -> tuple[str, str]:

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from dm_jax import data, noise
-from dm_jax.data import streamed
-from dm_jax.data.streamed import StreamedDataset
+from dm_jax.data import stream_catalogue
+from dm_jax.data.stream_catalogue import StreamedDataset
 from dm_jax.train import config as config_lib
 from dm_jax.train import setup as setup_lib
 from dm_jax.train.sampler import Sampler
@@ -79,7 +79,7 @@ class StreamedExperiment(setup_lib.Setup):
 
 def load(name: str, data_dir: str) -> data.Dataset | StreamedDataset:
     """A data set of the catalogue, or one that is streamed; `data_dir` "" is TFDS' own."""
-    loader = streamed.load if streamed.is_streamed(name) else data.load
+    loader = stream_catalogue.load if stream_catalogue.is_streamed(name) else data.load
     return loader(name, data_dir=data_dir or None)
 
 

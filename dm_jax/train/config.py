@@ -27,7 +27,7 @@ class DataConfig:
     name: str = "digits"
     data_dir: str = ""  # where TFDS prepared its data sets; "" is TFDS's own default
     augment: str = "none"  # none | crop_flip (pad 4, random crop, horizontal flip)
-    resize: int = 256  # streamed images (`data.streamed`): height and width they are scaled to ...
+    resize: int = 256  # of streamed images: height and width they are scaled to ...
     crop: int = 224  # ... and of what is cropped from that; crop_flip: at a random place, flipped
     damaged: str = "raise"  # a streamed image that cannot be decoded: raise | skip
     last_batch: str = (

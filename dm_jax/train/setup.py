@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from dm_jax import data, emphasis, models, noise
-from dm_jax.data.streamed import StreamedDataset
+from dm_jax.data.stream_catalogue import StreamedDataset
 from dm_jax.losses import Normalization
 from dm_jax.models import pretrained
 from dm_jax.train import config as config_lib

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from dm_jax import retrieval
-from dm_jax.data.streamed import Search
+from dm_jax.data.stream_catalogue import Search
 from dm_jax.train.state import State
 from dm_jax.train.step import Batch, Task
 

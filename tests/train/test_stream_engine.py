@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dm_jax import retrieval, train
-from dm_jax.data import streamed
+from dm_jax.data import stream_catalogue
 from dm_jax.data.records import Records
 from dm_jax.data.stream import Batching, eval_stream, train_stream
 from dm_jax.train import build, stream_engine
@@ -148,7 +148,7 @@ def test_a_test_without_labels_is_no_test(data_dir, monkeypatch):
         return record._replace(label=-1) if " test[" in record.key else record
 
     monkeypatch.setattr(Records, "__getitem__", secret)
-    held_out = streamed.load("clothing1m", data_dir=data_dir).held_out
+    held_out = stream_catalogue.load("clothing1m", data_dir=data_dir).held_out
     assert {name: len(source) for name, source in held_out.items()} == {
         "test": streams.PHOTOS["clean_val_key_list.txt"]
     }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dm_jax import noise
-from dm_jax.data import prepared
+from dm_jax.data import tfds_files
 from dm_jax.data.mars_protocol import Tracklets
 from dm_jax.data.records import Records
 from dm_jax.data.stream import Source
@@ -71,7 +71,7 @@ class StreamedDataset:
 
 def is_streamed(name: str) -> bool:
     """Whether `load` is for that name: "clothing1m", "mars" or "stream:NAME"."""
-    return name in prepared.OWN_BUILDERS or name.startswith(_FAMILY)
+    return name in tfds_files.OWN_BUILDERS or name.startswith(_FAMILY)
 
 
 def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:
@@ -91,7 +91,7 @@ def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:
     train = Records(source, "train", data_dir)
     if name == "mars":
         return StreamedDataset(name, train, {}, train.class_names, _mars_search(data_dir))
-    splits = prepared.builder(source, data_dir).info.splits
+    splits = tfds_files.builder(source, data_dir).info.splits
     names = [split for split in ("validation", "test") if split in splits]
     held_out = {split: Records(source, split, data_dir) for split in names}
     if "test" in held_out and held_out["test"][0].label < 0:

@@ -21,7 +21,7 @@ def columns(builder: Any, split: str, features: Sequence[str]) -> dict[str, np.n
     seconds; the arrays are cached and read in less than one the next time.
 
     Args:
-      builder: of `prepared.builder`.
+      builder: of `tfds_files.builder`.
       split: name of a split.
       features: names of features of one shape each, such as "image" and "label".
 

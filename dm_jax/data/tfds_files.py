@@ -1,0 +1,91 @@
+"""Data sets of TFDS as files: prepared once, which needs TensorFlow, and read ever after without.
+
+TFDS itself is imported inside the functions: not every data set needs it.
+"""
+
+import importlib
+import pathlib
+from typing import Any
+
+from dm_jax import errors
+
+# Data sets whose builders are in this package; TFDS itself does not know them.
+OWN_BUILDERS = ("clothing1m", "mars")
+# Names of the catalogue that are made from a TFDS data set of another name.
+_SOURCES = {"imdb": "imdb_reviews", "vehicles10": "cifar100"}
+
+
+def prepare(
+    name: str, *, data_dir: str | None = None, manual_dir: str | None = None
+) -> pathlib.Path:
+    """Downloads a data set, or reads it from `manual_dir`, and writes it as array_record files.
+
+    Needs TensorFlow (`pip install 'dm_jax[datasets]'`). What is prepared already is left alone.
+
+    Args:
+      name: of the catalogue, or as TFDS takes it: "cifar10", "clothing1m", "imagenette/full-size".
+      data_dir: where it is written; $TFDS_DATA_DIR or ~/tensorflow_datasets if None.
+      manual_dir: where what cannot be downloaded lies, in its official layout (docs/data.md).
+
+    Returns:
+      The folder of the prepared data set.
+
+    Raises:
+      ValueError: if there is no such data set, or its files are not as they should be.
+    """
+    import tensorflow_datasets as tfds
+
+    if name == "digits" or name.startswith("npz:"):
+        raise ValueError(f"{name} needs no preparing")
+    name = _SOURCES.get(name, name.removeprefix("tfds:").removeprefix("stream:"))
+    if name in OWN_BUILDERS:
+        importlib.import_module(f"dm_jax.data.{name}")
+    try:
+        builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+    except tfds.core.DatasetNotFoundError as error:
+        known = (*tfds.list_builders(), *OWN_BUILDERS)
+        raise errors.unknown("TFDS data set", name, known) from error
+    config = tfds.download.DownloadConfig(manual_dir=manual_dir)
+    try:
+        builder.download_and_prepare(download_config=config)
+    except AssertionError as error:  # TFDS's, where the manual folder is not there
+        raise ValueError(f"{name}: {error}") from error
+    return pathlib.Path(builder.data_path)
+
+
+def builder(name: str, data_dir: str | None = None) -> Any:
+    """The TFDS builder of a data set that lies prepared as array_record files.
+
+    Args:
+      name: as TFDS takes it: "cifar10", "name/config", "name:version".
+      data_dir: where it lies; $TFDS_DATA_DIR or ~/tensorflow_datasets if None.
+
+    Raises:
+      ValueError: if there is no such data set.
+      FileNotFoundError: if it is not prepared there; names the command that prepares it.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        found = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        if name not in OWN_BUILDERS:
+            known = (*tfds.list_builders(), *OWN_BUILDERS)
+            raise errors.unknown("TFDS data set", name, known) from error
+        raise _not_prepared(name, data_dir) from error
+    if not found.info.splits:
+        raise _not_prepared(name, data_dir)
+    if found.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
+        raise _not_prepared(name, data_dir, found.info.file_format.value)
+    return found
+
+
+def _not_prepared(name: str, data_dir: str | None, instead: str = "") -> FileNotFoundError:
+    where = data_dir or "$TFDS_DATA_DIR or ~/tensorflow_datasets"
+    found = f" as array_record files (but as {instead})" if instead else ""
+    flag = f" --data_dir={data_dir}" if data_dir else ""
+    manual = " --manual_dir=DIR" if name in OWN_BUILDERS else ""
+    return FileNotFoundError(
+        f"data set {name!r} is not prepared in {where}{found}; prepare it once with "
+        f"`python -m experiments.prepare {name}{flag}{manual}` (see docs/data.md)"
+    )
