@@ -8,14 +8,14 @@ noise 0.4: CCE 60.9% at the end (82.8% best), DM(lambda=0.5, beta=12) 79.9% (85.
 `model=resnet20,steps=300`, as a check that everything works.
 """
 
-from configs import common
+from configs import common, overrides
 
 
 def get_config(arguments: str = ""):
-    """`arguments`: see `configs.common.apply`."""
+    """`arguments`: see `configs.overrides.apply`."""
     config = common.cifar(length=100_000)
     config.data.name = "cifar10"
     config.model.name = "resnet56"
     # Tables 2 and 7 do not say beta; 12 is Table 9's for lambda .5.
     config.loss.beta = 12.0
-    return common.apply(config, arguments)
+    return overrides.apply(config, arguments)

@@ -9,12 +9,12 @@ beta=8). Measured with `model.dtype=bfloat16`, one seed: 43.7%, 58.5% and 56.8%,
 has the ten cells that were measured.
 """
 
-from configs import common
+from configs import common, overrides
 
 
 def get_config(arguments: str = ""):
-    """`arguments`: see `configs.common.apply`."""
+    """`arguments`: see `configs.overrides.apply`."""
     config = common.cifar(length=30_000)
     config.data.name = "cifar100"
     config.model.name = "resnet44"
-    return common.apply(config, arguments)
+    return overrides.apply(config, arguments)

@@ -11,11 +11,11 @@ decode for it; the data must be prepared first (docs/data.md). Neither run nor t
 are not at hand.
 """
 
-from configs import common
+from configs import common, overrides
 
 
 def get_config(arguments: str = ""):
-    """`arguments`: see `configs.common.apply`."""
+    """`arguments`: see `configs.overrides.apply`."""
     config = common.large(length=20_000, boundaries=(10_000, 15_000))
     config.data.name = "clothing1m"
     config.model.name = "resnet50"
@@ -26,4 +26,4 @@ def get_config(arguments: str = ""):
     # OURS: the paper does not say the batch. 256 makes the 20,000 iterations five epochs.
     config.train.batch_size = 256
     config.train.evaluate_every = "2000 steps"
-    return common.apply(config, arguments)
+    return overrides.apply(config, arguments)

@@ -6,14 +6,14 @@
 to 5 (`configs/digits.py:seed=1` ...); `method=CCE` 64.2 ± 2.6% (experiments/results/digits).
 """
 
-from configs import common
+from configs import common, overrides
 
 
 def get_config(arguments: str = ""):
-    """`arguments`: see `configs.common.apply`."""
+    """`arguments`: see `configs.overrides.apply`."""
     config = common.base()
     config.noise.rate = 0.4
-    # Of the grid of `experiments.tables`, the best on validation at this noise.
+    # Of the grid of `experiments.table_specs`, the best on validation at this noise.
     config.loss.lam, config.loss.beta = 1.0, 24.0
     config.model.hidden = (128,)
     config.optimizer.learning_rate = 0.03
@@ -21,4 +21,4 @@ def get_config(arguments: str = ""):
     config.train.length = "2000 steps"
     config.train.batch_size = 128
     config.train.checkpoint_every = "500 steps"
-    return common.apply(config, arguments)
+    return overrides.apply(config, arguments)

@@ -7,11 +7,11 @@ cores a few seconds, once the vectors are made (three to six minutes, the first 
 noise 0.4: CCE 75.5%, MAE 84.9%, DM(lambda=0, beta=-.33) 86.4%.
 """
 
-from configs import common
+from configs import common, overrides
 
 
 def get_config(arguments: str = ""):
-    """`arguments`: see `configs.common.apply`."""
+    """`arguments`: see `configs.overrides.apply`."""
     config = common.base()
     config.data.name = "imdb"
     config.model.name = "mlp"
@@ -30,4 +30,4 @@ def get_config(arguments: str = ""):
     config.train.evaluate_every = "1000 steps"
     config.train.evaluate_batch = 5000
     config.train.checkpoint_every = "5000 steps"
-    return common.apply(config, arguments)
+    return overrides.apply(config, arguments)

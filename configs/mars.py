@@ -11,11 +11,11 @@ with the CPU cores to decode for it; the data must be prepared first (docs/data.
 timed here: the data are not at hand.
 """
 
-from configs import common
+from configs import common, overrides
 
 
 def get_config(arguments: str = ""):
-    """`arguments`: see `configs.common.apply`."""
+    """`arguments`: see `configs.overrides.apply`."""
     config = common.large(length=50_000, boundaries=(10_000, 20_000, 30_000, 40_000))
     config.data.name = "mars"
     config.model.name = "inception_v2"
@@ -24,4 +24,4 @@ def get_config(arguments: str = ""):
     config.train.batch_size = 180
     # The features of 681,089 test frames are the work of about 1,300 training steps.
     config.train.evaluate_every = "10000 steps"
-    return common.apply(config, arguments)
+    return overrides.apply(config, arguments)

@@ -8,11 +8,11 @@ Table 6; other methods: `method=GCE`. Images: `model=resnet20,data.augment=crop_
 number to expect: the data are yours.
 """
 
-from configs import common
+from configs import common, overrides
 
 
 def get_config(arguments: str = ""):
-    """`arguments`: see `configs.common.apply`."""
+    """`arguments`: see `configs.overrides.apply`."""
     config = common.base()
     config.data.name = "npz:own.npz"
     config.data.validation = 0.2
@@ -22,4 +22,4 @@ def get_config(arguments: str = ""):
     config.train.batch_size = 128
     for name in ("log_every", "evaluate_every", "checkpoint_every"):
         config.train[name] = "1 epochs"
-    return common.apply(config, arguments)
+    return overrides.apply(config, arguments)

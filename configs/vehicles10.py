@@ -7,12 +7,12 @@ symmetric noise 0.4: L2 44.8%, DM+L2 55.7%. One GPU; on 2 CPU cores take `model=
 `experiments.reproduce --table=8 --scale=...`.
 """
 
-from configs import common
+from configs import common, overrides
 
 
 def get_config(arguments: str = ""):
-    """`arguments`: see `configs.common.apply`."""
+    """`arguments`: see `configs.overrides.apply`."""
     config = common.cifar(length=30_000)
     config.data.name = "vehicles10"
     config.model.name = "resnet44"
-    return common.apply(config, arguments)
+    return overrides.apply(config, arguments)

@@ -12,12 +12,12 @@ from jax.nn import sigmoid
 from jax.typing import ArrayLike
 
 from dm_jax import quadrature
-from dm_jax.fields import checked, parameter, readable, register, static
+from dm_jax.edf_fields import checked, parameter, readable, register, static
 
 # Beyond it a scheme that is known by weight(p) alone is continued as a power of p or of 1 - p.
-_FAR = 40.0
+_MAX_MARGIN = 40.0
 # Powers nearer to zero than this are limits that are approached slowly, as DM's at p = 0.
-_SLIGHT = 0.05
+_MIN_POWER = 0.05
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(parameter, static))
@@ -165,10 +165,10 @@ def log_of_function(function: Callable[[Array], Array], margin: ArrayLike) -> Ar
 
     p loses the digits of 1 - p when it is rounded. The first-order term restores them, unless f has
     none at one: then, from where p still has two digits of 1 - p, f is continued as the power of
-    1 - p that it is there. Beyond `_FAR`, every f is continued as a power.
+    1 - p that it is there. Beyond `_MAX_MARGIN`, every f is continued as a power.
     """
     margin = as_float(margin)
-    first, last = _computable(function, margin.dtype)
+    first, last = _margin_range(function, margin.dtype)
     near = jnp.clip(margin, first, last)
     (log_p, log_q), (near_p, near_q) = log_p_and_q(margin), log_p_and_q(near)
     of_p = _power_up_to(function, first, 0) * (log_p - near_p)
@@ -176,12 +176,15 @@ def log_of_function(function: Callable[[Array], Array], margin: ArrayLike) -> Ar
     return _log_near(function, near) + jnp.where(margin > 0, of_q, of_p)
 
 
-def _computable(function: Callable[[Array], Array], dtype: jnp.dtype) -> tuple[Array, Array]:
-    """The first and the last margin of f: `_FAR`, where it is regular so far, or nearer.
+def _margin_range(function: Callable[[Array], Array], dtype: jnp.dtype) -> tuple[Array, Array]:
+    """The first and the last margin of f: `_MAX_MARGIN`, where it is regular so far, or nearer.
 
     At one, it must be of zeroth or first order in 1 - p. At zero, it must not leave the floats.
     """
-    far, near = jnp.asarray(_FAR, dtype), -jnp.log(100 * jnp.finfo(dtype).epsneg).astype(dtype)
+    far, near = (
+        jnp.asarray(_MAX_MARGIN, dtype),
+        -jnp.log(100 * jnp.finfo(dtype).epsneg).astype(dtype),
+    )
     value, slope = _value_and_slope(function, jnp.ones((), dtype))
     at_one = jnp.isfinite(value) & jnp.isfinite(slope) & ((value > 0) | (slope < 0))
     at_zero = jnp.isfinite(_log_near(function, -far))
@@ -197,7 +200,7 @@ def _power_up_to(function: Callable[[Array], Array], last: Array, which: int) ->
     span = log_p_and_q(last)[which] - log_p_and_q(last / 2)[which]
     finite = jnp.isfinite(log_f) & jnp.isfinite(half_log_f)
     found = jnp.where(finite, log_f - half_log_f, 0.0) / span
-    return jnp.where(jnp.abs(found) < _SLIGHT, 0.0, found)
+    return jnp.where(jnp.abs(found) < _MIN_POWER, 0.0, found)
 
 
 def _log_near(function: Callable[[Array], Array], margin: Array) -> Array:

@@ -35,11 +35,11 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from dm_jax import imports
-from dm_jax.common_losses import CCE, GCE, MAE, MSE
+from dm_jax import import_path
 from dm_jax.edf import EDF, as_float, log_of_function, log_p_and_q, parameter, static
+from dm_jax.edf_families import DM, Beta, Exponential, Normal
+from dm_jax.edf_of_losses import CCE, GCE, MAE, MSE
 from dm_jax.errors import unknown
-from dm_jax.families import DM, Beta, Exponential, Normal
 
 __all__ = [
     "CCE", "DM", "EDF", "GCE", "MAE", "MSE", "Beta", "Exponential", "Normal",
@@ -130,7 +130,11 @@ def create(name: str, **parameters: Any) -> EDF:
     >>> create("dm", lam=0.5, beta=8)
     DM(lam=0.5, beta=8.0)
     """
-    cls = imports.subclass(name, EDF, "dm_jax.EDF") if ":" in name else _SCHEMES.get(name.lower())
+    cls = (
+        import_path.load_class(name, EDF, "dm_jax.EDF")
+        if ":" in name
+        else _SCHEMES.get(name.lower())
+    )
     if cls is None:
         raise unknown("emphasis scheme", name, _SCHEMES)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-_MOST = 40  # names that are still read
+_MAX_LISTED = 40  # names
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
@@ -18,5 +18,5 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
     in_any_case = {one.lower(): one for one in known}
     near = difflib.get_close_matches(str(name).lower(), in_any_case, n=1, cutoff=0.5)
     hint = f"; did you mean {in_any_case[near[0]]!r}?" if near else "."
-    listed = "" if len(known) > _MOST else f" Known: {', '.join(known) or 'none'}"
+    listed = "" if len(known) > _MAX_LISTED else f" Known: {', '.join(known) or 'none'}"
     return ValueError(f"unknown {what} {name!r}{hint}{listed}")

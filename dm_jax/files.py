@@ -1,6 +1,7 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files, and locks between processes."""
 
 import contextlib
+import fcntl
 import os
 import pathlib
 from collections.abc import Iterator
@@ -8,10 +9,10 @@ from typing import BinaryIO
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` when the block ends, complete and on disk.
+def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Opens a file that replaces `path` when the block ends, complete and on disk.
 
-    What was there before stays until then, and for ever if the block raises.
+    Until then, and if the block raises, the old file stays.
     """
     path = pathlib.Path(path)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -27,6 +28,18 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes a text file in UTF-8, `replacing` what was there."""
-    with replacing(path) as file:
+    """Writes a text file in UTF-8, atomically."""
+    with atomic_write(path) as file:
         file.write(text.encode())
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path, *, wait: bool = True) -> Iterator[None]:
+    """Holds a lock between processes; its file stays, empty.
+
+    Raises:
+      BlockingIOError: another process holds it and `wait` is false.
+    """
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield

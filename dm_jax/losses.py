@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from dm_jax.dtypes import at_least_float32
 from dm_jax.edf import EDF, log_p_and_q
 from dm_jax.errors import unknown
 from dm_jax.margin import is_label, soft_margin
@@ -83,13 +84,11 @@ def dm_softmax_cross_entropy(
     labels = labels.astype(jnp.int32)
     if where is not None:
         where = jnp.asarray(where)
-        _check_companion("where", where, jnp.bool_, "bool", labels.shape)
+        _check_array("where", where, jnp.bool_, "bool", labels.shape)
         labels = jnp.where(where, labels, 0)
     if class_weights is not None:
         class_weights = jnp.asarray(class_weights)
-        _check_companion(
-            "class_weights", class_weights, jnp.floating, "floating", logits.shape[-1:]
-        )
+        _check_array("class_weights", class_weights, jnp.floating, "floating", logits.shape[-1:])
     return _loss(
         logits, labels, edf, where, class_weights, normalization, axis_name, float(saturation)
     )
@@ -114,7 +113,7 @@ def _check(logits: Array, labels: Array, edf: Any, normalization: Any, saturatio
         raise ValueError(f"saturation must be a finite number >= 0, got {saturation!r}")
 
 
-def _check_companion(name: str, array: Array, kind: Any, kind_name: str, shape: tuple) -> None:
+def _check_array(name: str, array: Array, kind: Any, kind_name: str, shape: tuple) -> None:
     if not jnp.issubdtype(array.dtype, kind):
         raise TypeError(f"{name} must be {kind_name}, got {array.dtype}")
     if array.shape != shape:
@@ -123,34 +122,34 @@ def _check_companion(name: str, array: Array, kind: Any, kind_name: str, shape: 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
 def _loss(logits, labels, edf, where, class_weights, normalization, axis_name, saturation):
-    margin = soft_margin(_computable(logits), labels, edf, where).margin
+    margin = soft_margin(_upcast(logits), labels, edf, where).margin
     return _masked(where, -log_p_and_q(margin)[0])
 
 
 def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis_name, saturation):
-    soft = soft_margin(_computable(logits), labels, edf, where)
+    soft = soft_margin(_upcast(logits), labels, edf, where)
     log_p, log_q = log_p_and_q(soft.margin)
     log_shape = edf.log_shape(soft.margin).astype(log_q.dtype)
     correction = soft.correction
     if class_weights is not None:
         correction = correction + _safe_log(class_weights[labels]).astype(log_q.dtype)
     if normalization == "batch":
-        size = _batch_normalised(log_shape, correction, where, axis_name)
-        size = size * _saturation(log_q, saturation)
+        weight = _batch_normalised(log_shape, correction, where, axis_name)
+        weight = weight * _saturation(log_q, saturation)
     else:
         log_constant = edf.log_scale if normalization is None else -edf.log_area()
-        log_size = log_shape + correction + jnp.asarray(log_constant, log_q.dtype)
+        log_weight = log_shape + correction + jnp.asarray(log_constant, log_q.dtype)
         # In one exponential: a weight may overflow where its saturation underflows (Beta, eta < 1).
-        size = jnp.exp(log_size + _log_saturation(log_q, saturation))
-    size = jnp.minimum(size, jnp.finfo(log_q.dtype).max)
-    dtype_like = jnp.zeros((0,), logits.dtype)
-    return _masked(where, -log_p), (soft, _masked(where, size), labels, where, dtype_like)
+        weight = jnp.exp(log_weight + _log_saturation(log_q, saturation))
+    weight = jnp.minimum(weight, jnp.finfo(log_q.dtype).max)
+    dtype_like = jnp.zeros((0,), logits.dtype)  # residuals are arrays; this one carries the dtype
+    return _masked(where, -log_p), (soft, _masked(where, weight), labels, where, dtype_like)
 
 
 def _loss_backward(normalization, axis_name, saturation, residuals, cotangent):
-    soft, size, labels, where, dtype_like = residuals
+    soft, weight, labels, where, dtype_like = residuals
     largest = float(jnp.finfo(dtype_like.dtype).max)
-    half = jnp.clip(cotangent * size, -largest, largest) / 2
+    half = jnp.clip(cotangent * weight, -largest, largest) / 2
     # Not others * (half / total): that quotient underflows where the total is large.
     others = soft.others * (1 / soft.total)[..., None] * half[..., None]
     gradient = jnp.where(is_label(labels, others.shape), -half[..., None], others)
@@ -191,8 +190,8 @@ def _log_saturation(log_q: Array, saturation: float) -> Array | float:
     return log_q - jnp.log(jnp.exp(log_q) + saturation / 2) if saturation > 0 else 0.0
 
 
-def _computable(logits: Array) -> Array:
-    return logits.astype(jnp.float64 if logits.dtype == jnp.float64 else jnp.float32)
+def _upcast(logits: Array) -> Array:
+    return logits.astype(at_least_float32(logits.dtype))
 
 
 def _safe_log(x: Array) -> Array:

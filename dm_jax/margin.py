@@ -15,10 +15,10 @@ from dm_jax.edf import EDF
 
 # exp(60) times 50,257 classes is far from overflow; sums within exp(+-57) have lost no term that
 # matters.
-_FAR = 60.0
-_TRUSTED = 1e25
+_MAX_EXPONENT = 60.0
+_MAX_SUM = 1e25
 # No difference of logits is infinite.
-_FARTHEST = 1e30
+_MAX_DIFFERENCE = 1e30
 # The bits of a float32 whose product with another such number is exact.
 _HIGH_BITS = 0xFFFFF000
 
@@ -45,8 +45,8 @@ def soft_margin(logits: Array, labels: Array, edf: EDF, where: Array | None) -> 
         logits,
         labels,
         label_logits,
-        cpu=functools.partial(_near_if_possible, edf=edf, where=where),
-        default=functools.partial(_any_margin, edf=edf),
+        cpu=functools.partial(_fast_or_general, edf=edf, where=where),
+        default=functools.partial(_general, edf=edf),
     )
 
 
@@ -73,35 +73,35 @@ def _exp_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Arra
     return value, jnp.where(jnp.isfinite(value), value, 0) * tangents[0]
 
 
-def _near_if_possible(
+def _fast_or_general(
     logits: Array, labels: Array, label_logits: Array, edf: EDF, where: Array | None
 ) -> SoftMargin:
     others = _without_label(_exp(logits - label_logits[..., None]), labels)
     total = jnp.sum(others, axis=-1)
-    far = ~((total > 1 / _TRUSTED) & (total < _TRUSTED))
+    far = ~((total > 1 / _MAX_SUM) & (total < _MAX_SUM))
     if where is not None:
         far = far & where
     return lax.cond(
         jnp.any(far),
-        lambda others, total: _any_margin(logits, labels, label_logits, edf),
-        lambda others, total: _near_margin(others, total),
+        lambda others, total: _general(logits, labels, label_logits, edf),
+        lambda others, total: _fast(others, total),
         others,
         total,
     )
 
 
-def _near_margin(others: Array, total: Array) -> SoftMargin:
-    margin = -jnp.log(jnp.maximum(total, 1 / _TRUSTED))
+def _fast(others: Array, total: Array) -> SoftMargin:
+    margin = -jnp.log(jnp.maximum(total, 1 / _MAX_SUM))
     return SoftMargin(margin, jnp.zeros_like(margin), others, total)
 
 
-def _any_margin(logits: Array, labels: Array, label_logits: Array, edf: EDF) -> SoftMargin:
+def _general(logits: Array, labels: Array, label_logits: Array, edf: EDF) -> SoftMargin:
     other_logits = jnp.where(is_label(labels, logits.shape), -jnp.inf, logits)
     largest = lax.stop_gradient(jnp.max(other_logits, axis=-1))
     others = jnp.exp(other_logits - largest[..., None])
     total = jnp.sum(others, axis=-1)
     lead, lead_lost = _exact_sum(label_logits, -largest)
-    lead = jnp.clip(lead, -_FARTHEST, _FARTHEST)
+    lead = jnp.clip(lead, -_MAX_DIFFERENCE, _MAX_DIFFERENCE)
     margin, margin_lost = _exact_sum(lead, -jnp.log(total))
     correction = lax.stop_gradient(_correction(edf, margin, lead_lost + margin_lost))
     return SoftMargin(margin, correction, others, total)
@@ -114,7 +114,7 @@ def _correction(edf: EDF, margin: Array, lost: Array) -> Array:
     coarse for their ratios. Where log_shape is that large it is a line in m, and a line can be
     evaluated exactly.
     """
-    near = jnp.clip(margin, -_FAR, _FAR)
+    near = jnp.clip(margin, -_MAX_EXPONENT, _MAX_EXPONENT)
     ones = jnp.ones_like(margin)
     value, slope = jax.jvp(edf.log_shape, (near,), (ones,))
     rounded, slope_here = jax.jvp(edf.log_shape, (margin,), (ones,))

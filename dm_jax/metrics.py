@@ -15,7 +15,7 @@ import numpy as np
 from dm_jax.emphasis import EDF
 
 NEVER = jnp.iinfo(jnp.int32).max
-_FARTHEST_MARGIN = 80.0  # beyond, p or q is no float32 any more
+_MAX_MARGIN = 80.0  # beyond it p or 1 - p is not a float32
 
 
 @flax.struct.dataclass
@@ -40,22 +40,30 @@ class Totals:
         never: Any = np.full(like.first_nonfinite.shape, NEVER, np.int32)
         return cls(sums, counts, never)
 
-    def seen_at(self, step: jax.Array) -> "Totals":
-        """The same, blaming `step` if the loss is not finite."""
+    def flag_nonfinite(self, step: jax.Array) -> "Totals":
+        """With `step` as the first non-finite one if the loss is not finite."""
         bad = jnp.where(jnp.isfinite(self.sums["loss"]), NEVER, step)
         return Totals(self.sums, self.counts, bad.astype(jnp.int32))
 
     @jax.jit
     def merge(self, other: "Totals") -> "Totals":
-        """The totals of both, over the same names; one program."""
+        """The totals of both, over the same names; compiled."""
         return Totals(
             jax.tree.map(jnp.add, self.sums, other.sums),
             jax.tree.map(jnp.add, self.counts, other.counts),
             jnp.minimum(self.first_nonfinite, other.first_nonfinite),
         )
 
-    def reduce(self) -> "Totals":
-        """The totals of several steps, stacked along the first axis, as one."""
+    def join(self, other: "Totals") -> "Totals":
+        """The totals of both, over different names."""
+        return Totals(
+            self.sums | other.sums,
+            self.counts | other.counts,
+            jnp.minimum(self.first_nonfinite, other.first_nonfinite),
+        )
+
+    def sum_steps(self) -> "Totals":
+        """One total of several steps stacked along the first axis."""
         sums, counts = jax.tree.map(lambda x: x.sum(0), (self.sums, self.counts))
         return Totals(sums, counts, self.first_nonfinite.min(0))
 
@@ -96,7 +104,7 @@ class Examples:
         return cls(*columns)
 
 
-def predictions(examples: Examples) -> Totals:
+def prediction_totals(examples: Examples) -> Totals:
     """`loss`, and `accuracy` against the true labels, `accuracy_given` against the given ones."""
     where = examples.where
     count = where.sum()
@@ -111,7 +119,7 @@ def predictions(examples: Examples) -> Totals:
     )
 
 
-def emphasis(examples: Examples, edf: EDF) -> Totals:
+def emphasis_totals(examples: Examples, edf: EDF) -> Totals:
     """How the emphasis is spread over a batch, and what the network believes of its labels.
 
     Names: `p_clean`, `p_noisy`: mean probability of the given label, of examples whose label is the
@@ -128,7 +136,7 @@ def emphasis(examples: Examples, edf: EDF) -> Totals:
     noisy = where & ~clean
     p = jnp.exp(-examples.losses)
     margin = -examples.losses - jnp.log(-jnp.expm1(-examples.losses))
-    log_weight = edf.log_weight(jnp.clip(margin, -_FARTHEST_MARGIN, _FARTHEST_MARGIN))
+    log_weight = edf.log_weight(jnp.clip(margin, -_MAX_MARGIN, _MAX_MARGIN))
     largest = jnp.where(where, log_weight, -jnp.inf).max()
     largest = jnp.where(largest > -jnp.inf, largest, 0)
     weight = jnp.where(where, jnp.exp(log_weight - largest), 0)
@@ -145,13 +153,4 @@ def emphasis(examples: Examples, edf: EDF) -> Totals:
             "effective_sample_size": (jnp.where(any_weight, 1 / ratio, 0), any_weight),
             "examples": (count, 1),
         }
-    )
-
-
-def union(first: Totals, second: Totals) -> Totals:
-    """Totals of different names, side by side."""
-    return Totals(
-        first.sums | second.sums,
-        first.counts | second.counts,
-        jnp.minimum(first.first_nonfinite, second.first_nonfinite),
     )

@@ -45,5 +45,5 @@ def write(path: str | os.PathLike, arrays: Mapping[str, Any]) -> None:
     Folders on the way are made. What was there before stays until then.
     """
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with files.replacing(path) as file:
+    with files.atomic_write(path) as file:
         np.savez_compressed(file, **arrays)

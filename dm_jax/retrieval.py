@@ -107,9 +107,9 @@ def evaluate(
     """
     queries = _features("query_features", query_features)
     gallery = _features("gallery_features", gallery_features, width=queries.shape[1])
-    query_ids = _integers("query_ids", query_ids, len(queries), least=1)
+    query_ids = _integers("query_ids", query_ids, len(queries), minimum=1)
     query_cameras = _integers("query_cameras", query_cameras, len(queries))
-    gallery_ids = _integers("gallery_ids", gallery_ids, len(gallery), least=JUNK)
+    gallery_ids = _integers("gallery_ids", gallery_ids, len(gallery), minimum=JUNK)
     gallery_cameras = _integers("gallery_cameras", gallery_cameras, len(gallery))
     if not ranks or min(ranks) < 1:
         raise ValueError(f"ranks are one or more integers above 0, got {tuple(ranks)}")
@@ -231,14 +231,14 @@ def _features(name: str, value: np.ndarray, width: int | None = None) -> np.ndar
     return value
 
 
-def _integers(name: str, value: np.ndarray, count: int, least: int | None = None) -> np.ndarray:
+def _integers(name: str, value: np.ndarray, count: int, minimum: int | None = None) -> np.ndarray:
     value = np.asarray(value)
     if not np.issubdtype(value.dtype, np.integer):
         raise TypeError(f"{name} is an array of integers, got {value.dtype}")
     if value.shape != (count,):
         raise ValueError(f"{name} has shape [{count}] as its features, got {list(value.shape)}")
-    if least is not None and value.min() < least:
+    if minimum is not None and value.min() < minimum:
         raise ValueError(
-            f"{name} is at least {least}, got {value.min()} at position {np.argmin(value)}"
+            f"{name} must be at least {minimum}, got {value.min()} at position {np.argmin(value)}"
         )
     return value

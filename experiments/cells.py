@@ -47,7 +47,7 @@ class Cell:
 
 
 def run_all(
-    cells: Sequence[Cell], folder: pathlib.Path, watcher: train.Watcher
+    cells: Sequence[Cell], folder: pathlib.Path, progress: train.Progress
 ) -> Iterator[tuple[Cell, train.Summary | Exception]]:
     """Runs cells and yields each with its summary, or with what it failed of, as it finishes.
 
@@ -57,7 +57,7 @@ def run_all(
     Args:
       cells: to run.
       folder: single runs keep their workdirs, and so their checkpoints, below it.
-      watcher: is told of the progress.
+      progress: is told of the progress.
 
     Raises:
       StoppedError: a stop was requested.
@@ -66,7 +66,7 @@ def run_all(
     yield from failures
     for group in found:
         try:
-            summaries = _run_group(group, folder, watcher)
+            summaries = _run_group(group, folder, progress)
             yield from ((cell, s) for (cell, _), s in zip(group, summaries, strict=True))
         except StoppedError:
             raise
@@ -110,23 +110,23 @@ def trains_alone(cell: Cell) -> bool:
 
 
 def _run_group(
-    group: list[Built], folder: pathlib.Path, watcher: train.Watcher
+    group: list[Built], folder: pathlib.Path, progress: train.Progress
 ) -> Sequence[train.Summary | Exception]:
     if len(group) > 1:
         members = [e for _, e in group if isinstance(e, build.Experiment)]
-        summaries = population.train_population(members, watcher=watcher)
+        summaries = population.train_population(members, progress=progress)
         if not summaries[0].finished:
             raise StoppedError(f"{len(group)} runs that train together start anew next time")
         return [_if_finite(summary) for summary in summaries]
     cell = group[0][0]
-    summary = train.run(spread(cell.config), folder / folder_name(cell), watcher=watcher)
+    summary = train.run(use_all_devices(cell.config), folder / folder_name(cell), progress=progress)
     if not summary.finished:
         at = f"step {summary.step} of {summary.total}"
         raise StoppedError(f"{cell.row}, {cell.column}, seed {cell.seed} goes on at {at} next time")
     return [summary]
 
 
-def spread(config: train.Config) -> train.Config:
+def use_all_devices(config: train.Config) -> train.Config:
     """Over as many devices as the batch divides by, where the config leaves it open."""
     if config.parallel.devices or config.parallel.distributed:
         return config

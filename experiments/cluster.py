@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dm_jax import files
 from experiments import cells as cells_lib
 from experiments import record, results_file, startup
-from experiments.progress import Progress
+from experiments.progress import ProgressBar
 
 # States of SLURM in which a job may still give its result; one that SLURM has forgotten will not.
 _ON_ITS_WAY = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED")
@@ -89,7 +89,7 @@ def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) ->
     record.commit()  # as it is now, not once the cell has trained
     sys.argv[1:] = arguments  # which the result names as its command
     status = ""
-    for done, summary in cells_lib.run_all([cell], folder / "runs", Progress(quiet=True)):
+    for done, summary in cells_lib.run_all([cell], folder / "runs", ProgressBar(quiet=True)):
         result = record.result(done, summary)
         results_file.append(folder / "results.jsonl", result)
         status = result.status

@@ -9,7 +9,6 @@ from absl import flags
 from ml_collections import config_flags
 
 from dm_jax import data, train
-from dm_jax.data import stream_catalogue
 from dm_jax.train import build
 from experiments import corruption_page, startup
 
@@ -21,12 +20,12 @@ def main() -> None:
     """Inspects what a training with this config would be given."""
     workdir = startup.folder("--workdir", _WORKDIR.value)
     config = train.Config.parse(_CONFIG.value)
-    if stream_catalogue.is_streamed(config.data.name):
+    if data.is_streamed(config.data.name):
         raise ValueError(
             f"{config.data.name} is streamed with the labels it has: there is no corruption to show"
         )
     dataset = data.load(config.data.name, data_dir=config.data.data_dir or None)
-    corruption, _ = build.corruption(config, dataset)
+    corruption, _ = build.draw_corruptions(config, dataset)
     names = corruption_page.write(dataset, corruption, workdir)
     print(f"{100 * corruption.actual_rate:.2f}% of the labels are wrong; see {_WORKDIR.value}:")
     print("\n".join(f"  {name}" for name in names))

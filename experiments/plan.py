@@ -29,8 +29,9 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
     alike: dict[Hashable, list[list[cells_lib.Built]]] = {}
     for group in groups:
         cell, experiment = group[0]
-        of_program = (cell.config.model, cell.config.data, cell.config.train.batch_size)
-        alike.setdefault(f"{of_program} {len(group)} {experiment.plan.total}", []).append(group)
+        program = (cell.config.model, cell.config.data, cell.config.train.batch_size)
+        key = str((*program, len(group), experiment.plan.total_steps))
+        alike.setdefault(key, []).append(group)
     total, lines = 0.0, []
     for programs in alike.values():
         try:
@@ -39,11 +40,12 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
             reasons[str(error)] += sum(map(len, programs))
             continue
         (cell, experiment), *_ = programs[0]
-        seconds = per_step * experiment.plan.total
+        steps = experiment.plan.total_steps
+        seconds = per_step * steps
         total += seconds * len(programs)
         turns = f", {len(programs)} times one after the other" if len(programs) > 1 else ""
         lines.append(
-            f"{len(programs[0])} runs x {experiment.plan.total} steps of {cell.config.model.name}: "
+            f"{len(programs[0])} runs x {steps} steps of {cell.config.model.name}: "
             f"{_readable(seconds)}, {memory / 2**20:.0f} MiB{turns} (first: {cell.row}, "
             f"{cell.column})"
         )
@@ -55,7 +57,7 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
 
 def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:
     """Seconds a step and bytes of device memory of one program."""
-    config: Config = cells_lib.spread(group[0][0].config)
+    config: Config = cells_lib.use_all_devices(group[0][0].config)
     experiment = group[0][1]
     engine: Engine | StreamEngine
     if len(group) > 1:
@@ -71,9 +73,9 @@ def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:
 
 def _timed(engine: Engine | StreamEngine, state: State) -> tuple[float, int]:
     """`_measure` of what is ready to run."""
-    most = min(engine.plan.most, _LONGEST_BLOCK)
-    engine.plan = dataclasses.replace(engine.plan, most=most)
-    size = engine.plan.block
+    most = min(engine.plan.max_steps_per_call, _LONGEST_BLOCK)
+    engine.plan = dataclasses.replace(engine.plan, max_steps_per_call=most)
+    size = engine.plan.steps_per_call
     memory = engine.memory(state)
     state, totals = engine.advance(state, engine.blocks(0, size))
     jax.block_until_ready(totals)

@@ -8,7 +8,7 @@ lie (docs/data.md).
 import argparse
 import sys
 
-from dm_jax.data.tfds_files import prepare
+from dm_jax.data.tfds_builders import prepare
 from experiments import startup
 
 

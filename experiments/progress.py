@@ -1,4 +1,4 @@
-"""What a person watches while something runs: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a command: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 from collections.abc import Mapping
@@ -6,27 +6,27 @@ from collections.abc import Mapping
 import tqdm
 
 
-class Progress:
-    """A `dm_jax.train.Watcher`: rate and time left on a terminal; elsewhere a line per note."""
+class ProgressBar:
+    """A `dm_jax.train.Progress`: rate and time left on a terminal; else a line per measurement."""
 
     def __init__(self, *, quiet: bool = False):
         """`quiet`: no lines; the bar stays."""
         self._quiet = quiet
         self._bar: tqdm.tqdm | None = None
 
-    def begin(self, total: int, start: int) -> None:
-        """Training goes from step `start` to `total`."""
-        if start and not self._quiet:
-            print(f"going on from step {start} of {total}", flush=True)
+    def start(self, total: int, step: int) -> None:
+        """Training goes from `step` to `total`."""
+        if step and not self._quiet:
+            print(f"resuming at step {step} of {total}", flush=True)
         if sys.stderr.isatty():
-            self._bar = tqdm.tqdm(total=total, initial=start, unit="step", dynamic_ncols=True)
+            self._bar = tqdm.tqdm(total=total, initial=step, unit="step", dynamic_ncols=True)
 
-    def moved(self, step: int) -> None:
+    def update(self, step: int) -> None:
         """The devices have finished `step` steps."""
         if self._bar is not None:
             self._bar.update(step - self._bar.n)
 
-    def note(self, step: int, values: Mapping[str, float]) -> None:
+    def show(self, step: int, values: Mapping[str, float]) -> None:
         """Shows a few numbers, if there are any."""
         if not values:
             return

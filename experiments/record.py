@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from dm_jax import train
 from dm_jax.train import workdir
-from experiments import tables
+from experiments import table_specs
 from experiments.cells import Cell
 from experiments.results_file import Result
 
@@ -27,7 +27,7 @@ def result(cell: Cell, summary: train.Summary | Exception) -> Result:
     if isinstance(summary, Exception):
         nan, text = float("nan"), f"{type(summary).__name__}: {summary}"
         return dataclasses.replace(_blank(cell), final=nan, best=nan, status="failed", error=text)
-    measure = tables.spec(cell.table).measure
+    measure = table_specs.get(cell.table).measure
     metrics = {
         "train_corrupted": _percent(summary.final("fit_accuracy_given")),
         "train_intact": _percent(summary.final("fit_accuracy")),
@@ -38,7 +38,7 @@ def result(cell: Cell, summary: train.Summary | Exception) -> Result:
     return dataclasses.replace(
         _blank(cell),
         final=_percent(summary.final(measure)),
-        best=_percent(summary.best(measure)[0]),
+        best=_percent(summary.best(measure)),
         metrics={name: value for name, value in metrics.items() if value == value},
         curves=_curves(summary, measure),
         corruption=summary.corruption,

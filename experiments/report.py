@@ -13,16 +13,16 @@ from absl import flags
 from dm_jax import files
 from experiments import paper, results_file, startup
 from experiments import searches as searches_lib
-from experiments.reporting import cells, figures, layout, markdown, page
+from experiments.reporting import figures, layout, markdown, measured, page
 from experiments.results_file import Result
-from experiments.searches import Search
+from experiments.searches import ParameterSearch
 
 
 def write_report(
     results: Sequence[Result],
     out_dir: str | pathlib.Path,
     *,
-    searches: Collection[Search] = (),
+    searches: Collection[ParameterSearch] = (),
     only: Collection[str] | None = None,
 ) -> pathlib.Path:
     """Writes report.md, report.html and figures/ into `out_dir`, which is made if need be.
@@ -38,7 +38,7 @@ def write_report(
     """
     folder = pathlib.Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    grouped = cells.group(results)
+    grouped = measured.group(results)
     names = dict.fromkeys(
         [*(name for name in grouped if name not in paper.names()), *paper.names()]
     )

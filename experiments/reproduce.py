@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from configs import common
+from configs import overrides
 from experiments import cells as cells_lib
 from experiments import (
     cluster,
@@ -28,10 +28,10 @@ from experiments import (
     workers,
 )
 from experiments import searches as searches_lib
-from experiments.progress import Progress
+from experiments.progress import ProgressBar
 from experiments.reporting import terminal
-from experiments.searches import Search
-from experiments.spec import Spec
+from experiments.searches import ParameterSearch
+from experiments.spec import TableSpec
 
 _TUNE = flags.DEFINE_bool("tune", False, "Search the methods that have a grid.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only say what would run, and how long.")
@@ -49,9 +49,9 @@ flags.adopt_module_key_flags(table_flags)
 
 
 def make_cells(
-    spec: Spec,
+    spec: TableSpec,
     pairs: Sequence[tuple[str, str]],
-    searches: dict[tuple[str, str], Search],
+    searches: dict[tuple[str, str], ParameterSearch],
     *,
     seeds: Sequence[int],
 ) -> list[cells_lib.Cell]:
@@ -93,9 +93,9 @@ def reproduce(folder: pathlib.Path) -> int:
         raise ValueError("--at_once is of --executor=local; a cluster has one job for each cell")
     record.commit()  # as it is now, not once cells have trained
     spec, path = table_flags.spec(), folder / "results.jsonl"
-    wanted, watcher = table_flags.pairs(spec), Progress(quiet=True)
+    wanted, progress = table_flags.pairs(spec), ProgressBar(quiet=True)
     try:
-        to_search, searches = _searched(spec, wanted, folder, watcher)
+        to_search, searches = _searched(spec, wanted, folder, progress)
     except cells_lib.StoppedError as stopped:
         print(f"stopped: {stopped}")
         return 0
@@ -110,12 +110,12 @@ def reproduce(folder: pathlib.Path) -> int:
         print(text)
         return failed
     if _EXECUTOR.value == "slurm" and todo:
-        options = dict(common.pair(text) for text in _SLURM.value)
+        options = dict(overrides.parse_pair(text) for text in _SLURM.value)
         jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value, options=options)
         print(f"{len(jobs)} jobs submitted, {len(todo) - len(jobs)} were on their way already")
         print("started again, this command submits what is then missing")
         return len(lost)
-    failed, unfinished = _run(todo, folder, watcher)
+    failed, unfinished = _run(todo, folder, progress)
     failed += len(lost)
     if unfinished or not path.exists():
         return failed
@@ -129,11 +129,11 @@ def reproduce(folder: pathlib.Path) -> int:
 
 
 def _run(
-    todo: Sequence[cells_lib.Cell], folder: pathlib.Path, watcher: Progress
+    todo: Sequence[cells_lib.Cell], folder: pathlib.Path, progress: ProgressBar
 ) -> tuple[int, bool]:
     """Runs cells and appends their results; how many failed, and whether a stop was requested."""
     failed, reasons, at_once = 0, set(), table_flags.AT_ONCE.value
-    runs = workers.run_all(todo, folder / "runs", watcher, at_once=at_once)
+    runs = workers.run_all(todo, folder / "runs", progress, at_once=at_once)
     with contextlib.closing(runs):
         try:
             for cell, summary in runs:
@@ -158,13 +158,13 @@ def _is_news(cell: cells_lib.Cell) -> bool:
 
 
 def _searched(
-    spec: Spec,
+    spec: TableSpec,
     wanted: Sequence[tuple[str, str]],
     folder: pathlib.Path,
-    watcher: Progress,
-) -> tuple[list[cells_lib.Cell], dict[tuple[str, str], Search]]:
+    progress: ProgressBar,
+) -> tuple[list[cells_lib.Cell], dict[tuple[str, str], ParameterSearch]]:
     """The runs that a search takes, and what is known of its outcome after it, or in a plan now."""
-    if not (_TUNE.value or spec.tuned):
+    if not (_TUNE.value or spec.always_searched):
         return [], {}
     missing = tune.missing_cells(spec, wanted, folder)
     if missing:
@@ -180,7 +180,7 @@ def _searched(
             "workdir"
         )
     at_once = table_flags.AT_ONCE.value
-    return missing, tune.search(spec, wanted, folder, watcher, at_once=at_once)
+    return missing, tune.search(spec, wanted, folder, progress, at_once=at_once)
 
 
 def _refuse_untuned(searched: set[tuple[str, str, str]], path: pathlib.Path) -> None:

@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dm_jax import files
-from dm_jax.train.workdir import locked
 
 FILE = "tuning.json"  # in the working folder, beside the results
 Parameters = Mapping[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
-class Search:
+class ParameterSearch:
     """What was found for one row and column.
 
     Attributes:
@@ -41,7 +40,7 @@ class Search:
         return sorted(self.tried, key=lambda candidate: -candidate[1])
 
 
-def read(folder: str | os.PathLike[str]) -> dict[str, Search]:
+def read(folder: str | os.PathLike[str]) -> dict[str, ParameterSearch]:
     """The searches kept in a folder, by what their outcome depends on.
 
     Raises:
@@ -57,18 +56,18 @@ def read(folder: str | os.PathLike[str]) -> dict[str, Search]:
         raise ValueError(f"{path}: no searches of this version ({error}); remove it") from error
 
 
-def add(folder: str | os.PathLike[str], name: str, search: Search) -> None:
+def add(folder: str | os.PathLike[str], name: str, search: ParameterSearch) -> None:
     """Keeps a search with those of the folder, whichever processes add others meanwhile."""
     path = pathlib.Path(folder) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.with_name(FILE + ".lock")):
+    with files.locked(path.with_name(FILE + ".lock")):
         known = {**read(folder), name: search}
         plain = {name: dataclasses.asdict(search) for name, search in known.items()}
         files.write_text(path, json.dumps(plain, indent=1) + "\n")
 
 
-def _search(fields: dict[str, Any]) -> Search:
-    search = Search(**fields)
+def _search(fields: dict[str, Any]) -> ParameterSearch:
+    search = ParameterSearch(**fields)
     tried = [(dict(parameters), float(score)) for parameters, score in search.tried]
     if not tried:
         raise ValueError("a search that tried nothing")

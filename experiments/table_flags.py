@@ -7,10 +7,10 @@ import re
 
 from absl import flags
 
-from configs import common
+from configs import overrides
 from dm_jax import errors
-from experiments import startup, tables
-from experiments.spec import Spec
+from experiments import startup, table_specs
+from experiments.spec import TableSpec
 
 # What is a table's own: to set it would put one cell's numbers under another's name.
 _OWNED = re.compile(r"seed|method|noise\..*|loss\.name|loss\.normalization")
@@ -60,34 +60,34 @@ AT_ONCE = flags.DEFINE_integer(
 SCALE = flags.DEFINE_float("scale", 1.0, "Share of the training steps; marked in every output.")
 
 
-def spec() -> Spec:
+def spec() -> TableSpec:
     """The table of the flags, with their methods, at their scale and with their changes.
 
     Raises:
       ValueError: there is no such table, or a method, a grid, the scale or a change is none.
     """
-    found = _with_methods(tables.spec(TABLE.value or ""))
+    found = _with_methods(table_specs.get(TABLE.value or ""))
     if not (math.isfinite(SCALE.value) and SCALE.value > 0):
         raise ValueError(f"--scale is a share of the training above 0, got {SCALE.value}")
-    given = common.changes(SET.value or "")
+    given = overrides.parse(SET.value or "")
     for key in given:
-        if _OWNED.fullmatch(key) or found.tells_apart(key):
-            name = common.short(key)
+        if _OWNED.fullmatch(key) or found.distinguishes_cells(key):
+            name = overrides.short_name(key)
             raise ValueError(
                 f"--set={name}: table {found.name} sets it, to tell its cells apart; choose "
                 "among them with --rows, --columns and --seeds"
             )
-    places = {key: value for key, value in given.items() if found.is_place(key, value)}
+    places = {key: value for key, value in given.items() if found.is_runtime(key, value)}
     changes = {key: value for key, value in given.items() if key not in places}
     return dataclasses.replace(
         found,
         scale=SCALE.value,
-        changes=common.arguments(changes),
-        places=common.arguments(places),
+        changes=overrides.format_changes(changes),
+        runtime_arguments=overrides.format_changes(places),
     )
 
 
-def _with_methods(spec: Spec) -> Spec:
+def _with_methods(spec: TableSpec) -> TableSpec:
     methods = dict(_named("--method", text) for text in METHOD.value)
     grids = dict(_named("--grid", text) for text in GRID.value)
     for name in grids:
@@ -109,7 +109,7 @@ def _grid(text: str) -> dict[str, tuple[float, ...]]:
     """{"beta": (4.0, 8.0)} of "beta=4;8"."""
     grid = {}
     for part in text.split(",") if text else ():
-        name, values = common.pair(part)
+        name, values = overrides.parse_pair(part)
         try:
             grid[name.strip()] = tuple(float(value) for value in values.split(";"))
         except ValueError:
@@ -126,10 +126,10 @@ def workdir() -> pathlib.Path:
     return startup.folder("--workdir", WORKDIR.value or "")
 
 
-def pairs(spec: Spec) -> list[tuple[str, str]]:
+def pairs(spec: TableSpec) -> list[tuple[str, str]]:
     """The (row, column) pairs that the flags choose.
 
     Raises:
       ValueError: a pattern that matches nothing, or no cell that exists.
     """
-    return tables.select(spec, ROWS.value, COLUMNS.value)
+    return table_specs.select(spec, ROWS.value, COLUMNS.value)

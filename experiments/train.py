@@ -13,7 +13,7 @@ from ml_collections import config_flags
 
 from dm_jax import train
 from experiments import startup
-from experiments.progress import Progress
+from experiments.progress import ProgressBar
 
 FLAGS = flags.FLAGS
 
@@ -22,7 +22,7 @@ def main() -> None:
     """Runs, and says in one line how it went."""
     config, workdir = train.Config.parse(FLAGS.config), startup.folder("--workdir", FLAGS.workdir)
     summary = train.run(
-        config, workdir, watcher=Progress(), allow_changes=FLAGS.allow_config_change
+        config, workdir, progress=ProgressBar(), allow_changes=FLAGS.allow_config_change
     )
     if jax.process_index() == 0:
         print(describe(config, summary, FLAGS.workdir))
@@ -53,10 +53,10 @@ def _test(summary: train.Summary) -> str:
     name = next((n for n in ("test", "validation") if summary.curve(f"{n}_accuracy")), None)
     if name is None:
         return "nothing tested"
-    best, step = summary.best(f"{name}_accuracy")
+    accuracy = f"{name}_accuracy"
     tested = (
-        f"{name} accuracy {100 * summary.final(f'{name}_accuracy'):.1f}% at the end, "
-        f"{100 * best:.1f}% at best (step {step})"
+        f"{name} accuracy {100 * summary.final(accuracy):.1f}% at the end, "
+        f"{100 * summary.best(accuracy):.1f}% at best (step {summary.best_step(accuracy)})"
     )
     if not summary.curve("fit_accuracy"):
         return tested

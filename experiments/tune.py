@@ -19,13 +19,13 @@ from collections.abc import Mapping, Sequence
 
 from absl import flags
 
-from configs import common
+from configs import overrides
 from dm_jax import train
 from experiments import cells as cells_lib
 from experiments import searches, startup, table_flags, workers
-from experiments.progress import Progress
-from experiments.searches import Parameters, Search
-from experiments.spec import Spec
+from experiments.progress import ProgressBar
+from experiments.searches import Parameters, ParameterSearch
+from experiments.spec import TableSpec
 
 flags.adopt_module_key_flags(table_flags)
 
@@ -50,20 +50,20 @@ def with_parameters(config: train.Config, parameters: Parameters) -> train.Confi
 
 
 def search(
-    spec: Spec,
+    spec: TableSpec,
     wanted: Sequence[tuple[str, str]],
     folder: pathlib.Path,
-    watcher: train.Watcher,
+    progress: train.Progress,
     *,
     at_once: int = 1,
-) -> dict[tuple[str, str], Search]:
+) -> dict[tuple[str, str], ParameterSearch]:
     """Searches the grid of every wanted (row, column) that has one.
 
     Args:
       spec: the table.
       wanted: (row, column) pairs; those without a grid are left out.
       folder: where tuning.json is, or goes; what is in it is not searched again.
-      watcher: of the runs.
+      progress: of the runs.
       at_once: how many of them train at the same time.
 
     Returns:
@@ -72,7 +72,7 @@ def search(
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
     failed: dict[tuple[str, str], str] = {}
     cells = missing_cells(spec, wanted, folder)
-    runs = workers.run_all(cells, folder / "tuning", watcher, at_once=at_once)
+    runs = workers.run_all(cells, folder / "tuning", progress, at_once=at_once)
     with contextlib.closing(runs):
         for cell, summary in runs:
             pair, grid = (cell.row, cell.column), spec.grid(cell.row, cell.column)
@@ -94,8 +94,8 @@ def search(
 
 
 def _outcome(
-    spec: Spec, pair: tuple[str, str], by_parameters: Mapping[str, Sequence[float]]
-) -> Search:
+    spec: TableSpec, pair: tuple[str, str], by_parameters: Mapping[str, Sequence[float]]
+) -> ParameterSearch:
     """What a search found; `by_parameters` has the parameters as JSON -> score of every seed.
 
     Of equal scores the first of the grid is chosen, whichever run ended first.
@@ -105,12 +105,12 @@ def _outcome(
         for parameters in candidates(spec.grid(*pair))
     ]
     chosen = max(tried, key=lambda candidate: candidate[1])[0]
-    return Search(spec.name, *pair, chosen, tried, list(SEEDS), spec.scale, spec.changes)
+    return ParameterSearch(spec.name, *pair, chosen, tried, list(SEEDS), spec.scale, spec.changes)
 
 
 def found(
-    spec: Spec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
-) -> dict[tuple[str, str], Search]:
+    spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
+) -> dict[tuple[str, str], ParameterSearch]:
     """What `search` has found for the wanted pairs so far."""
     known = searches.read(folder)
     names = {pair: _name(spec, pair) for pair in wanted if spec.grid(*pair)}
@@ -118,7 +118,7 @@ def found(
 
 
 def missing_cells(
-    spec: Spec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
+    spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
 ) -> list[cells_lib.Cell]:
     """The runs that `search` would take now.
 
@@ -127,7 +127,7 @@ def missing_cells(
     """
     for row, column in wanted:
         for name in spec.grid(row, column):
-            if f"loss.{name}" in common.changes(spec.changes):
+            if f"loss.{name}" in overrides.parse(spec.changes):
                 raise ValueError(f"--set={name}: it is searched for {row} at {column}")
     done = found(spec, wanted, folder)
     return [
@@ -153,7 +153,7 @@ def _score(summary: train.Summary | Exception) -> float:
 
 
 def _candidate(
-    spec: Spec, row: str, column: str, seed: int, parameters: Parameters
+    spec: TableSpec, row: str, column: str, seed: int, parameters: Parameters
 ) -> cells_lib.Cell:
     config = with_parameters(spec.cell(row, column, seed), parameters)
     held_out = dataclasses.replace(config.data, validation=FRACTION, test=False)
@@ -161,7 +161,7 @@ def _candidate(
     return cells_lib.Cell(spec.name, row, column, seed, config)
 
 
-def _name(spec: Spec, pair: tuple[str, str]) -> str:
+def _name(spec: TableSpec, pair: tuple[str, str]) -> str:
     """What a search is known by: the cell, and all that its outcome depends on."""
     row, column = pair
     probe = _candidate(spec, row, column, SEEDS[0], candidates(spec.grid(row, column))[0])
@@ -176,7 +176,7 @@ def main() -> None:
     if not wanted:
         raise ValueError(f"table {spec.name} has nothing to search in these rows and columns")
     try:
-        results = search(spec, wanted, folder, Progress(), at_once=table_flags.AT_ONCE.value)
+        results = search(spec, wanted, folder, ProgressBar(), at_once=table_flags.AT_ONCE.value)
     except cells_lib.StoppedError as stopped:
         print(f"stopped: {stopped}")
         return

@@ -29,15 +29,15 @@ Outcome = tuple[cells_lib.Cell, train.Summary | Exception]
 
 
 def run_all(
-    cells: Sequence[cells_lib.Cell], folder: pathlib.Path, watcher: train.Watcher, *, at_once: int
+    cells: Sequence[cells_lib.Cell], folder: pathlib.Path, progress: train.Progress, *, at_once: int
 ) -> Generator[Outcome, None, None]:
     """As `cells.run_all`, with so many runs (or populations) at a time.
 
-    SIGTERM and Ctrl-C stop them all, each as it stops alone; so does closing the generator. The
-    watcher is told of nothing where several run: they would talk at the same time.
+    SIGTERM and Ctrl-C stop them all, each as it stops alone; so does closing the generator. With
+    several at a time `progress` shows nothing.
 
     Args:
-      cells, folder, watcher: of `cells.run_all`.
+      cells, folder, progress: of `cells.run_all`.
       at_once: how many processes; 1 is this one.
 
     Raises:
@@ -45,11 +45,11 @@ def run_all(
       ValueError: several runs that want several devices each, or that cannot share a device.
     """
     if at_once == 1:
-        yield from cells_lib.run_all(cells, folder, watcher)
+        yield from cells_lib.run_all(cells, folder, progress)
         return
     _check_one_device(cells)
     os.environ.setdefault(_PREALLOCATE, "false")  # before JAX takes the memory of a GPU
-    devices = _devices()
+    devices = assignable_devices()
     found, failures = cells_lib.groups(cells)
     yield from failures
     waiting = collections.deque([cell for cell, _ in group] for group in found)
@@ -66,15 +66,15 @@ def run_all(
                 _stop(running)
             for worker in [worker for worker in running if worker.outcome in ready]:
                 running.remove(worker)
-                said = worker.end()
-                if isinstance(said, list):
-                    yield from said
-                elif isinstance(said, cells_lib.StoppedError):
-                    stopped.append(str(said))
+                outcome = worker.end()
+                if isinstance(outcome, list):
+                    yield from outcome
+                elif isinstance(outcome, cells_lib.StoppedError):
+                    stopped.append(str(outcome))
                 elif stop_requested():
                     stopped.append(f"{worker.name} had not begun")
                 else:
-                    yield from ((cell, said) for cell in worker.cells)
+                    yield from ((cell, outcome) for cell in worker.cells)
         if stopped or waiting:
             left = [f"{len(waiting)} not started"] if waiting else []
             raise cells_lib.StoppedError("; ".join([*stopped, *left]))
@@ -86,29 +86,29 @@ class _Worker:
     Attributes:
       cells: what it runs.
       device: the number of its GPU, or None where there is nothing to choose.
-      outcome: the connection on which it says, once, how its cells ended.
+      outcome: the connection on which it reports, once, how its cells ended.
     """
 
     def __init__(self, cells: list[cells_lib.Cell], folder: pathlib.Path, device: str | None):
         self.cells, self.device = cells, device
         self.outcome, sender = _spawning.Pipe(duplex=False)
         self._process = _spawning.Process(target=_work, args=(cells, folder, os.getpid(), sender))
-        with _seeing(device), _deaf_to_interrupts():
+        with visible_device(device), _ignoring_sigint():
             self._process.start()
         sender.close()
         self._asked = False
 
     @property
     def name(self) -> str:
-        """Of its cells, for a person."""
+        """The first of its cells and the number of the others."""
         cell, more = self.cells[0], len(self.cells) - 1
         return f"{cell.row}, {cell.column}, seed {cell.seed}" + (f" (and {more})" if more else "")
 
     def end(self) -> list[Outcome] | Exception:
-        """How its cells ended; a StoppedError, or an error where it died without a word."""
+        """How its cells ended: a StoppedError, or an error if the process died without a report."""
         try:
             return self.outcome.recv()
-        except (EOFError, OSError):  # nothing, or half a sentence
+        except (EOFError, OSError):  # no report, or a torn one
             self._process.join()
             code = self._process.exitcode
             return RuntimeError(f"the process of {self.name} ended with exit code {code}")
@@ -131,37 +131,37 @@ def _work(
     parent: int,
     sender: multiprocessing.connection.Connection,
 ) -> None:
-    # Around the run's own request to stop: what has ended is said whatever is asked meanwhile.
-    with StopRequest() as asked_early:
+    # Around the run's own handler: finished cells are reported even if a stop comes meanwhile.
+    with StopRequest() as stop_requested:
         startup.prepare()
-        said: list[Outcome] | Exception
+        outcome: list[Outcome] | Exception
         try:
-            ended = cells_lib.run_all(cells, folder, _Tied(parent, asked_early))
-            said = [(cell, _sendable(outcome)) for cell, outcome in ended]
+            ended = cells_lib.run_all(cells, folder, _StopWithParent(parent, stop_requested))
+            outcome = [(cell, picklable(summary)) for cell, summary in ended]
         except cells_lib.StoppedError as stopped:
-            said = stopped
-        with contextlib.suppress(BrokenPipeError):  # nobody is there to hear it
-            sender.send(said)
+            outcome = stopped
+        with contextlib.suppress(BrokenPipeError):  # the parent is gone
+            sender.send(outcome)
 
 
-class _Tied(train.Unwatched):
-    """Asks the run to stop if the process that started it is gone, or a stop was asked before."""
+class _StopWithParent(train.NoProgress):
+    """Stops the run if the process that started it is gone."""
 
-    def __init__(self, parent: int, asked_early: Callable[[], bool]):
-        self._parent, self._asked_early = parent, asked_early
+    def __init__(self, parent: int, stop_requested: Callable[[], bool]):
+        self._parent, self._stop_requested = parent, stop_requested
 
-    def begin(self, total: int, start: int) -> None:
-        """Looks, as at every call."""
-        self.moved(start)
+    def start(self, total: int, step: int) -> None:
+        """Checks, as `update` does."""
+        self.update(step)
 
-    def moved(self, step: int) -> None:
-        """Looks whether it is still there."""
-        if os.getppid() != self._parent or self._asked_early():
+    def update(self, step: int) -> None:
+        """Stops the run if its parent is gone or a stop was requested before it began."""
+        if os.getppid() != self._parent or self._stop_requested():
             signal.raise_signal(signal.SIGTERM)
 
 
-def _sendable(summary: train.Summary | Exception) -> train.Summary | Exception:
-    """Not every exception of a library survives pickling."""
+def picklable(summary: train.Summary | Exception) -> train.Summary | Exception:
+    """The summary, or an error that pickles in place of one that does not."""
     try:
         pickle.loads(pickle.dumps(summary))
     except Exception:
@@ -178,11 +178,13 @@ def _check_one_device(cells: Sequence[cells_lib.Cell]) -> None:
             )
 
 
-def _devices() -> list[str | None]:
-    """The GPUs that processes can be dealt out to, as CUDA_VISIBLE_DEVICES names them."""
+def assignable_devices() -> list[str | None]:
+    """The GPUs that processes can be assigned to, as CUDA_VISIBLE_DEVICES names them."""
     backend = jax.default_backend()
     if backend not in ("cpu", "gpu"):
-        raise ValueError(f"several runs at once need a CPU or GPUs, got {backend}: one run owns it")
+        raise ValueError(
+            f"several runs at once need a CPU or GPUs, got {backend}, which one process owns"
+        )
     if backend == "cpu":
         return [None]
     visible = os.environ.get(_VISIBLE)
@@ -190,8 +192,8 @@ def _devices() -> list[str | None]:
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """A process that is started within leaves Ctrl-C to this one, which passes it on."""
+def _ignoring_sigint() -> Iterator[None]:
+    """Processes started within ignore Ctrl-C: this one passes it on."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -203,8 +205,8 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _seeing(device: str | None) -> Iterator[None]:
-    """A process that is started within sees this GPU only."""
+def visible_device(device: str | None) -> Iterator[None]:
+    """Processes started within see this GPU only."""
     if device is None:
         yield
         return

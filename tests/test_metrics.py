@@ -26,7 +26,7 @@ def _batch(count=64, classes=5, seed=0, masked=0):
 def _measured(logits, batch, edf=_EDF, axis_name=None):
     losses = -jax.nn.log_softmax(logits)[jnp.arange(len(logits)), batch["labels"]]
     examples = Examples.of(losses, logits, batch, axis_name)
-    return metrics.union(metrics.predictions(examples), metrics.emphasis(examples, edf))
+    return metrics.prediction_totals(examples).join(metrics.emphasis_totals(examples, edf))
 
 
 def _expected(logits, batch, weight):
@@ -94,7 +94,7 @@ def test_stacked_totals_add_up():
     parts = [_measured(*_batch(seed=seed)) for seed in range(3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
     merged = parts[0].merge(parts[1]).merge(parts[2])
-    for name, value in stacked.reduce().means().items():
+    for name, value in stacked.sum_steps().means().items():
         assert value == pytest.approx(merged.means()[name], rel=1e-6)
 
 
@@ -141,9 +141,9 @@ def test_a_batch_of_padding_alone_leaves_the_emphasis_to_the_others():
 
 
 def test_the_first_step_that_is_not_finite_is_named():
-    good = _measured(*_batch()).seen_at(jnp.int32(3))
+    good = _measured(*_batch()).flag_nonfinite(jnp.int32(3))
     assert int(good.first_nonfinite) == metrics.NEVER
     logits, batch = _batch()
     bad = _measured(logits * np.nan, batch)
-    merged = good.merge(bad.seen_at(jnp.int32(7))).merge(bad.seen_at(jnp.int32(5)))
+    merged = good.merge(bad.flag_nonfinite(jnp.int32(7))).merge(bad.flag_nonfinite(jnp.int32(5)))
     assert int(merged.first_nonfinite) == 5

@@ -208,7 +208,7 @@ GOOD = {
         ({"gallery_features": np.ones((0, 2))}, ValueError, r"not empty, got \[0, 2\]"),
         ({"gallery_ids": np.array([1])}, ValueError, r"gallery_ids has shape \[2\].*got \[1\]"),
         ({"gallery_ids": np.array([1, -2])}, ValueError, "at least -1, got -2 at position 1"),
-        ({"query_ids": np.array([0])}, ValueError, "query_ids is at least 1, got 0"),
+        ({"query_ids": np.array([0])}, ValueError, "query_ids must be at least 1, got 0"),
         ({"query_cameras": np.array(["a"])}, TypeError, "query_cameras is an array of integers"),
         ({"gallery_ids": np.array([3, 2])}, ValueError, "none of the 1 queries has a right answer"),
         ({"ranks": (0, 1)}, ValueError, r"integers above 0, got \(0, 1\)"),

@@ -7,6 +7,8 @@ holds it, so that any sharding of the batch draws the same crops and flips.
 import jax
 import jax.numpy as jnp
 
+from dm_jax.dtypes import at_least_float32
+
 # Folded into an example's key, so that its crop and its flip are independent draws.
 _CROP, _FLIP = 0, 1
 
@@ -77,7 +79,7 @@ def normalize(
     Returns:
       [..., channels] of `dtype`.
     """
-    compute = jnp.promote_types(dtype, jnp.float32)
+    compute = at_least_float32(dtype)
     shape = (1,) * (images.ndim - 1) + (-1,)
     mean = jnp.asarray(mean, compute).reshape(shape)
     std = jnp.asarray(std, compute).reshape(shape)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from dm_jax import errors
-from dm_jax.data import cifar, cifar_n, digits, imdb, tfds_files, user
+from dm_jax.data import cifar, cifar_n, digits, imdb, tfds_builders, user
 from dm_jax.data.dataset import Dataset
 
 _LOADERS: dict[str, Callable[[str, str | None], Dataset]] = {
@@ -20,15 +20,15 @@ _FAMILIES: dict[str, Callable[[str, str | None], Dataset]] = {
     "npz": user.load_npz,
     "tfds": user.load_tfds,
 }
-_NAMES = (*_LOADERS, *tfds_files.OWN_BUILDERS, "npz:PATH", "stream:NAME", "tfds:NAME")
+_NAMES = (*_LOADERS, *tfds_builders.OWN_BUILDERS, "npz:PATH", "stream:NAME", "tfds:NAME")
 
 
 def names() -> tuple[str, ...]:
     """Every name of the catalogue, sorted.
 
-    `load` takes all but "clothing1m", "mars" and "stream:NAME", which are too large for the memory
-    and are streamed (`dm_jax.data.stream_catalogue`). "npz:PATH" stands for any file, "tfds:NAME"
-    and "stream:NAME" for any image classification data set of TFDS.
+    "clothing1m", "mars" and "stream:NAME" do not fit in memory: `load_streamed` opens them, `load`
+    takes the others. "npz:PATH" stands for any file, "tfds:NAME" and "stream:NAME" for any image
+    classification data set of TFDS.
     """
     return tuple(sorted(_NAMES))
 
@@ -49,10 +49,8 @@ def load(name: str, *, data_dir: str | None = None) -> Dataset:
     family, colon, rest = name.partition(":")
     if colon and rest and family in _FAMILIES:
         return _FAMILIES[family](rest, data_dir)
-    if name in tfds_files.OWN_BUILDERS or (family == "stream" and rest):
-        raise ValueError(
-            f"{name} is too large for the memory; stream it (dm_jax.data.stream_catalogue)"
-        )
+    if name in tfds_builders.OWN_BUILDERS or (family == "stream" and rest):
+        raise ValueError(f"{name} does not fit in memory; open it with dm_jax.data.load_streamed")
     if name not in _LOADERS:
         raise errors.unknown("data set", name, _NAMES)
     return _LOADERS[name](name, data_dir)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dm_jax.data import tfds_arrays, tfds_files
+from dm_jax.data import tfds_arrays, tfds_builders
 from dm_jax.data.dataset import Dataset, Split, image_statistics
 from dm_jax.labels import as_labels
 
@@ -31,11 +31,11 @@ def load(
       FileNotFoundError: if it is not prepared; names the command.
     """
     human_features = human_features or {}
-    builder = tfds_files.builder(name, data_dir)
+    builder = tfds_builders.open_prepared(name, data_dir)
     superclasses_known = "coarse_label" in builder.info.features
     features = ["image", "label", *(["coarse_label"] if superclasses_known else [])]
-    train = tfds_arrays.columns(builder, "train", [*features, *human_features.values()])
-    test = tfds_arrays.columns(builder, "test", features)
+    train = tfds_arrays.load_arrays(builder, "train", [*features, *human_features.values()])
+    test = tfds_arrays.load_arrays(builder, "test", features)
     class_names = tuple(builder.info.features["label"].names)
     num_classes = len(class_names)
     mean, std = image_statistics(train["image"])
@@ -64,7 +64,9 @@ def load_vehicles10(name: str = "vehicles10", data_dir: str | None = None) -> Da
     cifar100 = load("cifar100", data_dir)
     superclasses = cifar100.superclasses
     assert superclasses is not None, "CIFAR-100 has coarse labels"
-    coarse_names = tfds_files.builder("cifar100", data_dir).info.features["coarse_label"].names
+    coarse_names = (
+        tfds_builders.open_prepared("cifar100", data_dir).info.features["coarse_label"].names
+    )
     vehicles = [coarse_names.index(superclass) for superclass in _VEHICLES]
     classes = np.flatnonzero(np.isin(superclasses, vehicles))
     train, test = (_only(split, classes) for split in (cifar100.train, cifar100.test))

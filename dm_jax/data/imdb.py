@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dm_jax.data import paragraph_vectors, tfds_files
+from dm_jax.data import paragraph_vectors, tfds_builders
 from dm_jax.data.dataset import Dataset, Split
 
 
@@ -21,7 +21,9 @@ def load(name: str = "imdb", data_dir: str | None = None) -> Dataset:
       FileNotFoundError: if `imdb_reviews` is not prepared; names the command.
       ModuleNotFoundError: if the vectors are not cached yet and gensim is not installed.
     """
-    train, test = tfds_files.builder("imdb_reviews", data_dir).as_data_source(["train", "test"])
+    train, test = tfds_builders.open_prepared("imdb_reviews", data_dir).as_data_source(
+        ["train", "test"]
+    )
     reviews = [*train, *test]
     texts = [review["text"].decode() for review in reviews]
     labels = np.array([review["label"] for review in reviews], np.int32)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dm_jax.data import mars_protocol, tfds_files
+from dm_jax.data import mars_protocol, tfds_builders
 from dm_jax.data.mars_protocol import Tracklets
 
 _PEOPLE = 625
@@ -103,7 +103,7 @@ def load_protocol(data_dir: str | None = None) -> tuple[dict[str, Tracklets], np
     Raises:
       FileNotFoundError: if it is not prepared; names the command.
     """
-    path = pathlib.Path(tfds_files.builder("mars", data_dir).data_path) / "metadata.json"
+    path = pathlib.Path(tfds_builders.open_prepared("mars", data_dir).data_path) / "metadata.json"
     metadata = json.loads(path.read_text())
     tracklets = {
         split: Tracklets(**{name: np.array(column, np.int32) for name, column in columns.items()})

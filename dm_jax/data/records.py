@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from dm_jax.data import tfds_files, user
+from dm_jax.data import tfds_builders, user
 
 
 class Record(NamedTuple):
@@ -35,7 +35,7 @@ class Records:
     def __init__(self, name: str, split: str, data_dir: str | None = None):
         import tensorflow_datasets as tfds
 
-        builder = tfds_files.builder(name, data_dir)
+        builder = tfds_builders.open_prepared(name, data_dir)
         self._image, self._label = user.supervised_features(builder)
         self.class_names = tuple(builder.info.features[self._label].names)
         self.num_classes = len(self.class_names)

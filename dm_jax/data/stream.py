@@ -16,7 +16,7 @@ import grain
 import numpy as np
 from absl import flags
 
-from dm_jax.data.image_files import DamagedImageError, resized_crop
+from dm_jax.data.image_decoding import DamagedImageError, resized_crop
 from dm_jax.data.records import Record
 
 Batch = dict[str, np.ndarray]

@@ -13,7 +13,7 @@ from dm_jax.data import cache
 _CHUNK = 1000
 
 
-def columns(builder: Any, split: str, features: Sequence[str]) -> dict[str, np.ndarray]:
+def load_arrays(builder: Any, split: str, features: Sequence[str]) -> dict[str, np.ndarray]:
     """The features of all examples of a split as arrays, images decoded.
 
     The examples come in the order of their "id" where the data set has one (CIFAR: the original

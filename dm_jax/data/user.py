@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dm_jax import npz
-from dm_jax.data import tfds_arrays, tfds_files
+from dm_jax.data import tfds_arrays, tfds_builders
 from dm_jax.data.dataset import Dataset, Split, check_finite, image_statistics
 from dm_jax.labels import as_labels
 
@@ -65,14 +65,14 @@ def load_tfds(name: str, data_dir: str | None = None) -> Dataset:
       FileNotFoundError: if it is not prepared; names the command.
       ValueError: TFDS does not know it, or it is no such data set.
     """
-    builder = tfds_files.builder(name, data_dir)
+    builder = tfds_builders.open_prepared(name, data_dir)
     image, label = supervised_features(builder)
     held_out = "test" if "test" in builder.info.splits else "validation"
     class_names = tuple(builder.info.features[label].names)
     num_classes = len(class_names)
 
     def split(name: str) -> Split:
-        columns = tfds_arrays.columns(builder, name, [image, label])
+        columns = tfds_arrays.load_arrays(builder, name, [image, label])
         return Split(columns[image], as_labels(columns[label], num_classes))
 
     return _dataset(f"tfds:{name}", split("train"), split(held_out), class_names)

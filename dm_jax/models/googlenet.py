@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from dm_jax.dtypes import at_least_float32
 from dm_jax.models.inception import Inception
 from dm_jax.models.layers import (
     Classifier,
@@ -22,7 +23,6 @@ from dm_jax.models.layers import (
     convolve,
     global_mean,
     max_pool,
-    wide,
 )
 from dm_jax.models.network import Network
 
@@ -71,8 +71,8 @@ class AuxiliaryHead(nn.Module):
                 "larger images, or auxiliary=False"
             )
         x = self.unit(128, 1, name="conv")(nn.avg_pool(x, (5, 5), (3, 3)), train, where)
-        hidden = nn.Dense(1024, True, self.dtype, wide(self.dtype), name="hidden")
-        x = nn.relu(hidden(x.reshape(x.shape[0], -1))).astype(wide(self.dtype))
+        hidden = nn.Dense(1024, True, self.dtype, at_least_float32(self.dtype), name="hidden")
+        x = nn.relu(hidden(x.reshape(x.shape[0], -1))).astype(at_least_float32(self.dtype))
         return Classifier(self.num_classes, 0.7, self.axis_name, name="classifier")(x, train)
 
 
@@ -93,7 +93,7 @@ class GoogLeNet(Network, kw_only=True):
     auxiliary: bool = False
 
     def check(self, x: jax.Array) -> None:
-        check_images("googlenet", x, least=8 if self.small_images else 32)
+        check_images("googlenet", x, min_size=8 if self.small_images else 32)
 
     def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         unit = self._unit()
@@ -160,7 +160,7 @@ def local_response_norm(x: jax.Array) -> jax.Array:
 
     Krizhevsky et al. (2012), section 3.3, with the constants of Caffe's GoogLeNet.
     """
-    squares = jnp.square(x.astype(wide(x.dtype)))
+    squares = jnp.square(x.astype(at_least_float32(x.dtype)))
     window = (1,) * (x.ndim - 1) + (5,)
     sums = lax.reduce_window(squares, 0.0, lax.add, window, (1,) * x.ndim, "SAME")
     scale = 1 + 1e-4 / 5 * sums

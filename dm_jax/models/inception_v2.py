@@ -37,7 +37,7 @@ class InceptionV2(Network):
     """
 
     def check(self, x: jax.Array) -> None:
-        check_images("inception_v2", x, least=32, multiple=32)
+        check_images("inception_v2", x, min_size=32, multiple=32)
 
     def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         unit = functools.partial(ConvNorm, axis_name=self.axis_name, dtype=self.dtype)

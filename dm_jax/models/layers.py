@@ -6,16 +6,12 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from dm_jax.dtypes import at_least_float32
 from dm_jax.models.convolution import conv_general_dilated
 from dm_jax.models.norm import BatchNorm
 
 # He et al. (2015), Eq. 14: normal, variance 2 / (kernel area * output channels).
 he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-
-
-def wide(dtype: DTypeLike) -> jnp.dtype:
-    """The dtype of parameters, statistics and logits: float32, or float64 if ``dtype`` is."""
-    return jnp.promote_types(dtype, jnp.float32)
 
 
 class ConvNorm(nn.Module):
@@ -54,7 +50,9 @@ def convolve(
     over a population a batched product where a convolution would become a grouped one.
     """
     if kernel == 1:
-        dense = nn.Dense(features, use_bias, dtype, wide(dtype), kernel_init=he_normal, name="conv")
+        dense = nn.Dense(
+            features, use_bias, dtype, at_least_float32(dtype), kernel_init=he_normal, name="conv"
+        )
         return dense(x[:, ::stride, ::stride])
     return nn.Conv(
         features,
@@ -63,7 +61,7 @@ def convolve(
         padding=kernel // 2,
         use_bias=use_bias,
         dtype=dtype,
-        param_dtype=wide(dtype),
+        param_dtype=at_least_float32(dtype),
         kernel_init=he_normal,
         conv_general_dilated=conv_general_dilated,
         name="conv",
@@ -123,7 +121,7 @@ class Classifier(nn.Module):
 
 def global_mean(x: jax.Array) -> jax.Array:
     """Mean over the spatial axes: [B, H, W, C] to [B, C], float32 or float64."""
-    return jnp.mean(x, axis=(1, 2), dtype=wide(x.dtype))
+    return jnp.mean(x, axis=(1, 2), dtype=at_least_float32(x.dtype))
 
 
 def max_pool(x: jax.Array, stride: int, pads: tuple[int, int]) -> jax.Array:
@@ -144,13 +142,13 @@ def max_pool(x: jax.Array, stride: int, pads: tuple[int, int]) -> jax.Array:
     return x
 
 
-def check_images(network: str, x: jax.Array, least: int, multiple: int = 1) -> None:
+def check_images(network: str, x: jax.Array, min_size: int, multiple: int = 1) -> None:
     """Raises unless ``x`` is a float batch of images that the network can take.
 
     Args:
       network: its name, for the message.
       x: what should be float [B, H, W, C].
-      least: smallest height and width.
+      min_size: smallest height and width.
       multiple: what height and width must be multiples of.
 
     Raises:
@@ -161,8 +159,8 @@ def check_images(network: str, x: jax.Array, least: int, multiple: int = 1) -> N
     if x.ndim != 4:
         raise ValueError(f"{network} takes images [B, H, W, C], got shape {x.shape}")
     sides = x.shape[1:3]
-    if min(sides) < least or any(side % multiple for side in sides):
-        accepted = f"at least {least}x{least}"
+    if min(sides) < min_size or any(side % multiple for side in sides):
+        accepted = f"at least {min_size}x{min_size}"
         if multiple > 1:
             accepted += f" with sides that are multiples of {multiple}"
         raise ValueError(f"{network} takes images of {accepted}, got {sides[0]}x{sides[1]}")

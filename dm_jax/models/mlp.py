@@ -3,7 +3,8 @@
 import flax.linen as nn
 import jax
 
-from dm_jax.models.layers import check_floating, wide
+from dm_jax.dtypes import at_least_float32
+from dm_jax.models.layers import check_floating
 from dm_jax.models.network import Network
 
 
@@ -35,6 +36,8 @@ class MLP(Network, kw_only=True):
         del train, where
         x = x.reshape(x.shape[0], -1)
         for size in self.hidden:
-            dense = nn.Dense(size, True, self.dtype, wide(self.dtype), kernel_init=self.kernel_init)
+            dense = nn.Dense(
+                size, True, self.dtype, at_least_float32(self.dtype), kernel_init=self.kernel_init
+            )
             x = nn.relu(dense(x))
-        return x.astype(wide(self.dtype))
+        return x.astype(at_least_float32(self.dtype))

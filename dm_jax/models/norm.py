@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from dm_jax.dtypes import at_least_float32
+
 MOMENTUM = 0.9
 EPSILON = 1e-5
 
@@ -42,7 +44,7 @@ class BatchNorm(nn.Module):
         Returns:
           [B, ..., C] of ``dtype``.
         """
-        precision = jnp.promote_types(self.dtype, jnp.float32)
+        precision = at_least_float32(self.dtype)
         channels = x.shape[-1:]
         scale = self.param("scale", nn.initializers.ones, channels, precision)
         bias = self.param("bias", nn.initializers.zeros, channels, precision)

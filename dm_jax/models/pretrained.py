@@ -144,6 +144,6 @@ def _check(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, np.ndarray
         raise ValueError(f"the weights are of another network. Tensors {said}")
 
 
-def _summary(kind: str, names: list[str], most: int = 4) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{kind}: {', '.join(names[:most])}{rest}"
+def _summary(kind: str, names: list[str], limit: int = 4) -> str:
+    rest = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{kind}: {', '.join(names[:limit])}{rest}"

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dm_jax import imports
+from dm_jax import import_path
 from dm_jax.errors import unknown
 from dm_jax.models.googlenet import GoogLeNet
 from dm_jax.models.inception_v2 import InceptionV2
@@ -72,7 +72,7 @@ def create(
     """
     fixed: dict[str, Any] = {}
     if ":" in name:
-        network = imports.subclass(name, Network, "dm_jax.models.Network")
+        network = import_path.load_class(name, Network, "dm_jax.models.Network")
     elif name in _NETWORKS:
         network, fixed = _NETWORKS[name]
     else:

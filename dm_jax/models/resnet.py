@@ -60,7 +60,7 @@ class ResNet(Network, kw_only=True):
     small_images: bool = False
 
     def check(self, x: jax.Array) -> None:
-        check_images(f"resnet{self.depth}", x, least=8 if self.small_images else 32)
+        check_images(f"resnet{self.depth}", x, min_size=8 if self.small_images else 32)
 
     def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         x = self._stem(x, train, where)

@@ -49,7 +49,7 @@ class CifarResNet(Network, kw_only=True):
     depth: int
 
     def check(self, x: jax.Array) -> None:
-        check_images(f"resnet{self.depth}", x, least=8)
+        check_images(f"resnet{self.depth}", x, min_size=8)
 
     def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         x = ConvNorm(16, 3, axis_name=self.axis_name, dtype=self.dtype)(x, train, where)

@@ -8,22 +8,22 @@ import numpy as np
 from dm_jax import draws, errors
 from dm_jax.data.split import stratified_split
 from dm_jax.labels import as_labels
-from dm_jax.noise import by_class
+from dm_jax.noise import class_conditional
 from dm_jax.noise import imbalance as imbalances
 from dm_jax.noise.corruption import Corruption
-from dm_jax.noise.given import from_file, human
-from dm_jax.noise.instance import instance
-from dm_jax.noise.task import Task
+from dm_jax.noise.existing_labels import from_file, human
+from dm_jax.noise.instance_dependent import instance
+from dm_jax.noise.request import Request
 
-_KINDS: dict[str, Callable[[Task], np.ndarray]] = {
-    "symmetric": by_class.symmetric,
-    "symmetric_any": by_class.symmetric_any,
-    "pair": by_class.pair,
-    "asymmetric_cifar10": by_class.asymmetric_cifar10,
-    "superclass_swap": by_class.superclass_swap,
-    "superclass_next": by_class.superclass_next,
-    "block_swap": by_class.block_swap,
-    "block_next": by_class.block_next,
+_KINDS: dict[str, Callable[[Request], np.ndarray]] = {
+    "symmetric": class_conditional.symmetric,
+    "symmetric_any": class_conditional.symmetric_any,
+    "pair": class_conditional.pair,
+    "asymmetric_cifar10": class_conditional.asymmetric_cifar10,
+    "superclass_swap": class_conditional.superclass_swap,
+    "superclass_next": class_conditional.superclass_next,
+    "block_swap": class_conditional.block_swap,
+    "block_next": class_conditional.block_next,
     "instance": instance,
     "human:NAME": human,
     "file:PATH": from_file,
@@ -77,10 +77,10 @@ def corrupt(
     if not 0.0 <= rate <= 1.0:
         raise ValueError(f"rate must be in [0, 1], got {rate}")
     flip, choice = draws.generator(seed, "noise").random((true.size, 2)).T
-    task = Task(
+    request = Request(
         true, num_classes, rate, seed, flip, choice, argument, superclasses, inputs, human_labels
     )
-    given = noise(task)
+    given = noise(request)
     kept = imbalances.keep(true, num_classes, imbalance=imbalance, ratio=ratio, seed=seed)
     return Corruption(
         labels=given[kept],
@@ -94,7 +94,7 @@ def corrupt(
     )
 
 
-def _parse(kind: str) -> tuple[Callable[[Task], np.ndarray], str]:
+def _parse(kind: str) -> tuple[Callable[[Request], np.ndarray], str]:
     """The function of a kind, and what stands behind its colon."""
     name, colon, argument = kind.partition(":")
     form = f"{name}:{_ARGUMENTS.get(name, '')}" if colon else name

@@ -3,12 +3,13 @@
 from dm_jax.train.build import experiment
 from dm_jax.train.config import Config
 from dm_jax.train.population import train_population
-from dm_jax.train.recorder import NonFiniteLossError, Unwatched, Watcher
+from dm_jax.train.progress import NoProgress, Progress
+from dm_jax.train.recorder import NonFiniteLossError
 from dm_jax.train.run import run
 from dm_jax.train.summary import Summary
-from dm_jax.train.trained import Trained, load
+from dm_jax.train.trained import TrainedModel, load
 
 __all__ = [
-    "Config", "NonFiniteLossError", "Summary", "Trained", "Unwatched", "Watcher",
+    "Config", "NoProgress", "NonFiniteLossError", "Progress", "Summary", "TrainedModel",
     "experiment", "load", "run", "train_population",
 ]  # fmt: skip

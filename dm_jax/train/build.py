@@ -7,8 +7,7 @@ import jax
 import numpy as np
 
 from dm_jax import data, noise
-from dm_jax.data import stream_catalogue
-from dm_jax.data.stream_catalogue import StreamedDataset
+from dm_jax.data import StreamedDataset
 from dm_jax.train import config as config_lib
 from dm_jax.train import setup as setup_lib
 from dm_jax.train.sampler import Sampler
@@ -79,7 +78,7 @@ class StreamedExperiment(setup_lib.Setup):
 
 def load(name: str, data_dir: str) -> data.Dataset | StreamedDataset:
     """A data set of the catalogue, or one that is streamed; `data_dir` "" is TFDS' own."""
-    loader = stream_catalogue.load if stream_catalogue.is_streamed(name) else data.load
+    loader = data.load_streamed if data.is_streamed(name) else data.load
     return loader(name, data_dir=data_dir or None)
 
 
@@ -107,7 +106,7 @@ def experiment(
         return _streamed(config, dataset)
     if config.data.augment != "none" and dataset.train.inputs.ndim == 2:
         raise ValueError(f"config.data.augment is for images; {dataset.name} has features")
-    training, validation = corruption(config, dataset)
+    training, validation = draw_corruptions(config, dataset)
     _check_counts(config, dataset, training, validation)
     setup = setup_lib.resolve(
         config,
@@ -162,7 +161,7 @@ def _streamed(config: config_lib.Config, dataset: StreamedDataset) -> StreamedEx
     return StreamedExperiment(**vars(setup), dataset=dataset)
 
 
-def corruption(
+def draw_corruptions(
     config: config_lib.Config, dataset: data.Dataset
 ) -> tuple[noise.Corruption, noise.Corruption | None]:
     """The corruptions of the training and the held-out part (None if nothing is held out)."""

@@ -40,11 +40,11 @@ class Engine:
             raise ValueError("a population needs parallel mode 'jit', got 'pmap'")
         self.experiments, self.population = experiments, population
         self.mesh, self.mode = mesh, mode
-        self._placed = parallel.placement(mesh, mode)
+        self._placed = parallel.placement_mesh(mesh, mode)
         parallel.check_batch(mesh, experiments[0].sampler.batch_size, "batch_size")
         self.scans = jax.default_backend() != "cpu" or not self._convolves()
         plan = experiments[0].plan
-        self.plan = plan if self.scans else dataclasses.replace(plan, most=1)
+        self.plan = plan if self.scans else dataclasses.replace(plan, max_steps_per_call=1)
         self._samplers = _distinct([experiment.sampler for experiment in experiments])
         self._data = {split: self._place(split) for split in ("train", "test")}
         self._evaluated = {name: self._rows(name) for name in experiments[0].evaluated}
@@ -81,13 +81,13 @@ class Engine:
 
     def memory(self, state: State) -> int:
         """Bytes of device memory for the compiled steps of a block and their arguments."""
-        arguments = (state, self._data["train"], self.blocks(0, self.plan.block))
+        arguments = (state, self._data["train"], self.blocks(0, self.plan.steps_per_call))
         found = self._advance.lower(*arguments).compile().memory_analysis()
         return found.argument_size_in_bytes + found.temp_size_in_bytes
 
     def place(self, tree: Any) -> Any:
         """State or totals, whole on every device (a population's: over the run axis)."""
-        place = parallel.spread if self.population else parallel.replicate
+        place = parallel.shard_members if self.population else parallel.replicate
         return place(tree, self._placed)
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class Engine:
 
     def _compile(self, make_step, many, *, donate: bool):
         def make(axis_name):
-            steps = many(make_step(self.experiments[0].task, axis_name=axis_name))
+            steps = many(make_step(self.experiments[0].settings, axis_name=axis_name))
             return _over_members(steps) if self.population else steps
 
         return parallel.compile_step(
@@ -122,7 +122,7 @@ class Engine:
         }
         if split == "train" and self.population:
             labels = np.stack([experiment.train_labels for experiment in self.experiments])
-            data["labels"] = parallel.spread(labels, self._placed)
+            data["labels"] = parallel.shard_members(labels, self._placed)
         elif split == "train":
             data["labels"] = parallel.replicate(self.experiments[0].train_labels, self._placed)
         return data
@@ -132,8 +132,8 @@ class Engine:
         split, rows = self.experiments[0].evaluated[name]
         each = _distinct([experiment.evaluated[name][1] for experiment in self.experiments])
         devices = self.mesh.shape[parallel.DATA]
-        most = min(self.experiments[0].config.train.evaluate_batch, len(rows))
-        index, where = in_order(len(rows), -(-most // devices) * devices)
+        size = min(self.experiments[0].config.train.evaluate_batch, len(rows))
+        index, where = in_order(len(rows), -(-size // devices) * devices)
         count = len(index) if self.scans else 1
         return split, [
             self._split([r[index[i : i + count]] for r in each], [where[i : i + count]])
@@ -142,7 +142,7 @@ class Engine:
 
     def _split(self, index: list[np.ndarray], where: list[np.ndarray | None]) -> Any:
         block = {"index": _stacked(index).astype(np.int32), "where": where[0]}
-        return parallel.split(block, self.mesh, self.mode)
+        return parallel.shard_block(block, self.mesh, self.mode)
 
 
 def _over_members(steps):

@@ -25,16 +25,16 @@ class Plan:
     """When things happen, in steps.
 
     Attributes:
-      total: length of the training.
-      log, evaluate, checkpoint: at every multiple of these, and at the end.
-      most: steps in one compiled call at the most.
+      total_steps: length of the training.
+      log_every, evaluate_every, checkpoint_every: at every multiple of these, and at the end.
+      max_steps_per_call: in one compiled call.
     """
 
-    total: int
-    log: int
-    evaluate: int
-    checkpoint: int
-    most: int = 1
+    total_steps: int
+    log_every: int
+    evaluate_every: int
+    checkpoint_every: int
+    max_steps_per_call: int = 1
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -43,25 +43,25 @@ class Plan:
                 raise ValueError(f"{field.name} must be at least one step, got {value}")
 
     @property
-    def block(self) -> int:
-        """Steps a call: the largest divisor of all intervals that is at most `most`."""
-        common = math.gcd(self.log, self.evaluate, self.checkpoint)
-        return max(d for d in range(1, min(self.most, common) + 1) if common % d == 0)
+    def steps_per_call(self) -> int:
+        """The largest divisor of all intervals that is at most `max_steps_per_call`."""
+        common = math.gcd(self.log_every, self.evaluate_every, self.checkpoint_every)
+        return max(d for d in range(1, min(self.max_steps_per_call, common) + 1) if common % d == 0)
 
     def blocks(self, start: int) -> Iterator[tuple[int, int]]:
-        """(begin, end) of every call from step `start` on; each ends at a multiple of `block`."""
-        while start < self.total:
-            end = min(start - start % self.block + self.block, self.total)
+        """(begin, end) of every call from `start`; ends are multiples of `steps_per_call`."""
+        while start < self.total_steps:
+            end = min(start - start % self.steps_per_call + self.steps_per_call, self.total_steps)
             yield start, end
             start = end
 
     def due(self, interval: int, step: int) -> bool:
         """Whether something with this interval happens after `step` steps."""
-        return step % interval == 0 or step == self.total
+        return step % interval == 0 or step == self.total_steps
 
 
-class Observer(Protocol):
-    """What a loop tells; each is called after `step` steps."""
+class Callbacks(Protocol):
+    """What `fit` calls while it trains, each after `step` steps."""
 
     def progress(self, step: int) -> None:
         """The device has finished `step` steps."""
@@ -81,7 +81,7 @@ def fit(
     blocks: Callable[[int, int], Any],
     state: State,
     plan: Plan,
-    observer: Observer,
+    callbacks: Callbacks,
     *,
     empty: metrics.Totals,
     window: metrics.Totals,
@@ -95,7 +95,7 @@ def fit(
       blocks: `(begin, end)` -> the device's block for those steps.
       state: after `start` steps.
       plan: when things happen.
-      observer: is told of them.
+      callbacks: are called then.
       empty: totals of nothing.
       window, start: what was measured since the last log, and the step, of a resumed run.
       stop_requested: asked, with the step, between blocks; if so, checkpoints and returns.
@@ -111,17 +111,17 @@ def fit(
         if len(in_flight) > _IN_FLIGHT:
             done, oldest = in_flight.popleft()
             jax.block_until_ready(oldest)
-            observer.progress(done)
-        if plan.due(plan.log, end):
-            observer.log(end, window)
+            callbacks.progress(done)
+        if plan.due(plan.log_every, end):
+            callbacks.log(end, window)
             window = empty
-        if plan.due(plan.evaluate, end):
-            observer.evaluate(end, state)
-        stop = stop_requested(end) and end < plan.total
-        if plan.due(plan.checkpoint, end) or stop:
-            observer.checkpoint(end, state, window)
+        if plan.due(plan.evaluate_every, end):
+            callbacks.evaluate(end, state)
+        stop = stop_requested(end) and end < plan.total_steps
+        if plan.due(plan.checkpoint_every, end) or stop:
+            callbacks.checkpoint(end, state, window)
         if stop:
             return state, end
     for done, _ in in_flight:
-        observer.progress(done)
-    return state, plan.total
+        callbacks.progress(done)
+    return state, plan.total_steps

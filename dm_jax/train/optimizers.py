@@ -7,7 +7,7 @@ the members of a population may differ in them; the schedule is a factor on the 
 import jax
 import optax
 
-from dm_jax import imports
+from dm_jax import import_path
 from dm_jax.train import config as config_lib
 from dm_jax.train.schedules import Schedule
 
@@ -54,7 +54,7 @@ _DECAYED = {"all": None, "kernels": _kernels}
 
 def _direction(config: config_lib.OptimizerConfig) -> optax.GradientTransformation:
     if ":" in config.name:
-        own = imports.function(config.name)(config)
+        own = import_path.load_function(config.name)(config)
         if not isinstance(own, optax.GradientTransformation):
             raise ValueError(
                 f"{config.name} must give an optax.GradientTransformation, got {own!r}"

@@ -106,7 +106,7 @@ def compile_step(
     return jax.jit(make_step(axis_name=None), donate_argnums=donated, out_shardings=returned)
 
 
-def placement(mesh: Mesh, mode: str) -> Mesh:
+def placement_mesh(mesh: Mesh, mode: str) -> Mesh:
     """Where `replicate` and `spread` put what the step takes: pmap wants this host's devices."""
     return mesh.local_mesh if mode == "pmap" else mesh
 
@@ -116,12 +116,12 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     return _put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
-def spread(tree: Any, mesh: Mesh) -> Any:
+def shard_members(tree: Any, mesh: Mesh) -> Any:
     """Arrays [members, ...] over the run axis."""
     return _put(tree, NamedSharding(mesh, PartitionSpec(RUN)))
 
 
-def split(block: Any, mesh: Mesh, mode: str) -> Any:
+def shard_block(block: Any, mesh: Mesh, mode: str) -> Any:
     """A block of batches, arrays [k, B] or [k, members, B], split by B (and members) over devices.
 
     Every host passes the whole block (indices into data that all of them hold).

@@ -24,13 +24,13 @@ from dm_jax.train.build import Experiment
 from dm_jax.train.config import ParallelConfig
 from dm_jax.train.engine import Engine
 from dm_jax.train.loop import Plan, fit
-from dm_jax.train.recorder import Unwatched, Watcher
+from dm_jax.train.recorder import NoProgress, Progress
 from dm_jax.train.state import State
 from dm_jax.train.stop_request import StopRequest
 from dm_jax.train.summary import Row, Summary
 
 
-class Choice(ScaledEDF):
+class SwitchEDF(ScaledEDF):
     """One of several EDFs, chosen by a traced index, so that members may differ in their scheme.
 
     Attributes:
@@ -76,7 +76,7 @@ def signature(experiment: Experiment) -> Hashable:
 
 
 def train_population(
-    experiments: Sequence[Experiment], *, mesh: Mesh | None = None, watcher: Watcher | None = None
+    experiments: Sequence[Experiment], *, mesh: Mesh | None = None, progress: Progress | None = None
 ) -> list[Summary]:
     """Trains all experiments at once.
 
@@ -86,7 +86,7 @@ def train_population(
       experiments: with one `signature`, and on the same data set object.
       mesh: members lie over its run axis, batches over its data axis; default: as many devices
         run members as their number divides by.
-      watcher: is told of the progress and of means over members.
+      progress: is told of the progress and of means over members.
 
     Returns:
       One summary for each experiment, in their order.
@@ -104,7 +104,7 @@ def train_population(
     order = np.argsort([experiment.config.seed for experiment in experiments], kind="stable")
     members = [experiments[i] for i in order]
     engine, state = prepare(members, mesh=mesh)
-    recorder, step = _train(engine, state, watcher or Unwatched())
+    recorder, step = _train(engine, state, progress or NoProgress())
     seconds = (time.monotonic() - began) / len(members)
     summaries = [recorder.summary(i, step, seconds) for i in range(len(members))]
     return [summaries[i] for i in np.argsort(order)]
@@ -116,10 +116,10 @@ def prepare(members: Sequence[Experiment], *, mesh: Mesh | None = None) -> tuple
     return engine, engine.place(_create_states(members))
 
 
-def _train(engine: Engine, state: State, watcher: Watcher) -> tuple["_Recorder", int]:
+def _train(engine: Engine, state: State, progress: Progress) -> tuple["_Recorder", int]:
     empty = engine.place(engine.empty_totals(state))
-    with StopRequest() as stop_requested, contextlib.closing(watcher):
-        recorder = _Recorder(engine, watcher)
+    with StopRequest() as stop_requested, contextlib.closing(progress):
+        recorder = _Recorder(engine, progress)
         _, step = fit(
             engine.advance,
             engine.blocks,
@@ -134,7 +134,7 @@ def _train(engine: Engine, state: State, watcher: Watcher) -> tuple["_Recorder",
 
 
 def _run_mesh(members: int) -> Mesh:
-    """Over as many devices as the members can be dealt out to evenly."""
+    """A mesh over the largest number of devices that divides the number of members."""
     runs = max(n for n in range(1, jax.device_count() + 1) if members % n == 0)
     return parallel.make_mesh(ParallelConfig(devices=runs), runs=runs)
 
@@ -162,7 +162,7 @@ def _stacked(edfs: Sequence[EDF]) -> EDF:
         kinds = list(first)
         own = [kinds.index(jax.tree.structure(edf)) for edf in edfs]
         edfs = [
-            Choice(
+            SwitchEDF(
                 tuple(edf if k == i else first[kinds[k]] for k in range(len(kinds))), np.array(i)
             )
             for i, edf in zip(own, edfs, strict=True)
@@ -173,22 +173,23 @@ def _stacked(edfs: Sequence[EDF]) -> EDF:
 class _Recorder:
     """Keeps the members' numbers in memory."""
 
-    def __init__(self, engine: Engine, watcher: Watcher):
-        self._engine, self._watcher = engine, watcher
+    def __init__(self, engine: Engine, progress: Progress):
+        self._engine, self._progress = engine, progress
         self._plan: Plan = engine.experiments[0].plan
         self._rows: list[tuple[int, dict[str, np.ndarray]]] = []
-        watcher.begin(self._plan.total, 0)
+        progress.start(self._plan.total_steps, 0)
 
     def progress(self, step: int) -> None:
-        self._watcher.moved(step)
+        self._progress.update(step)
 
     def log(self, step: int, window: metrics.Totals) -> None:
         values = {f"train_{name}": value for name, value in window.means().items()}
         self._rows.append((step, values))
-        self._watcher.note(step, {"mean loss": float(np.mean(values["train_loss"]))})
+        self._progress.show(step, {"mean loss": float(np.mean(values["train_loss"]))})
 
     def evaluate(self, step: int, state: State) -> None:
-        self._rows.append((step, self._engine.evaluate_all(state, last=step == self._plan.total)))
+        last = step == self._plan.total_steps
+        self._rows.append((step, self._engine.evaluate_all(state, last=last)))
 
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
         """Populations are short: a table's finished cells are what is kept."""

@@ -4,7 +4,7 @@ import contextlib
 import pathlib
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,49 +13,18 @@ from dm_jax import metrics
 from dm_jax.train import parallel
 from dm_jax.train.checkpoints import Checkpoints
 from dm_jax.train.engine import Engine
+from dm_jax.train.progress import NoProgress, Progress
 from dm_jax.train.state import State
 from dm_jax.train.stream_engine import StreamEngine
-from dm_jax.train.writers import MetricsFile, Nowhere, TensorBoard, Writer
+from dm_jax.train.writers import MetricsFile, NullWriter, TensorBoard, Writer
 
 
 class NonFiniteLossError(ArithmeticError):
     """The loss became NaN or infinite; the last good checkpoint is kept."""
 
 
-class Watcher(Protocol):
-    """Whoever watches a run; the library itself prints nothing."""
-
-    def begin(self, total: int, start: int) -> None:
-        """Training goes from step `start` to `total`."""
-
-    def moved(self, step: int) -> None:
-        """The devices have finished `step` steps."""
-
-    def note(self, step: int, values: dict[str, float]) -> None:
-        """Numbers that were just measured."""
-
-    def close(self) -> None:
-        """Training has ended."""
-
-
-class Unwatched:
-    """A `Watcher` that looks away: of tests, and of all hosts but the first."""
-
-    def begin(self, total: int, start: int) -> None:
-        """Nothing."""
-
-    def moved(self, step: int) -> None:
-        """Nothing."""
-
-    def note(self, step: int, values: dict[str, float]) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
 class Recorder:
-    """The loop's observer: metrics.jsonl, TensorBoard, checkpoints, and a watcher.
+    """Callbacks of a single run: metrics.jsonl, TensorBoard, checkpoints and a progress display.
 
     Names in metrics.jsonl: `train_*` of the batches since the last line, `test_*` and
     `validation_*` of a whole split, and at the end `fit_*` of the whole training set without
@@ -69,35 +38,35 @@ class Recorder:
         engine: Engine | StreamEngine,
         folder: pathlib.Path,
         checkpoints: Checkpoints,
-        watcher: Watcher,
+        progress: Progress,
         start: int,
         seconds: Callable[[], float] = lambda: 0.0,
     ):
-        """Opens the files; the first host alone writes and tells.
+        """Opens the files; only the first host writes and shows progress.
 
         Args:
           engine: of the run.
           folder: the workdir.
           checkpoints: where states are saved.
-          watcher: is told of the progress.
-          start: step that the run goes on from; what was written beyond it is dropped.
-          seconds: says what the run has taken so far.
+          progress: shows it.
+          start: step at which the run resumes; what was written beyond it is dropped.
+          seconds: returns the wall time of the run so far.
         """
         self._engine, self._checkpoints, self._seconds = engine, checkpoints, seconds
         self._experiment = engine.experiments[0]
-        self._file: Writer = Nowhere()
-        self._board: Writer = Nowhere()
+        self._file: Writer = NullWriter()
+        self._board: Writer = NullWriter()
         if parallel.is_primary():
             self._file = MetricsFile(folder / "metrics.jsonl", resume_step=start)
             self._board = TensorBoard(folder / "tensorboard", resume_step=start)
-        self._watcher = watcher if parallel.is_primary() else Unwatched()
+        self._progress = progress if parallel.is_primary() else NoProgress()
         self._score: tuple[int, float] | None = None
         self._clock = time.monotonic(), start
-        self._watcher.begin(self._experiment.plan.total, start)
+        self._progress.start(self._experiment.plan.total_steps, start)
 
     def progress(self, step: int) -> None:
-        """Tells the watcher."""
-        self._watcher.moved(step)
+        """Updates the progress display."""
+        self._progress.update(step)
 
     def log(self, step: int, window: metrics.Totals) -> None:
         """Writes the means of the window.
@@ -113,11 +82,11 @@ class Recorder:
         self._clock = now, step
         rate = (step - before) / max(now - then, 1e-9)
         self._board.write(step, {"steps_per_second": rate})
-        self._watcher.note(step, {"loss": values["train_loss"], "steps/s": rate})
+        self._progress.show(step, {"loss": values["train_loss"], "steps/s": rate})
 
     def evaluate(self, step: int, state: State) -> None:
         """Evaluates the test and validation sets; at the end the training set too."""
-        last = step == self._experiment.plan.total
+        last = step == self._experiment.plan.total_steps
         found = self._engine.evaluate_all(state, last=last)
         values = {name: float(value) for name, value in found.items()}
         # By the labels that the validation part was given, clean or noisy: there are no others.
@@ -125,7 +94,7 @@ class Recorder:
             self._score = step, values["validation_accuracy_given"]
         self._write(step, values)
         shown = ("test_accuracy", "validation_accuracy", "test_mAP", "test_CMC-1")
-        self._watcher.note(step, {name: values[name] for name in shown if name in values})
+        self._progress.show(step, {name: values[name] for name in shown if name in values})
 
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
         """Saves, unless the loss or a parameter is no longer finite."""
@@ -139,7 +108,7 @@ class Recorder:
     def close(self) -> None:
         """Closes the files, whichever of them fails."""
         with contextlib.ExitStack() as stack:
-            for one in (self._board, self._file, self._watcher):
+            for one in (self._board, self._file, self._progress):
                 stack.callback(one.close)
 
     def _write(self, step: int, values: dict[str, float]) -> None:

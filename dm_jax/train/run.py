@@ -15,7 +15,7 @@ from dm_jax.train.checkpoints import Checkpoints
 from dm_jax.train.config import Config
 from dm_jax.train.engine import Engine
 from dm_jax.train.loop import Plan, fit
-from dm_jax.train.recorder import Recorder, Unwatched, Watcher
+from dm_jax.train.recorder import NoProgress, Progress, Recorder
 from dm_jax.train.state import State
 from dm_jax.train.stop_request import StopRequest
 from dm_jax.train.stream_engine import StreamEngine
@@ -27,7 +27,7 @@ def run(
     config: Config,
     workdir: pathlib.Path | str,
     *,
-    watcher: Watcher | None = None,
+    progress: Progress | None = None,
     allow_changes: bool = False,
 ) -> Summary:
     """Trains, or goes on where the workdir's newest checkpoint stands.
@@ -39,7 +39,7 @@ def run(
     Args:
       config: of the run.
       workdir: is made if it is not there; one run's, never another's.
-      watcher: is told of the progress.
+      progress: is told of the progress.
       allow_changes: whether a run that the workdir holds may go on with other values.
 
     Returns:
@@ -54,14 +54,14 @@ def run(
     # Before the signal is handled here: joining the other hosts, JAX installs its own handler.
     parallel.initialize(config.parallel)
     with StopRequest() as stop_requested:
-        watcher = watcher or Unwatched()
-        return _run(config, pathlib.Path(workdir), watcher, allow_changes, stop_requested)
+        progress = progress or NoProgress()
+        return _run(config, pathlib.Path(workdir), progress, allow_changes, stop_requested)
 
 
 def _run(
     config: Config,
     folder: pathlib.Path,
-    watcher: Watcher,
+    progress: Progress,
     allow_changes: bool,
     stop_requested: Callable[[], bool],
 ) -> Summary:
@@ -69,16 +69,16 @@ def _run(
     mesh = parallel.make_mesh(config.parallel)
     parallel.check_batch(mesh, config.train.batch_size, "config.train.batch_size")
     experiment = build.experiment(config)
-    with workdir_lib.held(folder):
+    with workdir_lib.lock(folder):
         workdir_lib.check(
             *(folder, config, experiment.training),
             data=experiment.fingerprint,
             allow_changes=allow_changes,
         )
         with contextlib.closing(make_engine(experiment, mesh, config.parallel.mode)) as engine:
-            step = _train(engine, folder, watcher, stop_requested, clock)
+            step = _train(engine, folder, progress, stop_requested, clock)
         rows = list(read_metrics(folder / "metrics.jsonl"))
-    _check_whole(rows, step, experiment.plan.total, folder)
+    _check_whole(rows, step, experiment.plan.total_steps, folder)
     return Summary.of(experiment, rows, step=step, seconds=clock.seconds())
 
 
@@ -115,7 +115,7 @@ def make_engine(
 def _train(
     engine: Engine | StreamEngine,
     folder: pathlib.Path,
-    watcher: Watcher,
+    progress: Progress,
     stop_requested: Callable[[], bool],
     clock: _Clock,
 ) -> int:
@@ -132,11 +132,11 @@ def _train(
         workdir_lib.record(
             *(folder, experiment.config, experiment.training),
             data=experiment.fingerprint,
-            more={trained.FILE: trained.describe(experiment)},
+            more={trained.METADATA_FILE: trained.metadata(experiment)},
         )
         if parallel.any_host(stop_requested()):
             return start
-        recorder = Recorder(engine, folder, checkpoints, watcher, start, clock.seconds)
+        recorder = Recorder(engine, folder, checkpoints, progress, start, clock.seconds)
         with contextlib.closing(recorder):
             return fit(
                 engine.advance,
@@ -162,4 +162,4 @@ def _agreement(stop_requested: Callable[[], bool], plan: Plan) -> Callable[[int]
     """Asks this host; of several, all together, and only where they wait for results anyway."""
     if jax.process_count() == 1:
         return lambda step: stop_requested()
-    return lambda step: plan.due(plan.log, step) and parallel.any_host(stop_requested())
+    return lambda step: plan.due(plan.log_every, step) and parallel.any_host(stop_requested())

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dm_jax import emphasis, errors, fields, imports
+from dm_jax import edf_fields, emphasis, errors, import_path
 from dm_jax.train import config as config_lib
 
 Schedule = Callable[[jax.typing.ArrayLike], jax.Array]
@@ -46,7 +46,7 @@ def learning_rate_factor(
         "cosine": optax.cosine_decay_schedule(1.0, max(total_steps, 1)),
     }
     own = ":" in config.name
-    base = imports.function(config.name)(total_steps) if own else known[config.name]
+    base = import_path.load_function(config.name)(total_steps) if own else known[config.name]
     if not callable(base):
         raise ValueError(f"{config.name} must give a function of the step, got {base!r}")
     if not warmup:
@@ -69,7 +69,7 @@ def edf_transitions(
       ValueError: an unknown parameter, an end that reads otherwise or is out of the parameter's
         range, or a transition that ends after training does.
     """
-    starts = fields.values(edf)
+    starts = edf_fields.values(edf)
     for name in loss.schedule:
         if name not in starts:
             raise errors.unknown(f"scheduled parameter of {loss.name}:", name, starts)

@@ -10,18 +10,18 @@ import jax
 import jax.numpy as jnp
 
 from dm_jax import data, emphasis, models, noise
-from dm_jax.data.stream_catalogue import StreamedDataset
+from dm_jax.data import StreamedDataset
 from dm_jax.losses import Normalization
 from dm_jax.models import pretrained
 from dm_jax.train import config as config_lib
 from dm_jax.train import optimizers, schedules
 from dm_jax.train import state as state_lib
 from dm_jax.train.loop import Plan
-from dm_jax.train.step import Task
+from dm_jax.train.step import StepSettings
 
 _NORMALIZATIONS: dict[str, Normalization] = {"batch": "batch", "density": "density", "none": None}
 # Steps in one compiled call where steps are scanned.
-_SCANNED = 1000
+_MAX_STEPS_PER_CALL = 1000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Setup:
     Attributes:
       config: as given.
       training: how the training labels were corrupted.
-      task: what a step is built from.
+      settings: what a step is built from.
       edf: at the start.
       plan: when things happen.
       learning_rate: as a function of the step.
@@ -39,7 +39,7 @@ class Setup:
 
     config: config_lib.Config
     training: noise.Corruption
-    task: Task
+    settings: StepSettings
     edf: emphasis.EDF
     plan: Plan
     learning_rate: schedules.Schedule
@@ -57,11 +57,11 @@ class Setup:
     def create_state(self, seed: Any) -> state_lib.State:
         """The state before the first step, for a seed (int or traced uint32)."""
         return state_lib.create(
-            self.task.model,
-            self.task.optimizer,
+            self.settings.model,
+            self.settings.optimizer,
             self.edf,
             seed=seed,
-            inputs=jax.eval_shape(self.task.preprocess, self.example),
+            inputs=jax.eval_shape(self.settings.preprocess, self.example),
             pretrained=self.config.model.pretrained,
         )
 
@@ -102,26 +102,26 @@ def resolve(
     return Setup(
         config=config,
         training=training,
-        task=_task(config, dataset, factor, edf_schedules, augment),
+        settings=_step_settings(config, dataset, factor, edf_schedules, augment),
         edf=edf,
         plan=Plan(
-            total=total,
-            log=steps("train.log_every"),
-            evaluate=steps("train.evaluate_every"),
-            checkpoint=steps("train.checkpoint_every"),
-            most=_SCANNED,
+            total_steps=total,
+            log_every=steps("train.log_every"),
+            evaluate_every=steps("train.evaluate_every"),
+            checkpoint_every=steps("train.checkpoint_every"),
+            max_steps_per_call=_MAX_STEPS_PER_CALL,
         ),
         learning_rate=lambda step: config.optimizer.learning_rate * factor(step),
     )
 
 
-def _task(
+def _step_settings(
     config: config_lib.Config,
     dataset: data.Dataset | StreamedDataset,
     factor: schedules.Schedule,
     edf_schedules: dict[str, schedules.Schedule],
     augment: bool,
-) -> Task:
+) -> StepSettings:
     dtype = jnp.dtype(config.model.dtype)
     loss = config.loss
     if loss.class_weights and len(loss.class_weights) != dataset.num_classes:
@@ -138,7 +138,7 @@ def _task(
             f"config.model.pretrained is for {', '.join(pretrained.NETWORKS)}, whose files have "
             f"known names; got model {config.model.name!r}"
         )
-    return Task(
+    return StepSettings(
         model=models.create(
             config.model.name,
             num_classes=dataset.num_classes,

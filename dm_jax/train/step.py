@@ -27,7 +27,7 @@ AUXILIARY_WEIGHT = 0.3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Task:
+class StepSettings:
     """What a step is built from, all of it static.
 
     Attributes:
@@ -78,7 +78,7 @@ def many_steps(train_step):
         state, totals = jax.lax.scan(
             lambda state, rows: train_step(state, _assemble(data, rows)), state, block
         )
-        return state, totals.reduce()
+        return state, totals.sum_steps()
 
     return steps
 
@@ -101,20 +101,20 @@ def _assemble(data: Batch | None, rows: Batch) -> Batch:
     return batch | {"where": rows["where"]}
 
 
-def make_train_step(task: Task, *, axis_name: str | None = None):
+def make_train_step(settings: StepSettings, *, axis_name: str | None = None):
     """`train_step(state, batch) -> (state, Totals)`.
 
     A batch holds inputs [B, ...] (uint8 images or float features), labels and true_labels [B] int,
     and where [B] bool or None: examples that are not `where` change nothing, BatchNorm included.
     With `axis_name` the batch is one device's part, and all sums run over that axis.
     """
-    model = task.model.clone(axis_name=axis_name)
+    model = settings.model.clone(axis_name=axis_name)
 
     def train_step(state: State, batch: Batch) -> tuple[State, metrics.Totals]:
-        edf = _scheduled(state.edf, task.edf_schedules, state.step)
+        edf = _scheduled(state.edf, settings.edf_schedules, state.step)
         augment_key, dropout_key = jax.random.split(jax.random.fold_in(state.rng, state.step))
-        inputs = _augmented(task, batch["inputs"], augment_key, axis_name)
-        inputs = task.preprocess(inputs)
+        inputs = _augmented(settings, batch["inputs"], augment_key, axis_name)
+        inputs = settings.preprocess(inputs)
         where = batch["where"]
         size = len(inputs) if where is None else where.sum()
         count = size if axis_name is None else jax.lax.psum(size, axis_name)
@@ -128,9 +128,9 @@ def make_train_step(task: Task, *, axis_name: str | None = None):
                 rngs={"dropout": dropout_key},
                 mutable=["batch_stats", "auxiliary"],
             )
-            losses = _losses(task, logits, edf, batch, axis_name)
+            losses = _losses(settings, logits, edf, batch, axis_name)
             heads = jax.tree.leaves(mutated.get("auxiliary", {}))
-            auxiliary = (_losses(task, head, edf, batch, axis_name) for head in heads)
+            auxiliary = (_losses(settings, head, edf, batch, axis_name) for head in heads)
             summed = sum((AUXILIARY_WEIGHT * one for one in auxiliary), start=losses)
             return summed.sum() / jnp.maximum(count, 1), (
                 losses,
@@ -140,10 +140,10 @@ def make_train_step(task: Task, *, axis_name: str | None = None):
 
         gradient, (losses, logits, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
         gradient = _sum_tree(gradient, axis_name)
-        updates, opt_state = task.optimizer.update(gradient, state.opt_state, state.params)
+        updates, opt_state = settings.optimizer.update(gradient, state.opt_state, state.params)
         examples = metrics.Examples.of(losses, logits, batch, axis_name)
-        totals = metrics.union(metrics.predictions(examples), metrics.emphasis(examples, edf))
-        totals = totals.seen_at(state.step)
+        totals = metrics.prediction_totals(examples).join(metrics.emphasis_totals(examples, edf))
+        totals = totals.flag_nonfinite(state.step)
         state = dataclasses.replace(
             state,
             step=state.step + 1,
@@ -157,15 +157,15 @@ def make_train_step(task: Task, *, axis_name: str | None = None):
     return train_step
 
 
-def make_evaluate_step(task: Task, *, axis_name: str | None = None):
+def make_evaluate_step(settings: StepSettings, *, axis_name: str | None = None):
     """`evaluate_step(state, batch) -> Totals`: loss and accuracy, running statistics, no draws."""
-    model = task.model.clone(axis_name=axis_name)
+    model = settings.model.clone(axis_name=axis_name)
 
     def evaluate_step(state: State, batch: Batch) -> metrics.Totals:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        logits = model.apply(variables, task.preprocess(batch["inputs"]), train=False)
+        logits = model.apply(variables, settings.preprocess(batch["inputs"]), train=False)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])
-        return metrics.predictions(metrics.Examples.of(losses, logits, batch, axis_name))
+        return metrics.prediction_totals(metrics.Examples.of(losses, logits, batch, axis_name))
 
     return evaluate_step
 
@@ -178,8 +178,10 @@ def _scheduled(edf, schedules: Mapping[str, Schedule], step: jax.Array):
     return dataclasses.replace(edf, **values) if values else edf
 
 
-def _augmented(task: Task, images: jax.Array, key: jax.Array, axis_name: str | None) -> jax.Array:
-    if not task.augment:
+def _augmented(
+    settings: StepSettings, images: jax.Array, key: jax.Array, axis_name: str | None
+) -> jax.Array:
+    if not settings.augment:
         return images
     # Keys are numbered over the global batch, so that sharding does not change the draws.
     first = jax.lax.axis_index(axis_name) * len(images) if axis_name else 0
@@ -187,16 +189,16 @@ def _augmented(task: Task, images: jax.Array, key: jax.Array, axis_name: str | N
     return augment.random_flip(augment.random_crop(images, keys), keys)
 
 
-def _losses(task: Task, logits, edf, batch: Batch, axis_name: str | None) -> jax.Array:
+def _losses(settings: StepSettings, logits, edf, batch: Batch, axis_name: str | None) -> jax.Array:
     return losses_lib.dm_softmax_cross_entropy(
         logits,
         batch["labels"],
         edf,
-        normalization=task.normalization,
+        normalization=settings.normalization,
         where=batch["where"],
         axis_name=axis_name,
-        saturation=task.saturation,
-        class_weights=jnp.asarray(task.class_weights) if task.class_weights else None,
+        saturation=settings.saturation,
+        class_weights=jnp.asarray(settings.class_weights) if settings.class_weights else None,
     )
 
 

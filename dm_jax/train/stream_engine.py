@@ -20,7 +20,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dm_jax import metrics
 from dm_jax.data.stream import Batch, Batching, Source, eval_stream, train_stream
-from dm_jax.train import parallel, tracklets
+from dm_jax.train import parallel, retrieval_eval
 from dm_jax.train.build import StreamedExperiment
 from dm_jax.train.state import State
 from dm_jax.train.step import make_evaluate_step, make_train_step, many_evaluations, many_steps
@@ -45,8 +45,8 @@ class StreamEngine:
         parallel.check_batch(mesh, config.train.batch_size, "config.train.batch_size")
         self.experiments = [experiment]
         self.mesh, self.mode = mesh, mode
-        self.plan = dataclasses.replace(experiment.plan, most=1)
-        self._placed = parallel.placement(mesh, mode)
+        self.plan = dataclasses.replace(experiment.plan, max_steps_per_call=1)
+        self._placed = parallel.placement_mesh(mesh, mode)
         self._training = train_stream(
             experiment.dataset.train,
             self._batching(config.train.batch_size, experiment.dataset.num_classes),
@@ -56,7 +56,9 @@ class StreamEngine:
         self._next = 0
         self._advance = self._compile(make_train_step, many_steps, donate=True)
         self._evaluate = self._compile(make_evaluate_step, many_evaluations, donate=False)
-        self._embed = self._compile(tracklets.make_embed_step, tracklets.one_batch, donate=False)
+        self._embed = self._compile(
+            retrieval_eval.make_embed_step, retrieval_eval.one_batch, donate=False
+        )
 
     def blocks(self, begin: int, end: int) -> Any:
         """The block of step begin (= end - 1), on its way to the devices; they need not wait.
@@ -89,7 +91,7 @@ class StreamEngine:
         search = experiment.dataset.search
         if search is not None and experiment.config.data.test:
             batches = self._evaluated(self._embed, state, search.frames, num_classes=None)
-            scores = tracklets.scores(batches, search)
+            scores = retrieval_eval.scores(batches, search)
             values |= {f"test_{key}": value for key, value in scores.items()}
         return values
 
@@ -117,8 +119,8 @@ class StreamEngine:
     ) -> Iterator[Any]:
         """What the step says of each batch of a source, while the next batch is decoded."""
         config = self.experiments[0].config
-        most = min(config.train.evaluate_batch, len(source))
-        batching = self._batching(-(-most // self.mesh.size) * self.mesh.size, num_classes)
+        size = min(config.train.evaluate_batch, len(source))
+        batching = self._batching(-(-size // self.mesh.size) * self.mesh.size, num_classes)
         stream = eval_stream(source, batching, workers=config.parallel.workers)
         waiting = None
         try:
@@ -144,9 +146,9 @@ class StreamEngine:
         )
 
     def _compile(self, make_step, many, *, donate: bool):
-        task = self.experiments[0].task
+        settings = self.experiments[0].settings
         return parallel.compile_step(
-            lambda axis_name: many(make_step(task, axis_name=axis_name)),
+            lambda axis_name: many(make_step(settings, axis_name=axis_name)),
             self.mesh,
             self.mode,
             donate=donate,
@@ -170,9 +172,9 @@ class StreamEngine:
             "index": batch["index"].astype(np.int32),
             "where": batch["where"],
         }
-        return jax.tree.map(self._spread, block)
+        return jax.tree.map(self._shard, block)
 
-    def _spread(self, own: np.ndarray) -> jax.Array:
+    def _shard(self, own: np.ndarray) -> jax.Array:
         """This host's [b, ...] as the [1, B, ...] of all, or by device for pmap."""
         if self.mode == "pmap":
             by_device = PartitionSpec((parallel.RUN, parallel.DATA))

@@ -1,4 +1,4 @@
-"""How a run ended."""
+"""Results of a run: final and best values, and curves."""
 
 import dataclasses
 import math
@@ -41,7 +41,7 @@ class Summary:
         corruption = experiment.training
         return cls(
             step=step,
-            total=experiment.plan.total,
+            total=experiment.plan.total_steps,
             rows=rows,
             corruption=corruption.hash,
             data=experiment.fingerprint,
@@ -65,7 +65,10 @@ class Summary:
         curve = self.curve(name)
         return curve[-1][1] if curve else math.nan
 
-    def best(self, name: str = "test_accuracy") -> tuple[float, int]:
-        """The highest value of `name` and the first step that had it; (NaN, 0) if there is none."""
-        step, value = max(self.curve(name), key=lambda point: point[1], default=(0, math.nan))
-        return value, step
+    def best(self, name: str = "test_accuracy") -> float:
+        """The highest value of `name`; NaN if there is none."""
+        return max((value for _, value in self.curve(name)), default=math.nan)
+
+    def best_step(self, name: str = "test_accuracy") -> int:
+        """The first step at which `name` was highest; 0 if there is none."""
+        return max(self.curve(name), key=lambda point: point[1], default=(0, math.nan))[0]

@@ -12,30 +12,30 @@ import jax.numpy as jnp
 import numpy as np
 
 from dm_jax import models
-from dm_jax.models.layers import wide
+from dm_jax.dtypes import at_least_float32
 from dm_jax.train import checkpoints
 from dm_jax.train.build import Experiment, StreamedExperiment
 from dm_jax.train.config import Config
 from dm_jax.train.step import preprocess
 
 # In the workdir: what the network needs besides the config and the weights.
-FILE = "network.json"
+METADATA_FILE = "network.json"
 
 
-def describe(experiment: Experiment | StreamedExperiment) -> dict[str, Any]:
+def metadata(experiment: Experiment | StreamedExperiment) -> dict[str, Any]:
     """The content of `FILE`: classes, shape and dtype of an input, and how it is normalised."""
-    example, task = experiment.example, experiment.task
+    example, settings = experiment.example, experiment.settings
     return {
         "class_names": list(experiment.dataset.class_names),
         "shape": list(example.shape[1:]),
         "dtype": jnp.dtype(example.dtype).name,
-        "mean": [float(value) for value in task.mean],
-        "std": [float(value) for value in task.std],
+        "mean": [float(value) for value in settings.mean],
+        "std": [float(value) for value in settings.std],
     }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedModel:
     """A network with its weights.
 
     Attributes:
@@ -76,7 +76,7 @@ class Trained:
                 f"{list(inputs.shape)}"
             )
         parts = (inputs[i : i + batch_size] for i in range(0, len(inputs), batch_size))
-        none = np.zeros((0, len(self.class_names)), wide(self.config.model.dtype))
+        none = np.zeros((0, len(self.class_names)), at_least_float32(self.config.model.dtype))
         return np.concatenate([none, *(self._compiled(self.variables, part) for part in parts)])
 
     def predict(self, inputs: Any, *, batch_size: int = 1000) -> np.ndarray:
@@ -96,7 +96,9 @@ class Trained:
         )
 
 
-def load(workdir: pathlib.Path | str, *, step: int | Literal["last", "best"] = "last") -> Trained:
+def load(
+    workdir: pathlib.Path | str, *, step: int | Literal["last", "best"] = "last"
+) -> TrainedModel:
     """The network that a run has trained, or trains.
 
     Args:
@@ -109,12 +111,12 @@ def load(workdir: pathlib.Path | str, *, step: int | Literal["last", "best"] = "
       ValueError: the checkpoint is damaged, or "best" where no checkpoint has a score.
     """
     folder = pathlib.Path(workdir).expanduser()
-    if not (folder / FILE).exists():
-        raise FileNotFoundError(f"{folder} is not the workdir of a run: it has no {FILE}")
-    known = json.loads((folder / FILE).read_text())
+    if not (folder / METADATA_FILE).exists():
+        raise FileNotFoundError(f"{folder} is not the workdir of a run: it has no {METADATA_FILE}")
+    known = json.loads((folder / METADATA_FILE).read_text())
     config = Config.parse(json.loads((folder / "config.json").read_text()))
     found, variables = checkpoints.read_variables(folder / "checkpoints", step)
-    return Trained(
+    return TrainedModel(
         config=config,
         step=found,
         class_names=tuple(known["class_names"]),

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import fcntl
 import json
 import pathlib
 import platform
@@ -18,7 +17,7 @@ from dm_jax.train import parallel
 from dm_jax.train.config import Config
 
 # What a run may change as it goes on: its devices, and where its data lie.
-_PLACES = ("config.parallel", "config.data.data_dir")
+_RUNTIME_KEYS = ("config.parallel", "config.data.data_dir")
 _PACKAGES = ("dm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -54,7 +53,7 @@ def differences(old: dict[str, Any], new: dict[str, Any], path: str = "config") 
     lines = []
     for key in sorted(old.keys() | new.keys()):
         before, after, where = old.get(key), new.get(key), f"{path}.{key}"
-        if where in _PLACES:
+        if where in _RUNTIME_KEYS:
             continue
         if isinstance(before, dict) and isinstance(after, dict):
             lines += differences(before, after, where)
@@ -140,7 +139,7 @@ def record(
 
 
 @contextlib.contextmanager
-def held(workdir: pathlib.Path) -> Iterator[None]:
+def lock(workdir: pathlib.Path) -> Iterator[None]:
     """Makes a workdir and keeps other processes from training there; the first host does it.
 
     Raises:
@@ -154,7 +153,7 @@ def held(workdir: pathlib.Path) -> Iterator[None]:
         (workdir / "lock").touch()
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locked(workdir / "lock", wait=False))
+            stack.enter_context(files.locked(workdir / "lock", wait=False))
         except BlockingIOError:
             raise OSError(f"another process trains in {workdir}") from None
         yield
@@ -167,15 +166,3 @@ def _usable(workdir: pathlib.Path) -> Iterator[None]:
         yield
     except (OSError, json.JSONDecodeError) as error:
         raise OSError(f"workdir {workdir} cannot be used: {error}") from error
-
-
-@contextlib.contextmanager
-def locked(path: pathlib.Path, *, wait: bool = True) -> Iterator[None]:
-    """Holds a lock that other processes respect; the file stays, empty.
-
-    Raises:
-      BlockingIOError: another process holds it, and this one is not to wait.
-    """
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield

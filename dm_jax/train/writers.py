@@ -20,7 +20,7 @@ class Writer(Protocol):
         """Nothing follows."""
 
 
-class Nowhere:
+class NullWriter:
     """What the hosts other than the first write to."""
 
     def write(self, step: int, values: Mapping[str, float]) -> None:

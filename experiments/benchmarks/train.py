@@ -119,7 +119,7 @@ def _engine(built: build.Experiment) -> Steps:
 
     def steps(count: int) -> None:
         nonlocal state
-        assert count == engine.plan.total
+        assert count == engine.plan.total_steps
         state, _ = fit(
             engine.advance, engine.blocks, state, engine.plan, _Log(), empty=empty, window=empty
         )
@@ -129,7 +129,7 @@ def _engine(built: build.Experiment) -> Steps:
 
 
 class _Log:
-    """An observer that fetches the numbers, as every log point does, and keeps none."""
+    """Callbacks that fetch the numbers, as every log point does, and keep none."""
 
     def progress(self, step: int) -> None:
         """Nothing."""
@@ -146,7 +146,7 @@ class _Log:
 
 
 def _bare_step(built: build.Experiment) -> Steps:
-    train_step = jax.jit(make_train_step(built.task), donate_argnums=0)
+    train_step = jax.jit(make_train_step(built.settings), donate_argnums=0)
     state = built.create_state(0)
     size = built.config.train.batch_size
     split = built.dataset.train

@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Mapping
 import matplotlib as mpl
 
 from dm_jax import CCE, DM, GCE, MAE, MSE
-from experiments import tables as specs
+from experiments import table_specs
 from experiments.reporting import plots, table_figures
-from experiments.reporting.cells import Cell, comparable
-from experiments.reporting.plots import Line
-from experiments.reporting.table_figures import Figure
-from experiments.reporting.tables import Table, rate_of
+from experiments.reporting.comparison import Table, rate_of
+from experiments.reporting.measured import MeasuredCell, comparable
+from experiments.reporting.plots import LabelledCurve
+from experiments.reporting.table_figures import ReportFigure
 
 FIGURE_2_RUN = "noise_0.4"
 
@@ -60,7 +60,7 @@ def draw(
             for name, (table, function) in PAPER_FIGURES.items()
             if table is None or table in tables
         }
-        figures = [figure for figure in paper.values() if isinstance(figure, Figure)]
+        figures = [figure for figure in paper.values() if isinstance(figure, ReportFigure)]
         for table in tables.values():
             figures += table_figures.of_table(table)
         drawn = tuple(_save(figure, folder) for figure in figures)
@@ -68,22 +68,22 @@ def draw(
     return Gallery(drawn, not_drawn | _curves_not_drawn(figures, only))
 
 
-def figure_1b(tables: Mapping[str, Table]) -> Figure:
+def figure_1b(tables: Mapping[str, Table]) -> ReportFigure:
     """h over p of the common losses and of two settings of DM. It needs no results."""
     schemes = (CCE(), MAE(), MSE(), GCE(q=0.7), DM(lam=0.0, beta=2.0), DM(lam=2.0, beta=8.0))
-    canvas, axes = plots.canvas(1)
+    figure, axes = plots.panels(1)
     plots.densities(axes[0], {repr(edf).removesuffix("()"): edf for edf in schemes})
-    return Figure(
+    return ReportFigure(
         name="figure_1b",
         title="Figure 1b: emphasis density functions",
         caption="How much of the gradient goes to examples of which probability p: h over p "
         "(Eq. 8), from the formulas.",
         table=None,
-        canvas=plots.finish(canvas, axes),
+        figure=plots.finish(figure, axes),
     )
 
 
-def figure_2a(tables: Mapping[str, Table]) -> Figure | str:
+def figure_2a(tables: Mapping[str, Table]) -> ReportFigure | str:
     """Mean p of clean and of noisy training examples, CCE and DM."""
     figure = table_figures.mean_probabilities(tables["9"], [FIGURE_2_RUN])
     if figure is None:
@@ -92,34 +92,36 @@ def figure_2a(tables: Mapping[str, Table]) -> Figure | str:
     return dataclasses.replace(figure, name="figure_2a", title=title)
 
 
-def figure_2b(tables: Mapping[str, Table]) -> Figure | str:
+def figure_2b(tables: Mapping[str, Table]) -> ReportFigure | str:
     """Test accuracy over the steps, CCE and DM."""
     cells = table_figures.cce_and_dm(tables["9"], FIGURE_2_RUN, "test_accuracy")
     if not cells:
         return f"Table 9 has no CCE and DM with curves of test accuracy at {FIGURE_2_RUN}"
-    canvas, axes = plots.canvas(1)
+    figure, axes = plots.panels(1)
     table, remark = tables["9"], table_figures.shared_mark(cells)
     lines = [
-        Line(table_figures.label(table, cell, remark), curve, table_figures.look(table, cell))
+        LabelledCurve(
+            table_figures.label(table, cell, remark), curve, table_figures.look(table, cell)
+        )
         for cell in cells
         if (curve := cell.curve("test_accuracy"))
     ]
     plots.curves(axes[0], lines, title="", ylabel="test accuracy (%)")
-    return Figure(
+    return ReportFigure(
         name="figure_2b",
         title=f"Figure 2b: test accuracy over training, {FIGURE_2_RUN}",
         caption=table_figures.seeds_caption(cells),
         table="9",
-        canvas=plots.finish(canvas, axes, remark=remark),
+        figure=plots.finish(figure, axes, remark=remark),
     )
 
 
-def figure_2c(tables: Mapping[str, Table]) -> Figure | str:
+def figure_2c(tables: Mapping[str, Table]) -> ReportFigure | str:
     """The emphasis mode of the best DM by noise rate, where at least two lambdas were compared."""
     best = _best_modes(tables["9"])
     if len(best) < 2:
         return "Table 9 has fewer than two noise rates at which several lambdas were run"
-    canvas, axes = plots.canvas(1)
+    figure, axes = plots.panels(1)
     rates = sorted(best)
     axes[0].plot(rates, [best[rate][1] for rate in rates], "o-", color="black")
     cells = [cell for cell, _ in best.values()]
@@ -138,18 +140,18 @@ def figure_2c(tables: Mapping[str, Table]) -> Figure | str:
     axes[0].set_title(textwrap.fill(remark, 60), fontsize="small")
     axes[0].set(xlabel="noise rate", ylabel="best emphasis mode", ylim=(-0.05, 0.85), xticks=rates)
     axes[0].margins(x=0.2)
-    return Figure(
+    return ReportFigure(
         name="figure_2c",
         title="Figure 2c: the best emphasis mode by noise rate",
         caption="lambda / (lambda + 1) of the DM row of Table 9 with the highest final accuracy. "
         + table_figures.seeds_caption(cells).replace("; one deviation shaded", ""),
         table="9",
-        canvas=canvas,
+        figure=figure,
     )
 
 
 # By the table whose results they show.
-PAPER_FIGURES: dict[str, tuple[str | None, Callable[[Mapping[str, Table]], Figure | str]]] = {
+PAPER_FIGURES: dict[str, tuple[str | None, Callable[[Mapping[str, Table]], ReportFigure | str]]] = {
     "Figure 1b": (None, figure_1b),
     "Figure 2a": ("9", figure_2a),
     "Figure 2b": ("9", figure_2b),
@@ -157,9 +159,11 @@ PAPER_FIGURES: dict[str, tuple[str | None, Callable[[Mapping[str, Table]], Figur
 }
 
 
-def _curves_not_drawn(figures: Collection[Figure], only: Collection[str] | None) -> dict[str, str]:
+def _curves_not_drawn(
+    figures: Collection[ReportFigure], only: Collection[str] | None
+) -> dict[str, str]:
     names = {figure.name for figure in figures}
-    shown = [spec for spec in map(specs.spec, specs.names()) if spec.figures]
+    shown = [spec for spec in map(table_specs.get, table_specs.names()) if spec.figures]
     return {
         f"{spec.figures}, {condition}": "no results with curves"
         for spec in shown
@@ -169,9 +173,9 @@ def _curves_not_drawn(figures: Collection[Figure], only: Collection[str] | None)
     }
 
 
-def _best_modes(table: Table) -> dict[float, tuple[Cell, float]]:
+def _best_modes(table: Table) -> dict[float, tuple[MeasuredCell, float]]:
     """By noise rate, the most accurate DM cell and its mode, where several modes compete."""
-    found: dict[float, list[tuple[Cell, float]]] = {}
+    found: dict[float, list[tuple[MeasuredCell, float]]] = {}
     for cell in comparable(table.cells.values()):
         rate, mode = rate_of(cell.column), _mode(cell.row)
         if rate is not None and mode is not None and cell.measured("final"):
@@ -189,17 +193,17 @@ def _mode(row: str) -> float | None:
     return float(found[1]) / (float(found[1]) + 1) if found else None
 
 
-def _save(figure: Figure, folder: pathlib.Path) -> Drawn:
+def _save(figure: ReportFigure, folder: pathlib.Path) -> Drawn:
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     png, svg = f"figures/{figure.name}.png", f"figures/{figure.name}.svg"
-    figure.canvas.savefig(folder / png, dpi=150, metadata={"Software": None})
-    figure.canvas.savefig(folder / svg, metadata={"Date": None}, transparent=True)
+    figure.figure.savefig(folder / png, dpi=150, metadata={"Software": None})
+    figure.figure.savefig(folder / svg, metadata={"Date": None}, transparent=True)
     return Drawn(
         title=figure.title,
         caption=figure.caption,
         table=figure.table,
         is_curves=figure.is_curves,
-        panels=len(figure.canvas.axes),
+        panels=len(figure.figure.axes),
         png=png,
         svg=svg,
     )

@@ -4,19 +4,19 @@ import dataclasses
 import itertools
 from collections.abc import Iterable
 
-from experiments import paper
-from experiments import tables as specs
-from experiments.reporting.cells import Cell, Cells, comparable
-from experiments.reporting.tables import Entry, Section, Table, rate_of
-from experiments.searches import Search
+from experiments import paper, table_specs
+from experiments.reporting.comparison import Entry, Section, Table, rate_of
+from experiments.reporting.measured import Cells, MeasuredCell, comparable
+from experiments.searches import ParameterSearch
+from experiments.spec import TableSpec
 
 NOT_RANKED = ("train_corrupted",)  # fitting wrong labels is no merit
 
 
-def build(name: str, cells: Cells, searches: Iterable[Search] = ()) -> Table:
+def build(name: str, cells: Cells, searches: Iterable[ParameterSearch] = ()) -> Table:
     """The table of that name, with these cells of it measured, and its own of these searches."""
     published = paper.table(name) if name in paper.names() else None
-    spec = specs.spec(name) if name in specs.names() else None
+    spec = table_specs.get(name) if name in table_specs.names() else None
     wanted = _wanted(spec, published)
     rows = _in_order(
         published.rows if published else (row for row, _ in wanted), (r for r, _ in cells)
@@ -42,7 +42,7 @@ def build(name: str, cells: Cells, searches: Iterable[Search] = ()) -> Table:
     )
 
 
-def _place(pairs: list[tuple[str, str]], search: Search) -> tuple[int, float, str]:
+def _place(pairs: list[tuple[str, str]], search: ParameterSearch) -> tuple[int, float, str]:
     """Where a search belongs: with its cell, or at the end; of one cell's the longest is first."""
     pair = (search.row, search.column)
     cell = pairs.index(pair) if pair in pairs else len(pairs)
@@ -50,7 +50,7 @@ def _place(pairs: list[tuple[str, str]], search: Search) -> tuple[int, float, st
 
 
 def _wanted(
-    spec: specs.Spec | None, published: paper.PublishedTable | None
+    spec: TableSpec | None, published: paper.PublishedTable | None
 ) -> tuple[tuple[str, str], ...]:
     """The paper's own cells, or for a table that it has not, those that can be run."""
     if published:
@@ -119,7 +119,10 @@ def _entry(
 
 
 def _note(
-    published: paper.PublishedTable | None, row: str, cell: Cell | None, number: float | None
+    published: paper.PublishedTable | None,
+    row: str,
+    cell: MeasuredCell | None,
+    number: float | None,
 ) -> str:
     if cell is not None:
         return "not recorded" if cell.runs else "failed"

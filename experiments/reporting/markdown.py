@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Iterable
 
-from experiments.reporting import provenance, searched
+from experiments.reporting import provenance, search_rows
+from experiments.reporting.comparison import Entry, Section, Table, listing
 from experiments.reporting.figures import Drawn, Gallery
-from experiments.reporting.tables import Entry, Section, Table, listing
 from experiments.reporting.text import DASH, number, published, signed
 
 TITLE = "Derivative Manipulation: what was reproduced"
@@ -61,8 +61,8 @@ def _table(table: Table, gallery: Gallery) -> list[str]:
     if curves:
         blocks += _folded(f"Curves over training ({len(curves)})", curves)
     if table.searches:
-        lines = map(dataclasses.astuple, searched.lines(table))
-        blocks += _folded(searched.TITLE, [grid(searched.HEADINGS, lines)])
+        lines = map(dataclasses.astuple, search_rows.lines(table))
+        blocks += _folded(search_rows.TITLE, [grid(search_rows.HEADINGS, lines)])
     return [*blocks, *_folded(f"Provenance of {table.heading}", _provenance(table))]
 
 

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from experiments.reporting import provenance, searched
-from experiments.reporting.cells import Cell, Measured
+from experiments.reporting import provenance, search_rows
+from experiments.reporting.comparison import Entry, Section, Table, listing
 from experiments.reporting.figures import Drawn, Gallery
 from experiments.reporting.markdown import HOW_TO_READ, TITLE
-from experiments.reporting.tables import Entry, Section, Table, listing
+from experiments.reporting.measured import Measured, MeasuredCell
 from experiments.reporting.text import DASH, published, signed
 
 EVEN = 0.5  # differences of up to this many points have no colour
@@ -211,13 +211,15 @@ def _not_drawn(gallery: Gallery) -> str:
 def _searched(table: Table) -> str:
     if not table.searches:
         return ""
-    rows = _written(searched.lines(table))
-    label = f"{searched.TITLE}, {table.heading}"
-    grid = _grid(searched.HEADINGS, rows, label=label, kind="provenance")
-    return _folded(searched.TITLE, grid)
+    rows = _written(search_rows.lines(table))
+    label = f"{search_rows.TITLE}, {table.heading}"
+    grid = _grid(search_rows.HEADINGS, rows, label=label, kind="provenance")
+    return _folded(search_rows.TITLE, grid)
 
 
-def _written(lines: Sequence[provenance.Line] | Sequence[searched.Line]) -> list[str]:
+def _written(
+    lines: Sequence[provenance.ProvenanceRow] | Sequence[search_rows.SearchRow],
+) -> list[str]:
     """Rows of words, headed by their cells."""
     rows = []
     for line in lines:
@@ -244,7 +246,7 @@ def _provenance(table: Table) -> str:
     )
 
 
-def _config(cell: Cell) -> str:
+def _config(cell: MeasuredCell) -> str:
     run = (cell.runs or cell.failed)[0]
     text = escape(json.dumps(run.config, indent=1))
     return _folded(escape(f"{cell.row} at {cell.column}"), f"<pre>{text}</pre>")

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from dm_jax import EDF
-from experiments.reporting.cells import Curve, Measured
+from experiments.reporting.measured import Curve, Measured
 
 # Okabe and Ito's colours, told apart by colour-blind readers; yellow is too faint for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
@@ -57,7 +57,7 @@ class Look:
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class LabelledCurve:
     """A labelled series."""
 
     label: str
@@ -65,18 +65,18 @@ class Line:
     look: Look
 
 
-def canvas(panels: int, *, columns: int = 3) -> tuple[Canvas, list[Axes]]:
-    """A canvas with that many panels, at most `columns` beside each other."""
-    columns = min(panels, columns)
-    rows = -(-panels // columns)
-    figure = Canvas(figsize=(max(5.2, 3.7 * columns), 3.2 * rows + 0.5), layout="constrained")
+def panels(count: int, *, columns: int = 3) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels, at most `columns` of them side by side."""
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(max(5.2, 3.7 * columns), 3.2 * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
-    for unused in axes[panels:]:
+    for unused in axes[count:]:
         unused.remove()
-    return figure, axes[:panels]
+    return figure, axes[:count]
 
 
-def finish(figure: Canvas, axes: Sequence[Axes], *, remark: str = "") -> Canvas:
+def finish(figure: Figure, axes: Sequence[Axes], *, remark: str = "") -> Figure:
     """One legend below all panels, headed by what is to be remarked of all lines."""
     entries: dict[str, Any] = {}
     for panel in axes:
@@ -97,7 +97,7 @@ def finish(figure: Canvas, axes: Sequence[Axes], *, remark: str = "") -> Canvas:
     return figure
 
 
-def curves(axes: Axes, lines: Sequence[Line], *, title: str, ylabel: str) -> None:
+def curves(axes: Axes, lines: Sequence[LabelledCurve], *, title: str, ylabel: str) -> None:
     """Series over training steps; a band of one deviation where there are several seeds.
 
     The axis is logarithmic where one of them leaves the others far below.
@@ -165,6 +165,6 @@ def densities(axes: Axes, edfs: dict[str, EDF]) -> None:
     axes.set_ylim(bottom=0)
 
 
-def _thinned(count: int, most: int = 250) -> np.ndarray:
+def _thinned(count: int, limit: int = 250) -> np.ndarray:
     """Indices of at most that many points, the ends among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
+    return np.unique(np.linspace(0, count - 1, min(count, limit)).astype(int))

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from experiments.reporting.cells import NOT_OF_THE_EDF, Cell
-from experiments.reporting.tables import Table
+from experiments.reporting.comparison import Table
+from experiments.reporting.measured import NOT_OF_THE_EDF, MeasuredCell
 from experiments.reporting.text import duration, parameters
 from experiments.results_file import Result
 
@@ -26,7 +26,7 @@ class Setting:
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class ProvenanceRow:
     """One cell's provenance; `settings` are numbers from 1."""
 
     cell: str
@@ -52,7 +52,7 @@ def settings_of(table: Table) -> list[Setting]:
     return list(dict.fromkeys(Setting.of(run) for run in _runs(table)))
 
 
-def lines(table: Table) -> list[Line]:
+def lines(table: Table) -> list[ProvenanceRow]:
     """A line for each cell that was run."""
     numbers = {setting: number for number, setting in enumerate(settings_of(table), 1)}
     return [_line(cell, numbers) for cell in table.cells.values()]
@@ -62,9 +62,9 @@ def _runs(table: Table) -> Iterable[Result]:
     return (run for cell in table.cells.values() for run in (*cell.runs, *cell.failed))
 
 
-def _line(cell: Cell, numbers: dict[Setting, int]) -> Line:
+def _line(cell: MeasuredCell, numbers: dict[Setting, int]) -> ProvenanceRow:
     runs = cell.runs or cell.failed
-    return Line(
+    return ProvenanceRow(
         cell=f"{cell.row} at {cell.column}",
         scheme=_joined(_scheme(run.config.get("loss", {})) for run in runs),
         seeds=_joined(run.seed for run in cell.runs),
@@ -95,7 +95,7 @@ def _joined(values: Iterable[object]) -> str:
     return ", ".join(str(value) for value in dict.fromkeys(values)) or "none"
 
 
-def _remarks(cell: Cell) -> str:
+def _remarks(cell: MeasuredCell) -> str:
     failed = [f"seed {run.seed} failed: {run.error}" for run in cell.failed]
     if cell.left_out:
         failed.append(f"{cell.left_out} other runs left out: earlier, smaller or changed")

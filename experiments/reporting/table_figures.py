@@ -4,20 +4,20 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 
-from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import Figure
 
 from dm_jax import EDF, emphasis
 from experiments.reporting import plots
-from experiments.reporting.cells import (
+from experiments.reporting.comparison import Table, listing, rate_of
+from experiments.reporting.measured import (
     NOT_OF_THE_EDF,
-    Cell,
     Curve,
     Measured,
+    MeasuredCell,
     comparable,
     seeds_range,
 )
-from experiments.reporting.plots import Line, Look
-from experiments.reporting.tables import Table, listing, rate_of
+from experiments.reporting.plots import LabelledCurve, Look
 
 # Curve -> the title of its panel and what is measured.
 ACCURACIES = {
@@ -36,14 +36,14 @@ PROBABILITIES = {"p_clean": "clean", "p_noisy": "noisy"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class ReportFigure:
     """A drawn figure.
 
     Attributes:
       name: its file's, without the ending.
       title, caption: what it shows.
       table: the table it belongs to; None for one that needs no results.
-      canvas: the picture.
+      figure: the picture.
       is_curves: whether it is one of the many figures of curves, which the page folds away.
     """
 
@@ -51,11 +51,11 @@ class Figure:
     title: str
     caption: str
     table: str | None
-    canvas: Canvas
+    figure: Figure
     is_curves: bool = False
 
 
-def of_table(table: Table) -> list[Figure]:
+def of_table(table: Table) -> list[ReportFigure]:
     """All figures that its results allow."""
     conditions = table.conditions
     found = [_accuracy_by_rate(table)]
@@ -66,7 +66,7 @@ def of_table(table: Table) -> list[Figure]:
     return [figure for figure in found if figure is not None]
 
 
-def curves(table: Table, condition: str) -> Figure | None:
+def curves(table: Table, condition: str) -> ReportFigure | None:
     """Accuracies of all methods over the steps under one condition of a table, a panel each."""
     name = curves_name(table.name, condition)
     return _panels(table, condition, ACCURACIES, name=name, heading=_heading(table, condition))
@@ -77,7 +77,7 @@ def curves_name(table: str, condition: str) -> str:
     return _file_name(f"table_{table}_{condition}_curves")
 
 
-def fit_curves(table: Table, condition: str) -> Figure | None:
+def fit_curves(table: Table, condition: str) -> ReportFigure | None:
     """As `curves`, for what is seen of the fit itself: mean p and the loss."""
     heading = f"{table.heading}, {_condition(table, condition)}"
     name = _file_name(f"table_{table.name}_{condition}_fit")
@@ -86,12 +86,12 @@ def fit_curves(table: Table, condition: str) -> Figure | None:
 
 def _panels(
     table: Table, condition: str, shown: Mapping[str, tuple[str, str]], *, name: str, heading: str
-) -> Figure | None:
+) -> ReportFigure | None:
     cells = [cell for cell in table.cells_of(condition) if _curves(cell, shown)]
     remark = shared_mark(cells)
     panels = {
         curve_name: [
-            Line(label(table, cell, remark), curve, look(table, cell))
+            LabelledCurve(label(table, cell, remark), curve, look(table, cell))
             for cell in cells
             if (curve := _curves(cell, shown).get(curve_name))
         ]
@@ -101,54 +101,56 @@ def _panels(
     if not panels:
         return None
     measured = dict.fromkeys(shown[curve_name][1].removesuffix(" (%)") for curve_name in panels)
-    canvas, axes = plots.canvas(len(panels))
+    figure, axes = plots.panels(len(panels))
     for panel, (curve_name, lines) in zip(axes, panels.items(), strict=True):
         of_panel, ylabel = shown[curve_name]
         plots.curves(panel, lines, title=of_panel, ylabel=ylabel)
-    return Figure(
+    return ReportFigure(
         name=name,
         title=f"{heading}: {', '.join(measured)} over training",
         caption=seeds_caption(cells),
         table=table.name,
-        canvas=plots.finish(canvas, axes, remark=remark),
+        figure=plots.finish(figure, axes, remark=remark),
         is_curves=True,
     )
 
 
-def _curves(cell: Cell, names: Iterable[str]) -> dict[str, Curve]:
+def _curves(cell: MeasuredCell, names: Iterable[str]) -> dict[str, Curve]:
     """Those of the curves that the cell has."""
     found = {name: cell.curve(name) for name in names}
     return {name: curve for name, curve in found.items() if curve and curve.steps}
 
 
-def mean_probabilities(table: Table, conditions: Iterable[str]) -> Figure | None:
+def mean_probabilities(table: Table, conditions: Iterable[str]) -> ReportFigure | None:
     """Mean p of clean and of noisy training examples: CCE and the best DM, a panel a condition."""
     panels = {name: cells for name in conditions if (cells := cce_and_dm(table, name, "p_noisy"))}
     if not panels:
         return None
     shown = [cell for cells in panels.values() for cell in cells]
     remark = shared_mark(shown)
-    canvas, axes = plots.canvas(len(panels))
+    figure, axes = plots.panels(len(panels))
     for panel, (condition, cells) in zip(axes, panels.items(), strict=True):
         lines = [
-            Line(f"{label(table, cell, remark)}, {kind}", curve, Look.number(2 * number + part))
+            LabelledCurve(
+                f"{label(table, cell, remark)}, {kind}", curve, Look.number(2 * number + part)
+            )
             for number, cell in enumerate(cells)
             for part, (name, kind) in enumerate(PROBABILITIES.items())
             if (curve := _curves(cell, PROBABILITIES).get(name))
         ]
         plots.curves(panel, lines, title=condition, ylabel="mean p of the given label")
         panel.set_ylim(0, 1)
-    return Figure(
+    return ReportFigure(
         name=_file_name(f"table_{table.name}_mean_p"),
         title=f"{table.heading}: mean p of clean and of noisy training examples",
         caption="p is the probability of the label trained on: the higher for noisy examples, the "
         "more wrong labels were learned. " + seeds_caption(shown),
         table=table.name,
-        canvas=plots.finish(canvas, axes, remark=remark),
+        figure=plots.finish(figure, axes, remark=remark),
     )
 
 
-def cce_and_dm(table: Table, condition: str, curve: str) -> list[Cell]:
+def cce_and_dm(table: Table, condition: str, curve: str) -> list[MeasuredCell]:
     """The cells of cross entropy and of the best comparable DM, if both have a curve."""
     cells = [cell for cell in comparable(table.cells_of(condition)) if _curves(cell, [curve])]
     plain = [cell for cell in cells if cell.row == "CCE"]
@@ -158,31 +160,31 @@ def cce_and_dm(table: Table, condition: str, curve: str) -> list[Cell]:
     return [plain[0], max(derived, key=final_accuracy)]
 
 
-def final_accuracy(cell: Cell) -> float:
+def final_accuracy(cell: MeasuredCell) -> float:
     """Mean final accuracy of a cell that has runs."""
     measured = cell.measured("final")
     return measured.mean if measured else 0.0
 
 
-def look(table: Table, cell: Cell) -> Look:
+def look(table: Table, cell: MeasuredCell) -> Look:
     """The look of a cell's method, the same in all figures of its table."""
     methods = list(dict.fromkeys(table.method(known) for known in table.cells.values()))
     return Look.number(methods.index(table.method(cell)))
 
 
-def shared_mark(cells: Iterable[Cell]) -> str:
+def shared_mark(cells: Iterable[MeasuredCell]) -> str:
     """How all of the cells depart from the table's protocol; "" if they differ in it."""
     marks = {cell.mark for cell in cells}
     return marks.pop() if len(marks) == 1 else ""
 
 
-def label(table: Table, cell: Cell, remark: str) -> str:
+def label(table: Table, cell: MeasuredCell, remark: str) -> str:
     """The method, and how the cell departs from the protocol, if the remark does not say so."""
     method = table.method(cell)
     return f"{method} ({cell.mark})" if cell.mark not in ("", remark) else method
 
 
-def seeds_caption(cells: list[Cell]) -> str:
+def seeds_caption(cells: list[MeasuredCell]) -> str:
     """What the lines and bands are, truthfully for one seed too."""
     counts = {len(cell.runs) for cell in cells if cell.runs}
     several = f"Mean over {seeds_range(counts)}; one deviation shaded."
@@ -193,7 +195,7 @@ def seeds_caption(cells: list[Cell]) -> str:
     return text + (" Not the full protocol where the legend says so." if marked else "")
 
 
-def _accuracy_by_rate(table: Table) -> Figure | None:
+def _accuracy_by_rate(table: Table) -> ReportFigure | None:
     """Final accuracy over the conditions that differ in the rate alone: "clean", "sym_0.2" ..."""
     if table.spec and not table.spec.rows_span_rates:
         return None
@@ -212,14 +214,14 @@ def _accuracy_by_rate(table: Table) -> Figure | None:
         looks[label(table, cell, remark)] = look(table, cell)
     if len({rate for found in points.values() for rate, _ in found}) < 2:
         return None
-    canvas, axes = plots.canvas(1)
+    figure, axes = plots.panels(1)
     plots.error_bars(axes[0], points, looks)
-    return Figure(
+    return ReportFigure(
         name=_file_name(f"table_{table.name}_accuracy_by_rate"),
         title=f"{table.heading}: final test accuracy by noise rate",
         caption=seeds_caption(cells).replace("shaded", "as bars"),
         table=table.name,
-        canvas=plots.finish(canvas, axes, remark=remark),
+        figure=plots.finish(figure, axes, remark=remark),
     )
 
 
@@ -228,7 +230,7 @@ def _symmetric_rate(run: str) -> float | None:
     return rate_of(run) if kind in ("", "sym", "symmetric", "noise") else None
 
 
-def _edfs(table: Table) -> Figure | None:
+def _edfs(table: Table) -> ReportFigure | None:
     """h over p of every scheme in the configs of a table."""
     used: dict[str, dict[tuple[str, str], None]] = {}
     schemes: dict[str, EDF] = {}
@@ -240,16 +242,16 @@ def _edfs(table: Table) -> Figure | None:
             schemes |= {name: edf} if edf else {}
     if not schemes:
         return None
-    canvas, axes = plots.canvas(1)
+    figure, axes = plots.panels(1)
     plots.densities(axes[0], schemes)
-    return Figure(
+    return ReportFigure(
         name=_file_name(f"table_{table.name}_edfs"),
         title=f"{table.heading}: the emphasis density functions used",
         caption="h over p (Eq. 8). "
         + ". ".join(f"{name}: {listing(keys, table.cells)}" for name, keys in used.items())
         + ".",
         table=table.name,
-        canvas=plots.finish(canvas, axes),
+        figure=plots.finish(figure, axes),
     )
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from experiments.reporting import layout, text
-from experiments.reporting.cells import group
-from experiments.reporting.tables import Entry, Table
+from experiments.reporting.comparison import Entry, Table
+from experiments.reporting.measured import group
 from experiments.results_file import Result
 
 

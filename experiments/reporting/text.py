@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from experiments.reporting.cells import Measured
+from experiments.reporting.measured import Measured
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"  # nothing to print here

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dm_jax.data import tfds_files
+from dm_jax.data import tfds_builders
 from dm_jax.data.records import Records
 from dm_jax.data.stream import Batching, eval_stream
 from tests.data.layouts import write_clothing1m
@@ -24,7 +24,7 @@ def manual_dir(tmp_path):
 
 def prepared(manual_dir):
     data_dir = str(manual_dir.parent / "tfds")
-    tfds_files.prepare("clothing1m", data_dir=data_dir, manual_dir=str(manual_dir))
+    tfds_builders.prepare("clothing1m", data_dir=data_dir, manual_dir=str(manual_dir))
     return data_dir
 
 

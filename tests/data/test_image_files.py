@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dm_jax.data.image_files import DamagedImageError, resized_crop
+from dm_jax.data.image_decoding import DamagedImageError, resized_crop
 
 pytest.importorskip("cv2", reason="OpenCV is not installed")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dm_jax import data
-from dm_jax.data import imdb, paragraph_vectors, tfds_files
+from dm_jax.data import imdb, paragraph_vectors, tfds_builders
 
 
 class _Reviews:
@@ -25,7 +25,7 @@ def test_only_the_texts_reach_the_vectors(monkeypatch):
         seen.extend(texts)
         return np.arange(len(texts) * settings.dimensions, dtype=np.float32).reshape(len(texts), -1)
 
-    monkeypatch.setattr(tfds_files, "builder", lambda name, data_dir: _Reviews())
+    monkeypatch.setattr(tfds_builders, "builder", lambda name, data_dir: _Reviews())
     monkeypatch.setattr(paragraph_vectors, "vectors", vectors)
     loaded = imdb.load()
     assert seen == ["good film", "bad film", "très good"]
@@ -40,7 +40,7 @@ def test_only_the_texts_reach_the_vectors(monkeypatch):
 def test_a_linear_classifier_on_the_real_reviews():
     """Makes the vectors first, which takes minutes, where they are not in the cache yet."""
     try:
-        tfds_files.builder("imdb_reviews")
+        tfds_builders.open_prepared("imdb_reviews")
     except FileNotFoundError as error:
         pytest.skip(str(error))
     pytest.importorskip("gensim", reason="gensim is in the extra 'text'")

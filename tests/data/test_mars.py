@@ -2,7 +2,7 @@
 
 import pytest
 
-from dm_jax.data import tfds_files
+from dm_jax.data import tfds_builders
 from dm_jax.data.records import Records
 from tests.data.layouts import write_mars
 
@@ -18,7 +18,7 @@ def manual_dir(tmp_path):
 
 def prepared(manual_dir):
     data_dir = str(manual_dir.parent / "tfds")
-    tfds_files.prepare("mars", data_dir=data_dir, manual_dir=str(manual_dir))
+    tfds_builders.prepare("mars", data_dir=data_dir, manual_dir=str(manual_dir))
     return data_dir
 
 

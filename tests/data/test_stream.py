@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dm_jax.data.image_files import DamagedImageError
+from dm_jax.data.image_decoding import DamagedImageError
 from dm_jax.data.records import Record
 from dm_jax.data.stream import Batching, eval_stream, train_stream
 

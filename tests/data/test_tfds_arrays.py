@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from dm_jax.data import tfds_arrays, tfds_files
+from dm_jax.data import tfds_arrays, tfds_builders
 
 
 def test_examples_come_in_the_order_of_their_ids(tiny_cifar):
-    builder = tfds_files.builder("tiny_cifar", tiny_cifar)
+    builder = tfds_builders.open_prepared("tiny_cifar", tiny_cifar)
     written = [int(example["label"]) for example in builder.as_data_source("train")]
-    columns = tfds_arrays.columns(builder, "train", ["image", "label"])
+    columns = tfds_arrays.load_arrays(builder, "train", ["image", "label"])
     assert columns["image"].dtype == np.uint8
     np.testing.assert_array_equal(columns["image"][:, 0, 0, 0], np.arange(24))
     np.testing.assert_array_equal(columns["label"], np.arange(24) % 4)
@@ -17,11 +17,11 @@ def test_examples_come_in_the_order_of_their_ids(tiny_cifar):
 
 
 def test_decoded_once(tiny_cifar, monkeypatch):
-    builder = tfds_files.builder("tiny_cifar", tiny_cifar)
-    first = tfds_arrays.columns(builder, "test", ["image"])
+    builder = tfds_builders.open_prepared("tiny_cifar", tiny_cifar)
+    first = tfds_arrays.load_arrays(builder, "test", ["image"])
     monkeypatch.setattr(tfds_arrays, "_decode", lambda *args: pytest.fail("decoded again"))
     np.testing.assert_array_equal(
-        first["image"], tfds_arrays.columns(builder, "test", ["image"])["image"]
+        first["image"], tfds_arrays.load_arrays(builder, "test", ["image"])["image"]
     )
 
 
@@ -33,12 +33,12 @@ def test_decoded_once(tiny_cifar, monkeypatch):
     ],
 )
 def test_what_is_not_there_is_named(tiny_cifar, split, features, message):
-    builder = tfds_files.builder("tiny_cifar", tiny_cifar)
+    builder = tfds_builders.open_prepared("tiny_cifar", tiny_cifar)
     with pytest.raises(ValueError, match=message):
-        tfds_arrays.columns(builder, split, features)
+        tfds_arrays.load_arrays(builder, split, features)
 
 
 def test_images_of_different_sizes_are_to_be_streamed(tiny_photos):
-    builder = tfds_files.builder("tiny_photos", tiny_photos)
+    builder = tfds_builders.open_prepared("tiny_photos", tiny_photos)
     with pytest.raises(ValueError, match=r"differ in shape.*dm_jax\.data\.stream"):
-        tfds_arrays.columns(builder, "train", ["image"])
+        tfds_arrays.load_arrays(builder, "train", ["image"])

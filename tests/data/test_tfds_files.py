@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from dm_jax.data import tfds_files
+from dm_jax.data import tfds_builders
 
 READ = """
 import sys
@@ -27,10 +27,10 @@ def test_loading_and_streaming_never_import_tensorflow(tiny_cifar):
 def test_what_is_not_prepared_names_its_command(tfds, tmp_path):
     command = rf"python -m experiments\.prepare cifar10 --data_dir={tmp_path}`"
     with pytest.raises(FileNotFoundError, match=command):
-        tfds_files.builder("cifar10", str(tmp_path))
-    for name in tfds_files.OWN_BUILDERS:
+        tfds_builders.open_prepared("cifar10", str(tmp_path))
+    for name in tfds_builders.OWN_BUILDERS:
         with pytest.raises(FileNotFoundError, match=rf"prepare {name} .*--manual_dir=DIR"):
-            tfds_files.builder(name, str(tmp_path))
+            tfds_builders.open_prepared(name, str(tmp_path))
 
 
 def test_another_file_format_is_not_prepared(tfds, tiny_cifar, tmp_path):
@@ -40,12 +40,12 @@ def test_another_file_format_is_not_prepared(tfds, tiny_cifar, tmp_path):
     info = tmp_path / "tiny_cifar" / "1.0.0" / "dataset_info.json"
     info.write_text(info.read_text().replace("array_record", "tfrecord"))
     with pytest.raises(FileNotFoundError, match=r"as array_record files \(but as tfrecord\)"):
-        tfds_files.builder("tiny_cifar", str(tmp_path))
+        tfds_builders.open_prepared("tiny_cifar", str(tmp_path))
 
 
 def test_opening_an_unknown_name_gives_the_nearest(tfds, tmp_path):
     with pytest.raises(ValueError, match="did you mean 'cifar10'"):
-        tfds_files.builder("cifr10", str(tmp_path))
+        tfds_builders.open_prepared("cifr10", str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_a_name_of_the_catalogue_leads_to_its_tfds_data_set(tfds, monkeypatch, n
             asked.append(download_config.manual_dir)
 
     monkeypatch.setattr(tfds, "builder", Builder)
-    assert str(tfds_files.prepare(name, data_dir="d", manual_dir="m")) == "/there"
+    assert str(tfds_builders.prepare(name, data_dir="d", manual_dir="m")) == "/there"
     assert asked == [(source, {"data_dir": "d", "file_format": "array_record"}), "m"]
 
 
 def test_preparing_an_unknown_name_gives_the_nearest(tfds, tmp_path):
     with pytest.raises(ValueError, match="did you mean 'clothing1m'"):
-        tfds_files.prepare("clothing1M", data_dir=str(tmp_path))
+        tfds_builders.prepare("clothing1M", data_dir=str(tmp_path))

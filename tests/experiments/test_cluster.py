@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from experiments import cluster, record, reproduce, results_file, tables
+from experiments import cluster, record, reproduce, results_file, table_specs
 
 
 def cells():
-    spec = dataclasses.replace(tables.spec("digits"), scale=0.01)
+    spec = dataclasses.replace(table_specs.get("digits"), scale=0.01)
     return reproduce.make_cells(spec, [("CCE", "sym_0.2")], {}, seeds=[1, 2])
 
 
@@ -72,7 +72,7 @@ def test_a_table_is_sent_to_slurm_once_and_again_what_was_lost(slurm, tmp_path):
 
 def test_a_finished_table_is_reported_not_submitted(slurm, tmp_path):
     workdir = tmp_path / "work"
-    wanted = reproduce.make_cells(tables.spec("8"), [("0.4", "Baseline")], {}, seeds=[1, 2])
+    wanted = reproduce.make_cells(table_specs.get("8"), [("0.4", "Baseline")], {}, seeds=[1, 2])
     for cell in wanted:
         failed = record.result(cell, ValueError("not run"))
         ended = dataclasses.replace(failed, status="ok", error=None, final=50.0, best=50.0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import common, digits
+from configs import digits, overrides
 from dm_jax.train import Config
 from tests.experiments.test_own_scheme import HERE
 
@@ -26,7 +26,7 @@ def test_a_method_and_its_normalization(method, name, normalization):
 
 
 def test_from_a_scheme_of_ones_own_back_to_another():
-    config = common.apply(digits.get_config(f"method={HERE},knee=0.2"), "method=GCE")
+    config = overrides.apply(digits.get_config(f"method={HERE},knee=0.2"), "method=GCE")
     assert config.loss.q == 0.7
 
 
@@ -66,7 +66,7 @@ def test_a_number_alone_is_one_of_steps_wherever_it_stands():
 
 def test_a_length_in_epochs_is_scaled_exactly():
     config = digits.get_config("train.length=12345678 examples")
-    common.rescale(config, 0.9)
+    overrides.scale_length(config, 0.9)
     assert config.train.length == "11111110.2 examples"
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from configs import own
 from dm_jax import data, train
-from experiments import cells, record, tables
-from experiments.progress import Progress
+from experiments import cells, record, table_specs
+from experiments.progress import ProgressBar
 
 # Table -> a cell whose noise needs no superclasses, and the classes of its data.
 CELLS = {
@@ -56,9 +56,9 @@ def test_steps_of_the_tables_network(tmp_path, table):
     path = examples(tmp_path / "examples.npz", table, classes)
     changes = f"data.name=npz:{path},train.batch_size=8,train.evaluate_batch=8,steps=4"
     changes += ",parallel.devices=1"
-    spec = dataclasses.replace(tables.spec(table), changes=changes)
+    spec = dataclasses.replace(table_specs.get(table), changes=changes)
     cell = cells.Cell(table, row, column, 1, spec.cell(row, column, 1), 1.0, changes)
-    ((_, summary),) = cells.run_all([cell], tmp_path, Progress(quiet=True))
+    ((_, summary),) = cells.run_all([cell], tmp_path, ProgressBar(quiet=True))
     if isinstance(summary, Exception):
         raise summary
     result = record.result(cell, summary)

@@ -13,7 +13,7 @@ import dm_jax
 from configs import digits
 from dm_jax import data, train
 from dm_jax.train import build, population
-from experiments.progress import Progress
+from experiments.progress import ProgressBar
 from experiments.reporting import plots
 
 
@@ -43,7 +43,7 @@ def dataset():
 def test_in_a_population_beside_built_in_ones_and_swept(dataset):
     schemes = [f"method={HERE}-DN,knee={knee}" for knee in (0.1, 0.5)] + ["method=DM"]
     members = [build.experiment(config(scheme), dataset) for scheme in schemes]
-    low, high, dm = population.train_population(members, watcher=Progress(quiet=True))
+    low, high, dm = population.train_population(members, progress=ProgressBar(quiet=True))
     losses = [summary.final("train_loss") for summary in (low, high, dm)]
     assert np.isfinite(losses).all()
     assert len(set(losses)) == 3
@@ -54,18 +54,18 @@ def test_scheduled(dataset):
     found.loss.schedule = {"knee": 0.9}
     found.loss.schedule_length = "20 steps"
     experiment = build.experiment(train.Config.parse(found), dataset)
-    schedule = experiment.task.edf_schedules["knee"]
+    schedule = experiment.settings.edf_schedules["knee"]
     np.testing.assert_allclose([schedule(0), schedule(10), schedule(40)], [0.1, 0.5, 0.9], 1e-6)
-    (summary,) = population.train_population([experiment], watcher=Progress(quiet=True))
+    (summary,) = population.train_population([experiment], progress=ProgressBar(quiet=True))
     assert np.isfinite(summary.final("train_loss"))
 
 
 def test_plotted():
-    canvas, axes = plots.canvas(1)
+    figure, axes = plots.panels(1)
     plots.densities(axes[0], {"Plateau": Plateau(0.3), "CCE": dm_jax.CCE()})
     own, _ = (line for line in axes[0].lines if len(line.get_xdata()) > 2)
     np.testing.assert_allclose(own.get_ydata(), Plateau(0.3).density(own.get_xdata()), rtol=1e-5)
-    plots.finish(canvas, axes)
+    plots.finish(figure, axes)
 
 
 def _command(tmp_path, *arguments):

@@ -8,7 +8,7 @@ from dm_jax.train import parallel
 from experiments import (
     plan,
     reproduce,
-    tables,
+    table_specs,
 )
 from tests.experiments.test_reproduce import command
 
@@ -33,7 +33,7 @@ def test_a_plan_says_once_why_cells_cannot_start(tmp_path):
 def test_a_plan_goes_on_after_what_cannot_start(monkeypatch):
     there = []
     for changes in ("", "train.batch_size=50"):
-        spec = dataclasses.replace(tables.spec("digits"), scale=0.04, changes=changes)
+        spec = dataclasses.replace(table_specs.get("digits"), scale=0.04, changes=changes)
         there += reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=(1,))
     monkeypatch.setattr(parallel, "make_mesh", _fail_once(parallel.make_mesh))
     text, failed = plan.describe(there)
@@ -45,7 +45,7 @@ def test_a_plan_goes_on_after_what_cannot_start(monkeypatch):
 @pytest.mark.long
 def test_a_plan_names_what_is_alike_once():
     spec = dataclasses.replace(
-        tables.spec("digits"), scale=0.04, changes="model=resnet20,parallel.devices=1"
+        table_specs.get("digits"), scale=0.04, changes="model=resnet20,parallel.devices=1"
     )
     there = reproduce.make_cells(spec, [("CCE", "clean"), ("MAE", "clean")], {}, seeds=(1, 2))
     first, last = plan.describe(there)[0].splitlines()

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from experiments import report, results_file, searches
-from experiments.reporting import searched, terminal
+from experiments.reporting import search_rows, terminal
 from tests.experiments.browser import browser, executable
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -121,7 +121,7 @@ def test_a_terminal_has_no_column_for_what_nobody_published():
 def test_what_a_search_tried_is_shown_the_best_first_and_under_which_protocol(written):
     for name in ("report.md", "report.html"):
         text = (written / name).read_text(encoding="utf-8")
-        assert text.count(searched.TITLE + "</summary>") == 1
+        assert text.count(search_rows.TITLE + "</summary>") == 1
         assert "lam=1, beta=16: 80.5; lam=0.5, beta=4: 71.0" in text
         assert "DM at sym_0.4 (scale 0.05, train.batch_size=64)" in text.replace("<wbr>", "")
 
@@ -180,7 +180,7 @@ def test_command_reads_several_files(tmp_path):
     text = (tmp_path / "out" / "report.md").read_text()
     assert "## digits" in text
     assert "## Table 9" in text
-    assert text.count(searched.TITLE) == 1
+    assert text.count(search_rows.TITLE) == 1
 
 
 def test_command_names_a_file_that_is_not_there(tmp_path):

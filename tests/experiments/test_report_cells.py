@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from experiments.reporting import cells, layout
-from experiments.reporting.cells import Cell, Measured
+from experiments.reporting import layout, measured
+from experiments.reporting.measured import Measured, MeasuredCell
 from experiments.results_file import Result
 
 
@@ -20,33 +20,35 @@ def failed(**changed):
 
 def a_table(*results):
     (name,) = {result.table for result in results}
-    return layout.build(name, cells.group(results)[name])
+    return layout.build(name, measured.group(results)[name])
 
 
 def test_mean_and_sample_deviation_over_seeds():
-    cell = Cell.of([a_result(seed=seed, final=value) for seed, value in enumerate((60, 62, 64))])
+    cell = MeasuredCell.of(
+        [a_result(seed=seed, final=value) for seed, value in enumerate((60, 62, 64))]
+    )
     assert cell.measured("final") == Measured(62.0, 2.0, 3)
-    assert Cell.of([a_result()]).measured("final") == Measured(70.0, None, 1)
+    assert MeasuredCell.of([a_result()]).measured("final") == Measured(70.0, None, 1)
 
 
 def test_of_a_seed_run_twice_the_last_counts():
-    cell = Cell.of([a_result(final=10.0), a_result(final=20.0)])
+    cell = MeasuredCell.of([a_result(final=10.0), a_result(final=20.0)])
     assert cell.measured("final") == Measured(20.0, None, 1)
     assert cell.left_out == 1
 
 
 def test_budgets_are_never_mixed_and_the_largest_wins():
-    cell = Cell.of([a_result(), a_result(seed=1, scale=0.1, final=10.0)])
+    cell = MeasuredCell.of([a_result(), a_result(seed=1, scale=0.1, final=10.0)])
     assert (cell.budget, len(cell.runs), cell.left_out) == ((1.0, ""), 1, 1)
 
 
 def test_a_changed_protocol_never_hides_the_table_s_own():
-    cell = Cell.of([a_result(final=60.0), a_result(final=90.0, changes="model=resnet20")])
+    cell = MeasuredCell.of([a_result(final=60.0), a_result(final=90.0, changes="model=resnet20")])
     assert (cell.measured("final").mean, cell.mark, cell.left_out) == (60.0, "", 1)
 
 
 def test_a_longer_training_never_hides_the_table_s_own():
-    cell = Cell.of([a_result(final=60.0), a_result(final=90.0, scale=2.0)])
+    cell = MeasuredCell.of([a_result(final=60.0), a_result(final=90.0, scale=2.0)])
     assert (cell.measured("final").mean, cell.mark, cell.left_out) == (60.0, "", 1)
     longer = a_result(final=90.0, scale=2.0)
     others = [a_result(row=row, final=value) for row, value in (("GCE", 60.0), ("MAE", 50.0))]
@@ -57,37 +59,37 @@ def test_a_longer_training_never_hides_the_table_s_own():
 def test_seeds_of_other_parameters_are_not_averaged():
     first = [a_result(seed=seed, config={"beta": 8, "seed": seed}) for seed in (1, 2)]
     then = [a_result(seed=seed, config={"beta": 12, "seed": seed}, final=80.0) for seed in (1, 2)]
-    cell = Cell.of([*first, *then])
+    cell = MeasuredCell.of([*first, *then])
     assert (cell.measured("final"), cell.left_out) == (Measured(80.0, 0.0, 2), 2)
 
 
 def test_a_failed_trial_of_a_smaller_scale_is_no_failure_of_the_cell():
-    assert Cell.of([a_result(), failed(seed=3, scale=0.1)]).failed == ()
-    assert len(Cell.of([a_result(), failed(seed=3)]).failed) == 1
+    assert MeasuredCell.of([a_result(), failed(seed=3, scale=0.1)]).failed == ()
+    assert len(MeasuredCell.of([a_result(), failed(seed=3)]).failed) == 1
 
 
 def test_a_seed_that_failed_and_then_finished_is_no_failure():
-    assert Cell.of([failed(), a_result()]).failed == ()
-    assert len(Cell.of([failed(seed=1), a_result()]).failed) == 1
+    assert MeasuredCell.of([failed(), a_result()]).failed == ()
+    assert len(MeasuredCell.of([failed(seed=1), a_result()]).failed) == 1
 
 
 def test_a_metric_that_some_seeds_lack_is_not_recorded():
-    cell = Cell.of([a_result(metrics={"mAP": 50.0}), a_result(seed=1)])
+    cell = MeasuredCell.of([a_result(metrics={"mAP": 50.0}), a_result(seed=1)])
     assert cell.measured("mAP") is None
 
 
 def test_curves_are_averaged_at_the_steps_all_seeds_share():
     first = a_result(curves={"steps": [0, 10, 20], "p_clean": [0.1, 0.2, 0.3]})
     second = a_result(seed=1, curves={"steps": [0, 20], "p_clean": [0.1, 0.5]})
-    curve = Cell.of([first, second]).curve("p_clean")
+    curve = MeasuredCell.of([first, second]).curve("p_clean")
     assert curve.steps == [0, 20]
     assert curve.mean == pytest.approx([0.1, 0.4])
-    assert Cell.of([first, second]).curve("p_noisy") is None
+    assert MeasuredCell.of([first, second]).curve("p_noisy") is None
 
 
 def test_points_that_are_no_numbers_are_left_out_of_a_curve():
     result = a_result(curves={"steps": [0, 10], "p_noisy": [math.nan, 0.5]})
-    assert Cell.of([result]).curve("p_noisy").steps == [10]
+    assert MeasuredCell.of([result]).curve("p_noisy").steps == [10]
 
 
 def test_highest_of_a_column_is_marked_among_equal_budgets():
@@ -135,7 +137,7 @@ def test_difference_is_measured_less_published():
 def test_the_same_changes_in_another_order_are_one_protocol():
     orders = ("model=resnet20,train.batch_size=64", "train.batch_size=64,model.name=resnet20")
     results = [a_result(seed=seed, changes=changes) for seed, changes in enumerate(orders)]
-    (cell,) = cells.group(results)["1"].values()
+    (cell,) = measured.group(results)["1"].values()
     assert (len(cell.runs), cell.left_out) == (2, 0)
     assert cell.mark == "model=resnet20, train.batch_size=64"
 

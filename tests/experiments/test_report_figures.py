@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from experiments import paper
-from experiments.reporting import cells, figures, layout, plots, table_figures
-from experiments.reporting.cells import Curve
-from experiments.reporting.plots import Line, Look
+from experiments.reporting import figures, layout, measured, plots, table_figures
+from experiments.reporting.measured import Curve
+from experiments.reporting.plots import LabelledCurve, Look
 from experiments.results_file import Result
 
 
@@ -22,12 +22,12 @@ def curves(*names):
 
 
 def tables_of(*results):
-    grouped = cells.group(results)
+    grouped = measured.group(results)
     return {name: layout.build(name, grouped.get(name, {})) for name in {*paper.names(), *grouped}}
 
 
 def lines_of(figure, panel=0):
-    return {line.get_label(): line for line in figure.canvas.axes[panel].get_lines()}
+    return {line.get_label(): line for line in figure.figure.axes[panel].get_lines()}
 
 
 def test_figure_1b_shows_the_densities_of_equation_8():
@@ -64,7 +64,7 @@ def test_figure_2c_takes_the_best_mode_of_each_rate():
             for lam, final in zip((0.5, 1), values, strict=True)
         )
     )
-    (line,) = figures.figure_2c(tables).canvas.axes[0].get_lines()
+    (line,) = figures.figure_2c(tables).figure.axes[0].get_lines()
     assert list(line.get_xdata()) == [0.2, 0.4]
     assert list(line.get_ydata()) == pytest.approx([1 / 3, 1 / 2])
 
@@ -86,7 +86,7 @@ def test_curves_of_a_table_have_a_panel_for_each_accuracy(tmp_path):
                  curves=curves("test_accuracy")),
     )  # fmt: skip
     figure = table_figures.curves(tables["9"], "noise_0.4")
-    assert [panel.get_title() for panel in figure.canvas.axes] == [
+    assert [panel.get_title() for panel in figure.figure.axes] == [
         "test", "training, labels trained on", "training, true labels",
     ]  # fmt: skip
     gallery = figures.draw(tables, tmp_path)
@@ -100,7 +100,7 @@ def test_what_is_seen_of_the_fit_is_drawn_apart():
     assert [figure.name for figure in drawn] == [
         "table_1_noise_0.4_curves", "table_1_noise_0.4_fit",
     ]  # fmt: skip
-    panels = drawn[1].canvas.axes
+    panels = drawn[1].figure.axes
     assert [(panel.get_title(), panel.get_ylabel()) for panel in panels] == [
         ("clean training examples", "mean p of the given label"),
         ("training", "mean cross entropy"),
@@ -111,7 +111,7 @@ def test_a_search_has_a_panel_for_each_of_its_measures():
     shown = {"curves": curves("test_mAP", "test_CMC-1")}
     tables = tables_of(a_result(table="4", column="MARS", **shown))
     figure = table_figures.curves(tables["4"], "MARS")
-    assert [panel.get_ylabel() for panel in figure.canvas.axes] == ["mAP (%)", "CMC-1 (%)"]
+    assert [panel.get_ylabel() for panel in figure.figure.axes] == ["mAP (%)", "CMC-1 (%)"]
 
 
 def test_accuracy_by_rate_has_error_bars_and_leaves_other_noise_out():
@@ -121,7 +121,7 @@ def test_accuracy_by_rate_has_error_bars_and_leaves_other_noise_out():
         for seed in (0, 1)
     ]
     (figure,) = table_figures.of_table(tables_of(*results)["1"])
-    line, *_ = figure.canvas.axes[0].containers[0]
+    line, *_ = figure.figure.axes[0].containers[0]
     assert list(line.get_xdata()) == [0.0, 0.2]
     assert list(line.get_ydata()) == [70.5, 60.5]
     assert "one deviation as bars" in figure.caption
@@ -175,7 +175,7 @@ def test_a_loss_far_above_the_others_leaves_them_visible(highest, scale):
         for row, values in losses.items()
     ]
     figure = table_figures.fit_curves(tables_of(*results)["1"], "noise_0.4")
-    assert figure.canvas.axes[0].get_yscale() == scale
+    assert figure.figure.axes[0].get_yscale() == scale
 
 
 def test_lines_differ_in_dash_or_marker_not_only_in_colour():
@@ -186,8 +186,8 @@ def test_lines_differ_in_dash_or_marker_not_only_in_colour():
 
 def test_long_curves_are_thinned_but_keep_their_ends():
     steps = list(range(5000))
-    line = Line("long", Curve(steps, [1.0] * 5000, [0.0] * 5000), Look.number(0))
-    _, (axes,) = plots.canvas(1)
+    line = LabelledCurve("long", Curve(steps, [1.0] * 5000, [0.0] * 5000), Look.number(0))
+    _, (axes,) = plots.panels(1)
     plots.curves(axes, [line], title="", ylabel="")
     shown = axes.get_lines()[0].get_xdata()
     assert len(shown) == 250

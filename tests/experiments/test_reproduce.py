@@ -19,11 +19,11 @@ from experiments import (
     record,
     reproduce,
     results_file,
-    tables,
+    table_specs,
     tune,
     workers,
 )
-from experiments.progress import Progress
+from experiments.progress import ProgressBar
 
 COMMAND = [sys.executable, "-m", "experiments.reproduce", "--table=digits", "--scale=0.02"]
 
@@ -161,7 +161,7 @@ def test_help_names_the_flags_that_are_required(program):
 
 
 def some_cells(count):
-    spec = dataclasses.replace(tables.spec("digits"), scale=0.01)
+    spec = dataclasses.replace(table_specs.get("digits"), scale=0.01)
     pairs = [("MAE", "sym_0.2")]
     return reproduce.make_cells(spec, pairs, {}, seeds=range(1, count + 1))
 
@@ -172,7 +172,7 @@ def test_a_failed_cell_is_recorded_and_the_rest_go_on(tmp_path):
     bad = dataclasses.replace(bad, config=dataclasses.replace(bad.config, data=missing))
     results = [
         record.result(cell, summary)
-        for cell, summary in cells.run_all([bad, good], tmp_path, Progress(quiet=True))
+        for cell, summary in cells.run_all([bad, good], tmp_path, ProgressBar(quiet=True))
     ]
     by_seed = {result.seed: result for result in results}
     assert by_seed[bad.seed].status == "failed"
@@ -182,7 +182,7 @@ def test_a_failed_cell_is_recorded_and_the_rest_go_on(tmp_path):
 
 def test_a_member_that_diverges_fails_and_its_candidate_loses(tmp_path):
     """As a single run would; the numbers of a network of NaNs are no result."""
-    spec = tables.spec("digits")
+    spec = table_specs.get("digits")
     configs = [spec.config_dict("CCE", "sym_0.4", seed) for seed in (1, 2)]
     for config, rate in zip(configs, (0.03, 1e30), strict=True):
         config.train.length = config.train.log_every = "20 steps"
@@ -192,7 +192,7 @@ def test_a_member_that_diverges_fails_and_its_candidate_loses(tmp_path):
         for seed, config in enumerate(configs, 1)
     ]
     found = {
-        cell.seed: found for cell, found in cells.run_all(both, tmp_path, Progress(quiet=True))
+        cell.seed: found for cell, found in cells.run_all(both, tmp_path, ProgressBar(quiet=True))
     }
     assert record.result(both[0], found[1]).status == "ok"
     assert "the loss was not finite by step 20" in record.result(both[1], found[2]).error
@@ -201,8 +201,8 @@ def test_a_member_that_diverges_fails_and_its_candidate_loses(tmp_path):
 
 def test_cells_of_one_program_are_a_population_and_equal_single_runs(tmp_path):
     pair = some_cells(2)
-    together = list(cells.run_all(pair, tmp_path / "together", Progress(quiet=True)))
-    ((_, alone),) = cells.run_all(pair[1:], tmp_path / "alone", Progress(quiet=True))
+    together = list(cells.run_all(pair, tmp_path / "together", ProgressBar(quiet=True)))
+    ((_, alone),) = cells.run_all(pair[1:], tmp_path / "alone", ProgressBar(quiet=True))
     ((_, member),) = [item for item in together if item[0] is pair[1]]
     # Twenty steps: too few for float32 to drift apart.
     np.testing.assert_allclose(member.final("train_loss"), alone.final("train_loss"), rtol=1e-4)
@@ -210,10 +210,10 @@ def test_cells_of_one_program_are_a_population_and_equal_single_runs(tmp_path):
 
 
 def test_cells_that_train_together_stop_together(tmp_path):
-    class Hasty(train.Unwatched):
+    class Hasty(train.NoProgress):
         """Asks to stop as soon as training begins."""
 
-        def begin(self, total, start):
+        def start(self, total, start):
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(cells.StoppedError, match="2 runs that train together start anew"):
@@ -231,7 +231,7 @@ def test_what_a_command_warns_of_is_one_line(tmp_path):
 def test_tables_and_settings_share_a_folder_without_meeting():
     names = set()
     for table, changes in (("1", ""), ("2", ""), ("1", "train.batch_size=128")):
-        spec = dataclasses.replace(tables.spec(table), changes=changes)
+        spec = dataclasses.replace(table_specs.get(table), changes=changes)
         (cell,) = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=[1])
         names.add(cells.folder_name(cell))
     assert len(names) == 3
@@ -239,7 +239,7 @@ def test_tables_and_settings_share_a_folder_without_meeting():
 
 def test_data_that_were_moved_leave_a_cell_what_it_was():
     here, there = (
-        dataclasses.replace(tables.spec("1"), places=places)
+        dataclasses.replace(table_specs.get("1"), runtime_arguments=places)
         for places in ("", "data.data_dir=/elsewhere,parallel.devices=2")
     )
     (first,) = reproduce.make_cells(here, [("CCE", "clean")], {}, seeds=[1])
@@ -250,10 +250,10 @@ def test_data_that_were_moved_leave_a_cell_what_it_was():
 
 
 def test_a_cell_takes_as_many_devices_as_its_batch_divides_by():
-    mars = tables.spec("4").cell("CCE", "MARS", 1)
-    assert (mars.train.batch_size, cells.spread(mars).parallel.devices) == (180, 6)
+    mars = table_specs.get("4").cell("CCE", "MARS", 1)
+    assert (mars.train.batch_size, cells.use_all_devices(mars).parallel.devices) == (180, 6)
     chosen = dataclasses.replace(mars, parallel=dataclasses.replace(mars.parallel, devices=2))
-    assert cells.spread(chosen) == chosen
+    assert cells.use_all_devices(chosen) == chosen
 
 
 def test_the_quick_start_needs_no_tensorflow(tmp_path):

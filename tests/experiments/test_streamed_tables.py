@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from experiments import cells, record, tables
+from experiments import cells, record, table_specs
 from experiments import train as command
-from experiments.progress import Progress
+from experiments.progress import ProgressBar
 from tests.train import streams
 
 pytest.importorskip("tensorflow", reason="TensorFlow, which prepares data, is not installed")
@@ -20,9 +20,9 @@ def data_dir(tmp_path_factory) -> str:
 
 
 def _run(table, row, column, changes, folder):
-    spec = dataclasses.replace(tables.spec(table), changes=changes)
+    spec = dataclasses.replace(table_specs.get(table), changes=changes)
     cell = cells.Cell(table, row, column, 1, spec.cell(row, column, 1), 1.0, changes)
-    ((_, summary),) = cells.run_all([cell], folder, Progress(quiet=True))
+    ((_, summary),) = cells.run_all([cell], folder, ProgressBar(quiet=True))
     if isinstance(summary, Exception):
         raise summary
     return cell, summary, record.result(cell, summary)
@@ -65,9 +65,9 @@ def test_table_4_reports_map_and_cmc(data_dir, tmp_path, network, size):
 
 
 def test_what_is_not_prepared_is_a_failed_cell_that_says_how(tmp_path):
-    spec = dataclasses.replace(tables.spec("4"), changes=f"data.data_dir={tmp_path}")
+    spec = dataclasses.replace(table_specs.get("4"), changes=f"data.data_dir={tmp_path}")
     cell = cells.Cell("4", "DM", "MARS", 1, spec.cell("DM", "MARS", 1))
-    ((_, failure),) = cells.run_all([cell], tmp_path, Progress(quiet=True))
+    ((_, failure),) = cells.run_all([cell], tmp_path, ProgressBar(quiet=True))
     result = record.result(cell, failure)
     assert result.status == "failed"
     assert "python -m experiments.prepare mars" in result.error

@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments import cells, table_flags, tables
+from experiments import cells, table_flags, table_specs
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def test_where_things_lie_is_no_change_of_the_protocol():
     assert spec.changes == ""
     assert (config.data.data_dir, config.model.pretrained) == ("/data", "w.pth")
     assert config.parallel.devices == 2
-    elsewhere = dataclasses.replace(spec, places="model.pretrained=/moved/w.pth")
+    elsewhere = dataclasses.replace(spec, runtime_arguments="model.pretrained=/moved/w.pth")
     hashes = {
         cells.Cell("3", "CCE", "accuracy", 1, one.cell("CCE", "accuracy", 1)).config_hash
         for one in (spec, elsewhere)
@@ -105,7 +105,7 @@ def test_a_method_of_ones_own_is_a_row_or_a_column(table, pairs):
     own = ["Own: method=DM,lam=0.3,beta=5"]
     with flagsaver.flagsaver(table=table, method=own, grid=["Own: beta=4;8,lam=0.3"]):
         spec = table_flags.spec()
-    assert tables.select(spec, ["*"], ["Own"] if table in "78" else ["*"])
+    assert table_specs.select(spec, ["*"], ["Own"] if table in "78" else ["*"])
     for row, column in pairs:
         cell = spec.cell(row, column, 1)
         assert cell.loss.parameters == {"lam": 0.3, "beta": 5.0}
@@ -120,7 +120,7 @@ def test_a_method_of_ones_own_is_a_row_or_a_column(table, pairs):
     [
         ({"method": ["method=DM"]}, "--method reads 'NAME: ...', got 'method=DM'"),
         ({"method": ["CCE: method=DM"]}, "table 1 has a 'CCE' already"),
-        ({"method": ["Own: method=DM,rate=0"]}, "Own: rate is of the table's protocol, not of a"),
+        ({"method": ["Own: method=DM,rate=0"]}, "Own: rate belongs to the protocol, not to a"),
         ({"method": ["Own: method=DM,steps=9"]}, "Own: steps is of the table's protocol"),
         ({"grid": ["Own: beta=4"]}, "unknown --method of --grid: 'Own'"),
         (
@@ -139,7 +139,7 @@ def test_what_is_open_for_others_is_not_set_where_a_row_is_named_after_it(table)
     with flagsaver.flagsaver(table=table, set="beta=4"):
         spec = table_flags.spec()
     column = next(iter(spec.columns))
-    with pytest.raises(ValueError, match=r"--set=beta: DM\(beta=0\) at .* is what it is by beta=0"):
+    with pytest.raises(ValueError, match=r"--set=beta: DM\(beta=0\) at .* is defined by beta=0"):
         spec.cell("DM(beta=0)", column, 1)
 
 

@@ -10,10 +10,10 @@ from dm_jax import train
 from experiments import (
     cells,
     searches,
-    tables,
+    table_specs,
     tune,
 )
-from experiments.progress import Progress
+from experiments.progress import ProgressBar
 
 
 def test_the_default_of_the_digits_is_what_was_chosen_on_validation():
@@ -24,7 +24,9 @@ def test_the_default_of_the_digits_is_what_was_chosen_on_validation():
 
 def test_searches_that_end_at_once_are_all_kept(tmp_path):
     def a_search(row):
-        return searches.Search("digits", row, "clean", {"beta": 1.0}, [({"beta": 1.0}, 50.0)], [1])
+        return searches.ParameterSearch(
+            "digits", row, "clean", {"beta": 1.0}, [({"beta": 1.0}, 50.0)], [1]
+        )
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda n: searches.add(tmp_path, str(n), a_search(str(n))), range(20)))
@@ -33,7 +35,7 @@ def test_searches_that_end_at_once_are_all_kept(tmp_path):
 
 def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
     spec = dataclasses.replace(
-        tables.spec("digits"), scale=0.01, grids={"DM": {"beta": (1.0, 8.0)}}
+        table_specs.get("digits"), scale=0.01, grids={"DM": {"beta": (1.0, 8.0)}}
     )
     seen = []
     original = cells.run_all
@@ -45,7 +47,7 @@ def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
 
     monkeypatch.setattr(cells, "run_all", spy)
     monkeypatch.setattr(tune, "SEEDS", (1,))
-    found = tune.search(spec, [("DM", "sym_0.4")], tmp_path, Progress(quiet=True))
+    found = tune.search(spec, [("DM", "sym_0.4")], tmp_path, ProgressBar(quiet=True))
     assert found["DM", "sym_0.4"].chosen["beta"] in (1.0, 8.0)
     assert len(seen) == 2
     assert all(summary.curve("validation_accuracy") for summary in seen)
@@ -53,29 +55,29 @@ def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
     # What is known is not searched again, and a plan goes by it.
     assert tune.found(spec, [("DM", "sym_0.4")], tmp_path) == found
     assert tune.missing_cells(spec, [("DM", "sym_0.4")], tmp_path) == []
-    assert tune.search(spec, [("DM", "sym_0.4")], tmp_path, Progress()) == found
+    assert tune.search(spec, [("DM", "sym_0.4")], tmp_path, ProgressBar()) == found
     assert len(seen) == 2
 
 
 def test_of_equal_scores_the_first_of_the_grid_is_chosen(tmp_path, monkeypatch):
     """Whichever run ends first."""
     grids = {"GCE": {"q": (0.3, 0.7)}}
-    spec = dataclasses.replace(tables.spec("digits"), grids=grids)
+    spec = dataclasses.replace(table_specs.get("digits"), grids=grids)
 
-    def run_all(wanted, folder, watcher):
+    def run_all(wanted, folder, progress):
         for cell in reversed(wanted):
             yield cell, train.NonFiniteLossError("step 3")
 
     monkeypatch.setattr(cells, "run_all", run_all)
-    found = tune.search(spec, [("GCE", "clean")], tmp_path, Progress(quiet=True))
+    found = tune.search(spec, [("GCE", "clean")], tmp_path, ProgressBar(quiet=True))
     assert found["GCE", "clean"].chosen == {"q": 0.3}
 
 
 def test_a_search_goes_on_without_what_cannot_be_run(tmp_path, monkeypatch):
     grids = {"DM": {"beta": (1.0, 8.0)}, "GCE": {"q": (0.3, 0.7)}}
-    spec = dataclasses.replace(tables.spec("digits"), grids=grids)
+    spec = dataclasses.replace(table_specs.get("digits"), grids=grids)
 
-    def run_all(wanted, folder, watcher):
+    def run_all(wanted, folder, progress):
         for cell in wanted:
             lost = cell.row.startswith("DM") and cell.seed == 2
             yield cell, OSError("disk full") if lost else train.NonFiniteLossError("step 3")
@@ -83,7 +85,7 @@ def test_a_search_goes_on_without_what_cannot_be_run(tmp_path, monkeypatch):
     monkeypatch.setattr(cells, "run_all", run_all)
     pairs = [("DM", "clean"), ("GCE", "clean"), ("CCE", "clean")]
     with pytest.warns(UserWarning, match=r"DM, clean, {.*}, seed 2: OSError: disk full"):
-        found = tune.search(spec, pairs, tmp_path, Progress(quiet=True))
+        found = tune.search(spec, pairs, tmp_path, ProgressBar(quiet=True))
     assert found.keys() == {("GCE", "clean")}
     assert tune.found(spec, pairs, tmp_path) == found
 
@@ -93,7 +95,7 @@ def test_all_combinations_of_a_grid():
 
 
 def test_parameters_are_replaced_and_the_rest_kept():
-    config = tables.spec("digits").cell("DM", "clean", 1)
+    config = table_specs.get("digits").cell("DM", "clean", 1)
     changed = tune.with_parameters(config, {"beta": 3.0})
     assert changed.loss.parameters == config.loss.parameters | {"beta": 3.0}
     assert isinstance(changed, train.Config)

@@ -14,8 +14,8 @@ import pytest
 
 from dm_jax import EDF
 from dm_jax.train import workdir as workdir_lib
-from experiments import record, reproduce, tables, tune, workers
-from experiments.progress import Progress
+from experiments import record, reproduce, table_specs, tune, workers
+from experiments.progress import ProgressBar
 
 
 class Deadly(EDF):
@@ -28,7 +28,7 @@ class Deadly(EDF):
 
 
 def some_cells(*rows, scale=0.02):
-    spec = dataclasses.replace(tables.spec("digits"), scale=scale)
+    spec = dataclasses.replace(table_specs.get("digits"), scale=scale)
     return reproduce.make_cells(spec, [(row, "sym_0.4") for row in rows], {}, seeds=[1])
 
 
@@ -39,8 +39,8 @@ def finals(outcomes):
 @pytest.mark.long
 def test_at_the_same_time_they_give_what_they_give_alone(tmp_path):
     wanted = some_cells("CCE", "CCE-DN")
-    together = workers.run_all(wanted, tmp_path / "a", Progress(quiet=True), at_once=2)
-    alone = workers.run_all(wanted, tmp_path / "b", Progress(quiet=True), at_once=1)
+    together = workers.run_all(wanted, tmp_path / "a", ProgressBar(quiet=True), at_once=2)
+    alone = workers.run_all(wanted, tmp_path / "b", ProgressBar(quiet=True), at_once=1)
     assert finals(together) == finals(alone)
     assert len(list((tmp_path / "a").iterdir())) == 2
 
@@ -49,7 +49,7 @@ def test_a_process_that_dies_is_its_cells_failure(tmp_path):
     good, bad = some_cells("CCE", "CCE-DN")
     loss = dataclasses.replace(bad.config.loss, name=f"{__name__}:Deadly", parameters={})
     bad = dataclasses.replace(bad, config=dataclasses.replace(bad.config, loss=loss))
-    found = workers.run_all([good, bad], tmp_path, Progress(quiet=True), at_once=2)
+    found = workers.run_all([good, bad], tmp_path, ProgressBar(quiet=True), at_once=2)
     outcomes = {cell.row: outcome for cell, outcome in found}
     assert outcomes["CCE"].finished
     with pytest.raises(RuntimeError, match=r"process of CCE-DN, sym_0\.4, seed 1 .* exit code 3"):
@@ -82,7 +82,7 @@ def wait_until(condition, seconds=120):
 
 def is_held(folder):
     try:
-        with workdir_lib.held(folder):
+        with workdir_lib.lock(folder):
             return False
     except OSError:
         return True
@@ -126,11 +126,12 @@ def test_they_do_not_outlive_what_started_them(running, tmp_path):
 
 def test_a_search_finds_what_it_finds_alone(tmp_path, monkeypatch):
     grids = {"DM": {"beta": (1.0, 8.0)}}
-    spec = dataclasses.replace(tables.spec("digits"), scale=0.01, grids=grids)
+    spec = dataclasses.replace(table_specs.get("digits"), scale=0.01, grids=grids)
     monkeypatch.setattr(tune, "SEEDS", (1,))
     pairs = [("DM", "sym_0.4"), ("DM", "clean")]
     alone, together = (
-        tune.search(spec, pairs, tmp_path / str(n), Progress(quiet=True), at_once=n) for n in (1, 2)
+        tune.search(spec, pairs, tmp_path / str(n), ProgressBar(quiet=True), at_once=n)
+        for n in (1, 2)
     )
     assert alone == together
 
@@ -140,13 +141,13 @@ def test_what_cannot_share_a_device_is_refused(tmp_path):
     parallel = dataclasses.replace(cell.config.parallel, devices=2)
     cell = dataclasses.replace(cell, config=dataclasses.replace(cell.config, parallel=parallel))
     with pytest.raises(ValueError, match=r"parallel\.devices must be 0 or 1, got 2"):
-        list(workers.run_all([cell], tmp_path, Progress(quiet=True), at_once=2))
+        list(workers.run_all([cell], tmp_path, ProgressBar(quiet=True), at_once=2))
 
 
 def test_a_tpu_is_not_shared(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
     with pytest.raises(ValueError, match="need a CPU or GPUs, got tpu"):
-        workers._devices()
+        workers.assignable_devices()
 
 
 def test_a_cluster_has_a_job_for_each_cell(tmp_path):
@@ -159,8 +160,8 @@ def test_a_cluster_has_a_job_for_each_cell(tmp_path):
 
 def test_an_error_that_cannot_travel_is_put_into_words():
     error = ValueError("no", lambda: None)
-    assert str(workers._sendable(error)).startswith("ValueError: ('no', ")
-    assert str(workers._sendable(OSError("disk full"))) == "disk full"
+    assert str(workers.picklable(error)).startswith("ValueError: ('no', ")
+    assert str(workers.picklable(OSError("disk full"))) == "disk full"
 
 
 def test_processes_are_shared_out_over_the_gpus(tmp_path, monkeypatch):
@@ -175,10 +176,10 @@ def test_processes_are_shared_out_over_the_gpus(tmp_path, monkeypatch):
             self.outcome, sender = multiprocessing.Pipe(duplex=False)
             sender.send([(cell, None) for cell in cells])
 
-    monkeypatch.setattr(workers, "_devices", lambda: ["0", "1"])
+    monkeypatch.setattr(workers, "assignable_devices", lambda: ["0", "1"])
     monkeypatch.setattr(workers, "_Worker", Done)
     wanted = some_cells("CCE", "CCE-DN") + some_cells("CCE", "CCE-DN", scale=0.03)
-    outcomes = list(workers.run_all(wanted, tmp_path, Progress(quiet=True), at_once=2))
+    outcomes = list(workers.run_all(wanted, tmp_path, ProgressBar(quiet=True), at_once=2))
     assert [cell for cell, _ in outcomes] == wanted
     assert started == ["0", "1", "0", "1"]
 
@@ -187,9 +188,9 @@ def test_gpus_are_those_that_this_process_sees(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(jax, "local_device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert workers._devices() == ["0", "1"]
+    assert workers.assignable_devices() == ["0", "1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
-    assert workers._devices() == ["2", "3"]
-    with workers._seeing("3"):
+    assert workers.assignable_devices() == ["2", "3"]
+    with workers.visible_device("3"):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,3"

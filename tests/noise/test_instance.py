@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dm_jax import noise
-from dm_jax.noise.instance import _choose, _flip_rates, _project
+from dm_jax.noise.instance_dependent import _choose, _flip_rates, _project
 
 GRID = (np.arange(20_000) + 0.5) / 20_000
 LABELS = np.arange(6000) % 10

@@ -4,7 +4,7 @@ import pathlib
 from typing import Any
 
 from configs import clothing1m, mars
-from dm_jax.data import tfds_files
+from dm_jax.data import tfds_builders
 from dm_jax.train import build, parallel
 from dm_jax.train.config import Config
 from dm_jax.train.run import make_engine
@@ -26,8 +26,8 @@ def prepare_both(folder: pathlib.Path) -> str:
     data_dir = str(folder / "tfds")
     photos = write_clothing1m(folder / "clothing1m", PHOTOS)
     frames = write_mars(folder / "mars", TRAIN, TEST, QUERIES)
-    tfds_files.prepare("clothing1m", data_dir=data_dir, manual_dir=str(photos))
-    tfds_files.prepare("mars", data_dir=data_dir, manual_dir=str(frames))
+    tfds_builders.prepare("clothing1m", data_dir=data_dir, manual_dir=str(photos))
+    tfds_builders.prepare("mars", data_dir=data_dir, manual_dir=str(frames))
     return data_dir
 
 

@@ -26,7 +26,7 @@ def leaves(tree):
 
 def trained_here(images, labels):
     """Leaves of the parameters at first, of those after the steps, and of the statistics then."""
-    task = step.Task(
+    settings = step.StepSettings(
         model=models.create("resnet20", num_classes=10, dtype=np.float64),
         optimizer=optimizers.create(
             OptimizerConfig(learning_rate=RATE, momentum=MOMENTUM, weight_decay=DECAY),
@@ -38,10 +38,10 @@ def trained_here(images, labels):
         normalization=None,
         saturation=0.0,
     )
-    inputs = task.preprocess(images[0])
-    state = state_lib.create(task.model, task.optimizer, CCE(), seed=0, inputs=inputs)
+    inputs = settings.preprocess(images[0])
+    state = state_lib.create(settings.model, settings.optimizer, CCE(), seed=0, inputs=inputs)
     first = leaves(state.params)
-    train_step = jax.jit(step.make_train_step(task))
+    train_step = jax.jit(step.make_train_step(settings))
     for pixels, given in zip(images, labels, strict=True):
         batch = {"inputs": pixels, "labels": given, "true_labels": given, "where": None}
         state, _ = train_step(state, batch)

@@ -40,9 +40,9 @@ def test_a_validation_part_is_apart_and_has_its_own_labels(digits, labels):
 
 def test_durations_are_resolved_by_the_training_part(digits):
     changes = {"train__length": "2 epochs", "train__batch_size": 100}
-    assert _build(digits, **changes).plan.total == 29
-    assert _build(digits, **changes, data__validation=0.5).plan.total == 15
-    assert _build(digits, **changes, data__last_batch="mask").plan.total == 30
+    assert _build(digits, **changes).plan.total_steps == 29
+    assert _build(digits, **changes, data__validation=0.5).plan.total_steps == 15
+    assert _build(digits, **changes, data__last_batch="mask").plan.total_steps == 30
 
 
 def test_the_learning_rate_of_a_step(digits):
@@ -75,7 +75,7 @@ class Steep(dm_jax.EDF):
 def test_a_parameter_moves_from_its_default(digits):
     scheme = {"name": "tests.train.test_build:Steep"}
     moving = {"loss__schedule": {"rate": 4.0}, "loss__schedule_length": "10 steps"}
-    (schedule,) = _build(digits, loss=scheme, **moving).task.edf_schedules.values()
+    (schedule,) = _build(digits, loss=scheme, **moving).settings.edf_schedules.values()
     assert [float(schedule(step)) for step in (0, 5, 10)] == [2.0, 3.0, 4.0]
 
 

@@ -53,7 +53,7 @@ def test_a_stop_of_one_process_stops_both_and_they_go_on(tmp_path):
     stopped = _rows(tmp_path)[-1]["step"]
     assert (tmp_path / "checkpoints" / str(stopped)).exists()
     again = hosts.start_both(tmp_path, _DIGITS, changes)
-    assert f"going on from step {stopped} of 100000" in _first_line(again[0])
+    assert f"resuming at step {stopped} of 100000" in _first_line(again[0])
     for process in again:
         process.terminate()
     hosts.finish(again)

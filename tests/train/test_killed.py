@@ -39,7 +39,7 @@ def _config(steps: int):
 def _run(config, workdir, cache):
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    train.run(config, workdir, watcher=train.Unwatched())
+    train.run(config, workdir, progress=train.NoProgress())
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def _ended(config, workdir):
     checkpoints = Checkpoints(workdir / "checkpoints", keep=2)
     restored = checkpoints._manager.restore(checkpoints.latest)
     checkpoints.close()
-    assert int(restored["tree"][0]["step"]) == built.plan.total
+    assert int(restored["tree"][0]["step"]) == built.plan.total_steps
     leaves = jax.tree.leaves(restored["tree"])
     assert len(leaves) > len(jax.tree.leaves(state))
     return (workdir / "metrics.jsonl").read_text(), [np.asarray(leaf) for leaf in leaves]
@@ -141,14 +141,14 @@ def _rows(workdir):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_at_the_start_stops_after_the_first_block(tmp_path, number):
-    class Hasty(train.Unwatched):
+    class Hasty(train.NoProgress):
         """Asks to stop as soon as training begins."""
 
-        def begin(self, total, start):
+        def start(self, total, start):
             signal.raise_signal(number)
 
     before = signal.getsignal(number)
-    summary = train.run(_config(100), tmp_path, watcher=Hasty())
+    summary = train.run(_config(100), tmp_path, progress=Hasty())
     assert not summary.finished
     assert summary.step == 5
     assert signal.getsignal(number) is before

@@ -9,30 +9,64 @@ from tests.train import tiny
 
 
 def test_a_call_ends_wherever_something_happens():
-    plan = Plan(total=95, log=10, evaluate=30, checkpoint=20, most=1000)
-    assert plan.block == 10
+    plan = Plan(
+        total_steps=95,
+        log_every=10,
+        evaluate_every=30,
+        checkpoint_every=20,
+        max_steps_per_call=1000,
+    )
+    assert plan.steps_per_call == 10
     assert list(plan.blocks(0))[-2:] == [(80, 90), (90, 95)]
-    assert Plan(total=95, log=12, evaluate=30, checkpoint=18, most=1000).block == 6
-    assert Plan(total=95, log=12, evaluate=30, checkpoint=18, most=5).block == 3
-    assert Plan(total=95, log=7, evaluate=9, checkpoint=5).block == 1
+    assert (
+        Plan(
+            total_steps=95,
+            log_every=12,
+            evaluate_every=30,
+            checkpoint_every=18,
+            max_steps_per_call=1000,
+        ).steps_per_call
+        == 6
+    )
+    assert (
+        Plan(
+            total_steps=95,
+            log_every=12,
+            evaluate_every=30,
+            checkpoint_every=18,
+            max_steps_per_call=5,
+        ).steps_per_call
+        == 3
+    )
+    assert (
+        Plan(total_steps=95, log_every=7, evaluate_every=9, checkpoint_every=5).steps_per_call == 1
+    )
 
 
 @pytest.mark.parametrize("start", [0, 4, 20, 93])
 def test_a_resumed_run_takes_the_same_calls(start):
     """Also from a step within a call, as another device may have left it."""
-    plan = Plan(total=95, log=10, evaluate=30, checkpoint=20, most=1000)
+    plan = Plan(
+        total_steps=95,
+        log_every=10,
+        evaluate_every=30,
+        checkpoint_every=20,
+        max_steps_per_call=1000,
+    )
     ends = [end for _, end in plan.blocks(0)]
     assert [end for _, end in plan.blocks(start)] == [end for end in ends if end > start]
     assert next(iter(plan.blocks(start)))[0] == start
 
 
 def test_nothing_is_left_of_a_finished_run():
-    assert not list(Plan(total=95, log=10, evaluate=30, checkpoint=20).blocks(95))
+    assert not list(
+        Plan(total_steps=95, log_every=10, evaluate_every=30, checkpoint_every=20).blocks(95)
+    )
 
 
 def test_intervals_are_at_least_one_step():
     with pytest.raises(ValueError, match="log must be at least one step, got 0"):
-        Plan(total=10, log=0, evaluate=1, checkpoint=1)
+        Plan(total_steps=10, log_every=0, evaluate_every=1, checkpoint_every=1)
 
 
 class _Witness:

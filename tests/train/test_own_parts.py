@@ -178,7 +178,7 @@ def test_a_population_is_on_one_data_set():
 
 
 def test_inputs_are_preprocessed_as_in_training():
-    trained = train.Trained(
+    trained = train.TrainedModel(
         config=_config(model__dtype="bfloat16"),
         step=0,
         class_names=("a", "b"),

@@ -61,8 +61,8 @@ def test_evaluation_is_exact_however_the_padding_falls(mode, devices):
     built = tiny.experiment(train__evaluate_batch=100)
     running = tiny.engine(built, mode, devices)
     state = built.create_state(3)
-    inputs = built.task.preprocess(built.dataset.test.inputs)
-    logits = built.task.model.apply(
+    inputs = built.settings.preprocess(built.dataset.test.inputs)
+    logits = built.settings.model.apply(
         {"params": state.params, "batch_stats": state.batch_stats}, inputs
     )
     losses = -jax.nn.log_softmax(logits)[np.arange(359), built.dataset.test.labels]

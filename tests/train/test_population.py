@@ -72,7 +72,7 @@ def test_summaries_are_those_of_single_runs_in_the_order_given(digits, tmp_path)
         members = _members(digits, train__log_every="10 steps")
         summaries = train_population(members)
         for i in (0, 2):
-            single = train.run(members[i].config, tmp_path / str(i), watcher=train.Unwatched())
+            single = train.run(members[i].config, tmp_path / str(i), progress=train.NoProgress())
             assert summaries[i].corruption == single.corruption
             assert summaries[i].total == single.total == 20
             for name in ("train_loss", "train_p_noisy", "test_accuracy", "validation_loss"):
@@ -84,7 +84,7 @@ def test_summaries_are_those_of_single_runs_in_the_order_given(digits, tmp_path)
 
 
 def train_population(members):
-    return population.train_population(members, watcher=train.Unwatched())
+    return population.train_population(members, progress=train.NoProgress())
 
 
 def test_members_do_not_talk(digits):
@@ -147,7 +147,7 @@ def test_choice_is_the_chosen_scheme():
     schemes = (dm_jax.DM(lam=0.5, beta=8.0), dm_jax.GCE(q=0.7), dm_jax.Beta(alpha=0.5, eta=0.1))
     margin = jnp.linspace(-30, 30, 7)
     for index, scheme in enumerate(schemes):
-        choice = population.Choice(schemes, np.array(index))
+        choice = population.SwitchEDF(schemes, np.array(index))
         np.testing.assert_array_equal(choice.log_weight(margin), scheme.log_weight(margin))
         np.testing.assert_array_equal(choice.log_area(), scheme.log_area())
         np.testing.assert_array_equal(choice.weight(0.3), scheme.weight(0.3))

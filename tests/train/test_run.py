@@ -22,7 +22,7 @@ def _config(**changes) -> train.Config:
 
 
 def _run(workdir, config=None, **options) -> train.Summary:
-    return train.run(config or _config(), workdir, watcher=train.Unwatched(), **options)
+    return train.run(config or _config(), workdir, progress=train.NoProgress(), **options)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_the_summary_of_a_run(finished):
     assert summary.actual_rate == pytest.approx(0.4, abs=0.01)
     assert [step for step, _ in summary.curve("train_loss")] == [10, 20]
     assert summary.final() == summary.curve("test_accuracy")[-1][1]
-    assert summary.best()[0] == max(value for _, value in summary.curve("test_accuracy"))
+    assert summary.best() == max(value for _, value in summary.curve("test_accuracy"))
     assert np.isnan(summary.final("validation_accuracy"))
     assert 0 < summary.final("fit_accuracy_given") < summary.final("fit_accuracy") <= 1
 
@@ -77,7 +77,7 @@ def test_a_workdir_in_which_another_trains_is_refused(finished):
     workdir, _ = finished
     before = (workdir / "config.json").read_text()
     other = _config(optimizer__learning_rate=9.0)
-    with workdir_lib.held(workdir), pytest.raises(OSError, match="another process trains in"):
+    with workdir_lib.lock(workdir), pytest.raises(OSError, match="another process trains in"):
         _run(workdir, other, allow_changes=True)
     assert (workdir / "config.json").read_text() == before
 
@@ -241,7 +241,7 @@ def test_parameters_that_are_not_finite_are_not_kept(tmp_path):
     state, window = tiny.train(running, end=10)
     spoilt = state.replace(params=jax.tree.map(lambda x: x * np.inf, state.params))
     with contextlib.closing(Checkpoints(tmp_path / "checkpoints", keep=2)) as checkpoints:
-        recorder = Recorder(running, tmp_path, checkpoints, train.Unwatched(), 0)
+        recorder = Recorder(running, tmp_path, checkpoints, train.NoProgress(), 0)
         message = r"parameters were not finite at step 9 .*; there is no checkpoint"
         with pytest.raises(train.NonFiniteLossError, match=message):
             recorder.checkpoint(10, spoilt, window)

@@ -27,19 +27,19 @@ class TwoHeads(nn.Module):
 
 def test_auxiliary_heads_are_trained_by_three_tenths_of_their_losses():
     built = build.experiment(tiny.config())
-    task = dataclasses.replace(
-        built.task, model=TwoHeads(), optimizer=optax.sgd(1.0), augment=False
+    settings = dataclasses.replace(
+        built.settings, model=TwoHeads(), optimizer=optax.sgd(1.0), augment=False
     )
     inputs, labels = built.dataset.train.inputs[:20], built.dataset.train.labels[:20]
     state = state_lib.create(
-        task.model, task.optimizer, built.edf, seed=0, inputs=task.preprocess(inputs)
+        settings.model, settings.optimizer, built.edf, seed=0, inputs=settings.preprocess(inputs)
     )
     batch = {"inputs": inputs, "labels": labels, "true_labels": labels, "where": None}
 
-    stepped, _ = jax.jit(step.make_train_step(task))(state, batch)
+    stepped, _ = jax.jit(step.make_train_step(settings))(state, batch)
 
     def mean_loss(params, head):
-        features = task.preprocess(inputs).reshape(20, -1)
+        features = settings.preprocess(inputs).reshape(20, -1)
         logits = features @ params[head]["kernel"] + params[head]["bias"][None]
         return dm_softmax_cross_entropy(logits, labels, built.edf).mean()
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dm_jax import retrieval, train
-from dm_jax.data import stream_catalogue
+from dm_jax.data import streamed_dataset
 from dm_jax.data.records import Records
 from dm_jax.data.stream import Batching, eval_stream, train_stream
 from dm_jax.train import build, stream_engine
@@ -36,13 +36,13 @@ def _batches(data_dir: str, config: Config):
     return train_stream(Records("clothing1m", "train", data_dir), size, seed=config.seed)
 
 
-class _Interrupter(train.Unwatched):
+class _Interrupter(train.NoProgress):
     """Sends this process SIGTERM when a step is done."""
 
     def __init__(self, step: int):
         self.step = step
 
-    def moved(self, step: int) -> None:
+    def update(self, step: int) -> None:
         """Once."""
         if step == self.step:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -50,10 +50,10 @@ class _Interrupter(train.Unwatched):
 
 def test_a_stopped_run_goes_on_at_the_very_next_batch(data_dir, tmp_path):
     config = streams.config("clothing1m", data_dir)
-    whole = train.run(config, tmp_path / "whole", watcher=train.Unwatched())
-    stopped = train.run(config, tmp_path / "parts", watcher=_Interrupter(1))
+    whole = train.run(config, tmp_path / "whole", progress=train.NoProgress())
+    stopped = train.run(config, tmp_path / "parts", progress=_Interrupter(1))
     assert not stopped.finished
-    resumed = train.run(config, tmp_path / "parts", watcher=train.Unwatched())
+    resumed = train.run(config, tmp_path / "parts", progress=train.NoProgress())
     assert whole.finished
     assert resumed.finished
     assert _rows(tmp_path / "parts") == _rows(tmp_path / "whole")
@@ -79,8 +79,8 @@ def test_the_evaluation_covers_every_image_once(data_dir):
     found = engine.evaluate_all(engine.place(state), last=True)
     size = Batching(10, resize=20, crop=16)
     (batch,) = eval_stream(Records("clothing1m", "test", data_dir), size)
-    logits = built.task.model.apply(
-        {"params": state.params}, built.task.preprocess(batch["inputs"]), train=False
+    logits = built.settings.model.apply(
+        {"params": state.params}, built.settings.preprocess(batch["inputs"]), train=False
     )
     losses = -jax.nn.log_softmax(logits)[np.arange(10), batch["labels"]]
     assert found["test_accuracy"] == np.mean(logits.argmax(-1) == batch["labels"])
@@ -92,7 +92,7 @@ def _train_small_network(data_dir, mode, devices):
     built = build.experiment(streams.config("clothing1m", data_dir, **parallel))
     # A network with BatchNorm and dropout.
     net = tiny.Net(classes=14)
-    built = dataclasses.replace(built, task=dataclasses.replace(built.task, model=net))
+    built = dataclasses.replace(built, settings=dataclasses.replace(built.settings, model=net))
     engine = streams.engine(built)
     state, totals = tiny.train(engine, end=3)
     evaluated = engine.evaluate_all(state, last=True)
@@ -117,8 +117,8 @@ def test_mars_is_scored_by_the_mean_features_of_its_tracklets(data_dir, mode, de
     found = engine.evaluate_all(engine.place(state), last=False)
     size = Batching(sum(frames for *_, frames in streams.TEST), resize=20, crop=16)
     (batch,) = eval_stream(Records("mars", "test", data_dir), size)
-    _, features = built.task.model.apply(
-        {"params": state.params}, built.task.preprocess(batch["inputs"]), features=True
+    _, features = built.settings.model.apply(
+        {"params": state.params}, built.settings.preprocess(batch["inputs"]), features=True
     )
     person, camera, frames = (np.array(column) for column in zip(*streams.TEST, strict=True))
     of_frame = np.repeat(np.arange(len(frames)), frames)
@@ -148,7 +148,7 @@ def test_a_test_without_labels_is_no_test(data_dir, monkeypatch):
         return record._replace(label=-1) if " test[" in record.key else record
 
     monkeypatch.setattr(Records, "__getitem__", secret)
-    held_out = stream_catalogue.load("clothing1m", data_dir=data_dir).held_out
+    held_out = streamed_dataset.load("clothing1m", data_dir=data_dir).held_out
     assert {name: len(source) for name, source in held_out.items()} == {
         "test": streams.PHOTOS["clean_val_key_list.txt"]
     }

@@ -53,8 +53,8 @@ def experiment(**changes: Any) -> build.Experiment:
     changes = {"data__augment": "crop_flip", "data__last_batch": "mask"} | changes
     changes = {"train__batch_size": 200, "train__evaluate_batch": 100} | changes
     built = build.experiment(config(**changes))
-    net = Net(dtype=built.task.dtype)
-    return dataclasses.replace(built, task=dataclasses.replace(built.task, model=net))
+    net = Net(dtype=built.settings.dtype)
+    return dataclasses.replace(built, settings=dataclasses.replace(built.settings, model=net))
 
 
 def engine(built: build.Experiment, mode: str = "jit", devices: int = 1) -> Engine:

@@ -7,7 +7,7 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Task:
+class Request:
     """The arguments of `dm_jax.noise.corrupt`, checked, and two uniforms per example.
 
     An example's uniforms depend on its position and the seed only. So with one seed the examples

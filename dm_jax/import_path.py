@@ -6,7 +6,7 @@ from typing import Any
 from dm_jax import errors
 
 
-def subclass(path: str, base: type, called: str) -> Any:
+def load_class(path: str, base: type, called: str) -> Any:
     """The class, of a base class `called` so, at "package.module:name".
 
     Raises:
@@ -19,7 +19,7 @@ def subclass(path: str, base: type, called: str) -> Any:
     return found
 
 
-def function(path: str) -> Any:
+def load_function(path: str) -> Any:
     """The function at "package.module:name".
 
     Raises:

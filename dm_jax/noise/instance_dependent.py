@@ -5,13 +5,13 @@ import statistics
 import numpy as np
 
 from dm_jax import draws
-from dm_jax.noise.task import Task
+from dm_jax.noise.request import Request
 
 DEVIATION = 0.1
 """Standard deviation of the flip rates, before they are cut off."""
 
 
-def instance(task: Task) -> np.ndarray:
+def instance(request: Request) -> np.ndarray:
     """Every example has its own flip rate, and its features choose the wrong label.
 
     Example i of class y with features x is flipped with probability q_i, to class j != y with
@@ -23,27 +23,27 @@ def instance(task: Task) -> np.ndarray:
     the generator of their experiments. Theirs cuts at [0, 1], where the mean is not r (12.9% for
     r = .1, 20.6% for r = .2). uint8 images are scaled to [0, 1], float features taken as they are.
     """
-    features = _features(task)
-    rng = draws.generator(task.seed, "structure")
-    rates = _flip_rates(task.rate, rng.random(task.labels.size))
-    target = np.empty(task.labels.size, np.int64)
-    for label in range(task.num_classes):
-        projection = draws.normals(rng, (features.shape[1], task.num_classes))
-        own = np.flatnonzero(task.labels == label)
+    features = _features(request)
+    rng = draws.generator(request.seed, "structure")
+    rates = _flip_rates(request.rate, rng.random(request.labels.size))
+    target = np.empty(request.labels.size, np.int64)
+    for label in range(request.num_classes):
+        projection = draws.normals(rng, (features.shape[1], request.num_classes))
+        own = np.flatnonzero(request.labels == label)
         logits = _project(features[own], projection)
-        target[own] = _choose(logits, label, task.choice[own])
-    return task.flip_to(target, rates)
+        target[own] = _choose(logits, label, request.choice[own])
+    return request.flip_to(target, rates)
 
 
-def _features(task: Task) -> np.ndarray:
+def _features(request: Request) -> np.ndarray:
     """The inputs as uint8 or float [n, features]."""
-    if task.num_classes < 2:
-        raise ValueError(f"kind 'instance' needs 2 classes or more, got {task.num_classes}")
-    if task.inputs is None:
+    if request.num_classes < 2:
+        raise ValueError(f"kind 'instance' needs 2 classes or more, got {request.num_classes}")
+    if request.inputs is None:
         raise ValueError("kind 'instance' needs inputs, got none")
-    inputs = np.asarray(task.inputs)
-    if len(inputs) != task.labels.size:
-        raise ValueError(f"{len(inputs)} inputs, but {task.labels.size} labels")
+    inputs = np.asarray(request.inputs)
+    if len(inputs) != request.labels.size:
+        raise ValueError(f"{len(inputs)} inputs, but {request.labels.size} labels")
     if inputs.dtype != np.uint8 and inputs.dtype.kind != "f":
         raise TypeError(f"inputs must be uint8 images or float features, got {inputs.dtype}")
     features = inputs.reshape(len(inputs), -1)

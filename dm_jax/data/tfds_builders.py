@@ -53,7 +53,7 @@ def prepare(
     return pathlib.Path(builder.data_path)
 
 
-def builder(name: str, data_dir: str | None = None) -> Any:
+def open_prepared(name: str, data_dir: str | None = None) -> Any:
     """The TFDS builder of a data set that lies prepared as array_record files.
 
     Args:

@@ -2,17 +2,17 @@
 
 import dataclasses
 
-from experiments.reporting.cells import mark
-from experiments.reporting.tables import Table
+from experiments.reporting.comparison import Table
+from experiments.reporting.measured import mark
 from experiments.reporting.text import parameters
-from experiments.searches import Search
+from experiments.searches import ParameterSearch
 
 TITLE = "Searched on a validation split"
 HEADINGS = ("cell", "chosen", "validation accuracy (%)", "also tried, the best first", "seeds")
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class SearchRow:
     """One search, in words; `tried` is without what was chosen."""
 
     cell: str
@@ -22,15 +22,15 @@ class Line:
     seeds: str
 
 
-def lines(table: Table) -> list[Line]:
+def lines(table: Table) -> list[SearchRow]:
     """A line for each search that the table has."""
     return [_line(search) for search in table.searches]
 
 
-def _line(search: Search) -> Line:
+def _line(search: ParameterSearch) -> SearchRow:
     (chosen, accuracy), *others = search.ranked
     protocol = mark(search.scale, search.changes)
-    return Line(
+    return SearchRow(
         cell=f"{search.row} at {search.column}" + (f" ({protocol})" if protocol else ""),
         chosen=parameters(chosen),
         accuracy=f"{accuracy:.1f}",

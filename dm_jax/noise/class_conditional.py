@@ -6,123 +6,123 @@ A kind is a function from a `Task` to the given labels.
 import numpy as np
 
 from dm_jax import draws
-from dm_jax.noise.task import Task
+from dm_jax.noise.request import Request
 
 BLOCK = 5
 """Classes in a block of consecutive ids: the size of CIFAR-100's superclasses."""
 
 
-def symmetric(task: Task) -> np.ndarray:
+def symmetric(request: Request) -> np.ndarray:
     """With probability r one of the **other** classes, uniformly. True noise rate: r.
 
     Source: section 4 of the paper; Ghosh et al. 2017; Zhang and Sabuncu 2018. With C classes the
     rate r (C - 1) / C of this kind has the distribution of `symmetric_any` at r.
     """
-    _at_least(2, task, "symmetric")
-    return task.flip_to(draws.others(task.choice, task.labels, task.num_classes))
+    _at_least(2, request, "symmetric")
+    return request.flip_to(draws.others(request.choice, request.labels, request.num_classes))
 
 
-def symmetric_any(task: Task) -> np.ndarray:
+def symmetric_any(request: Request) -> np.ndarray:
     """With probability r any class, uniformly, the true one included.
 
     True noise rate: r (C - 1) / C, so 36% for r = .4 and ten classes. Source: DivideMix
     (Li et al. 2020), ELR (Liu et al. 2020).
     """
-    return task.flip_to(draws.integers(task.choice, task.num_classes))
+    return request.flip_to(draws.integers(request.choice, request.num_classes))
 
 
-def pair(task: Task) -> np.ndarray:
+def pair(request: Request) -> np.ndarray:
     """With probability r the next class, C - 1 to 0. True noise rate: r.
 
     Source: Co-teaching (Han et al. 2018), "pair flipping".
     """
-    _at_least(2, task, "pair")
-    return task.flip_to((task.labels + 1) % task.num_classes)
+    _at_least(2, request, "pair")
+    return request.flip_to((request.labels + 1) % request.num_classes)
 
 
-def asymmetric_cifar10(task: Task) -> np.ndarray:
+def asymmetric_cifar10(request: Request) -> np.ndarray:
     """Truck to automobile, bird to airplane, deer to horse, cat to dog and back, each with r.
 
     True noise rate: r on five of the ten classes, so r / 2 on CIFAR-10. Source: Patrini et al.
     2017. The class ids are CIFAR-10's; on other data of ten classes the same ids are mapped.
     """
-    if task.num_classes != 10:
-        raise ValueError(f"kind 'asymmetric_cifar10' needs 10 classes, got {task.num_classes}")
+    if request.num_classes != 10:
+        raise ValueError(f"kind 'asymmetric_cifar10' needs 10 classes, got {request.num_classes}")
     target = np.arange(10)
     target[[9, 2, 4, 3, 5]] = [1, 0, 7, 5, 3]
-    return task.flip_to(target[task.labels])
+    return request.flip_to(target[request.labels])
 
 
-def superclass_swap(task: Task) -> np.ndarray:
+def superclass_swap(request: Request) -> np.ndarray:
     """In each superclass two classes are drawn; with probability r their labels are swapped.
 
     True noise rate: r on two classes of each superclass, so 2r / 5 on CIFAR-100. Source: the
     asymmetric noise of the paper (section 4). Superclasses are the data set's own.
     """
-    return _swap(task, _superclasses(task, "superclass_swap"))
+    return _swap(request, _superclasses(request, "superclass_swap"))
 
 
-def superclass_next(task: Task) -> np.ndarray:
+def superclass_next(request: Request) -> np.ndarray:
     """With probability r the next class (by id, in a circle) of the same superclass.
 
     True noise rate: r. Source: Patrini et al. 2017 on CIFAR-100. Superclasses are the data set's
     own.
     """
-    return _next(task, _superclasses(task, "superclass_next"))
+    return _next(request, _superclasses(request, "superclass_next"))
 
 
-def block_swap(task: Task) -> np.ndarray:
+def block_swap(request: Request) -> np.ndarray:
     """`superclass_swap` with blocks of five consecutive ids in the place of superclasses.
 
     True noise rate: 2r / 5. Fine ids of CIFAR-100 are alphabetical, so its blocks are not its
     superclasses. Many public codes take them for superclasses.
     """
-    return _swap(task, _blocks(task, "block_swap"))
+    return _swap(request, _blocks(request, "block_swap"))
 
 
-def block_next(task: Task) -> np.ndarray:
+def block_next(request: Request) -> np.ndarray:
     """`superclass_next` with blocks of five consecutive ids in the place of superclasses.
 
     True noise rate: r. Source: the public code of SCE (Wang et al. 2019) and those that follow it.
     On CIFAR-100 only 6 of the 100 classes get a target inside their true superclass.
     """
-    return _next(task, _blocks(task, "block_next"))
+    return _next(request, _blocks(request, "block_next"))
 
 
-def _at_least(count: int, task: Task, kind: str) -> None:
-    if task.num_classes < count:
-        raise ValueError(f"kind {kind!r} needs {count} classes or more, got {task.num_classes}")
+def _at_least(count: int, request: Request, kind: str) -> None:
+    if request.num_classes < count:
+        raise ValueError(f"kind {kind!r} needs {count} classes or more, got {request.num_classes}")
 
 
-def _swap(task: Task, groups: np.ndarray) -> np.ndarray:
+def _swap(request: Request, groups: np.ndarray) -> np.ndarray:
     """Flips between two classes of each group, chosen by two uniforms a group, groups by id."""
-    target = np.arange(task.num_classes)
+    target = np.arange(request.num_classes)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    uniforms = draws.generator(task.seed, "structure").random((len(members), 2))
+    uniforms = draws.generator(request.seed, "structure").random((len(members), 2))
     for own, (first, second) in zip(members, uniforms, strict=True):
         one = draws.integers(first, own.size)
         other = draws.others(second, one, own.size)
         target[own[[one, other]]] = own[[other, one]]
-    return task.flip_to(target[task.labels])
+    return request.flip_to(target[request.labels])
 
 
-def _next(task: Task, groups: np.ndarray) -> np.ndarray:
+def _next(request: Request, groups: np.ndarray) -> np.ndarray:
     """Flips to the next in the circle of the classes of a group, by id."""
-    target = np.arange(task.num_classes)
+    target = np.arange(request.num_classes)
     for group in np.unique(groups):
         own = np.flatnonzero(groups == group)
         target[own] = np.roll(own, -1)
-    return task.flip_to(target[task.labels])
+    return request.flip_to(target[request.labels])
 
 
-def _superclasses(task: Task, kind: str) -> np.ndarray:
+def _superclasses(request: Request, kind: str) -> np.ndarray:
     """The superclass of each class [num_classes], every superclass with two classes or more."""
-    if task.superclasses is None:
+    if request.superclasses is None:
         raise ValueError(f"kind {kind!r} needs superclasses, and this data set has none")
-    groups = np.asarray(task.superclasses)
-    if groups.shape != (task.num_classes,):
+    groups = np.asarray(request.superclasses)
+    if groups.shape != (request.num_classes,):
         raise ValueError(
-            f"superclasses must have shape [{task.num_classes}] (class to superclass), "
+            f"superclasses must have shape [{request.num_classes}] (class to superclass), "
             f"got {list(groups.shape)}"
         )
     ids, sizes = np.unique(groups, return_counts=True)
@@ -132,9 +132,9 @@ def _superclasses(task: Task, kind: str) -> np.ndarray:
     return groups
 
 
-def _blocks(task: Task, kind: str) -> np.ndarray:
-    if task.num_classes % BLOCK:
+def _blocks(request: Request, kind: str) -> np.ndarray:
+    if request.num_classes % BLOCK:
         raise ValueError(
-            f"kind {kind!r} needs a multiple of {BLOCK} classes, got {task.num_classes}"
+            f"kind {kind!r} needs a multiple of {BLOCK} classes, got {request.num_classes}"
         )
-    return np.arange(task.num_classes) // BLOCK
+    return np.arange(request.num_classes) // BLOCK

@@ -7,21 +7,21 @@ import jax
 import numpy as np
 
 from dm_jax import retrieval
-from dm_jax.data.stream_catalogue import Search
+from dm_jax.data.streamed_dataset import RetrievalTest
 from dm_jax.train.state import State
-from dm_jax.train.step import Batch, Task
+from dm_jax.train.step import Batch, StepSettings
 
 
-def make_embed_step(task: Task, *, axis_name: str | None = None):
+def make_embed_step(settings: StepSettings, *, axis_name: str | None = None):
     """`embed_step(state, batch) -> {"features" [B, d], "index" [B], "where" [B]}`.
 
     Of the whole batch, in one order; with `axis_name` the batch is one device's part.
     """
-    model = task.model.clone(axis_name=axis_name)
+    model = settings.model.clone(axis_name=axis_name)
 
     def embed_step(state: State, batch: Batch) -> dict[str, Any]:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        inputs = task.preprocess(batch["inputs"])
+        inputs = settings.preprocess(batch["inputs"])
         _, features = model.apply(variables, inputs, train=False, features=True)
         found = {"features": features, "index": batch["index"], "where": batch["where"]}
         if axis_name is None:
@@ -36,7 +36,7 @@ def one_batch(step):
     return lambda state, data, block: step(state, jax.tree.map(lambda x: x[0], block))
 
 
-def scores(batches: Iterable[Mapping[str, Any]], search: Search) -> dict[str, float]:
+def scores(batches: Iterable[Mapping[str, Any]], search: RetrievalTest) -> dict[str, float]:
     """{"mAP": ..., "CMC-1": ...} in [0, 1], from the embedded batches of all frames.
 
     Frames that were skipped as damaged do not enter the mean of their tracklet.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dm_jax import errors
 from experiments import paper
-from experiments.spec import Grids, Spec
+from experiments.spec import Grids, TableSpec
 
 LOSSES = ("CCE", "GCE", "MAE", "MSE")
 _LOSS_ROWS = {name: f"method={name}" for name in (*LOSSES, *(f"{loss}-DN" for loss in LOSSES))}
@@ -26,7 +26,7 @@ def _symmetric(*rates: float, prefix: str = "sym_") -> dict[str, str]:
     return {f"{prefix}{rate}": f"noise=symmetric,rate={rate}" for rate in rates}
 
 
-def _table9() -> Spec:
+def _table9() -> TableSpec:
     published = paper.table(9)
     rows = {"CCE": "method=CCE", **_EQUAL}
     for row in published.rows:
@@ -38,19 +38,19 @@ def _table9() -> Spec:
         "100,000 iterations are read off the paper's plots; the rate is divided by 10 after 1/2 "
         "and 11/15 of them, as Table 1's."
     )
-    return Spec(
+    return TableSpec(
         "9",
         "cifar10",
         rows,
         columns,
-        only=published.cells,
-        ours=ours,
+        existing_cells=published.cells,
+        our_choices=ours,
         figures="Figures 5-9",
         rows_span_rates=False,
     )
 
 
-def _table7() -> Spec:
+def _table7() -> TableSpec:
     sgd = "optimizer.learning_rate=0.01"
     rows = {
         "SGD (lr 0.01)": f"{sgd},optimizer.momentum=0",
@@ -70,20 +70,22 @@ def _table7() -> Spec:
         "that table's rows it is the best at this noise by its best accuracy, not by its final "
         "one. 30,000 iterations, the rate divided by 10 at 15,000 and 22,000, as Table 1."
     )
-    return Spec("7", "cifar10", rows, columns, grids=grids, ours=ours, methods_are_columns=True)
+    return TableSpec(
+        "7", "cifar10", rows, columns, grids=grids, our_choices=ours, methods_are_columns=True
+    )
 
 
-def _table5() -> Spec:
+def _table5() -> TableSpec:
     columns = {f"noise_{rate}": f"noise=symmetric,rate={rate}" for rate in (0.0, 0.2, 0.4)}
     columns |= {f"imbalance_{r}": f"imbalance=ratio,ratio={r}" for r in (10, 50)}
     rows = {name: f"method={name}" for name in (*LOSSES, *(f"{n}-DN" for n in LOSSES), "DM")}
     betas = {"noise_0.0": 0.9, "noise_0.2": -0.52, "noise_0.4": -0.33}
     cells = {("DM", column): f"lam=0,beta={beta}" for column, beta in betas.items()}
     cells |= {("DM", f"imbalance_{r}"): "lam=0.3,beta=6.5" for r in (10, 50)}
-    return Spec("5", "imdb", rows, columns, cells)
+    return TableSpec("5", "imdb", rows, columns, cell_arguments=cells)
 
 
-def _table1() -> Spec:
+def _table1() -> TableSpec:
     rows = {
         **_LOSS_ROWS,
         **_EQUAL,
@@ -99,10 +101,10 @@ def _table1() -> Spec:
         "Table 6's, the others are of Table 9's grid. Asymmetric noise swaps within the real "
         "superclasses."
     )
-    return Spec("1", "cifar100", rows, columns, grids=grids, ours=ours)
+    return TableSpec("1", "cifar100", rows, columns, grids=grids, our_choices=ours)
 
 
-def _table2() -> Spec:
+def _table2() -> TableSpec:
     common = "model=googlenet_32,steps=30000"
     rows = {
         **_LOSS_ROWS,
@@ -117,10 +119,10 @@ def _table2() -> Spec:
         "Unless searched on validation (--tune), beta is 2 and 12 for lambda 0 and .5, of Table "
         "9's grid. The network is GoogLeNet with batch normalisation, for 32x32 images."
     )
-    return Spec("2", "cifar10", rows, columns, grids=grids, ours=ours)
+    return TableSpec("2", "cifar10", rows, columns, grids=grids, our_choices=ours)
 
 
-def _digits() -> Spec:
+def _digits() -> TableSpec:
     rows = {
         "CCE": "method=CCE",
         "MAE": "method=MAE",
@@ -137,7 +139,9 @@ def _digits() -> Spec:
         "GCE": {"q": (0.3, 0.5, 0.7, 0.9)},
     }
     title = "Digits of scikit-learn, a small network: symmetric label noise"
-    return Spec("digits", "digits", rows, columns, grids=grids, tuned=True, title=title)
+    return TableSpec(
+        "digits", "digits", rows, columns, grids=grids, always_searched=True, title=title
+    )
 
 
 # Of a method of the user's own in Tables 6 and 8, as of their Baseline and DM.
@@ -162,43 +166,47 @@ def _regularised_rows() -> dict[str, str]:
     return {names.get(name, name): arguments for name, arguments in rows.items()}
 
 
-def _table6() -> Spec:
+def _table6() -> TableSpec:
     columns = {"accuracy_mean": "noise=symmetric,rate=0.4"}
-    return Spec("6", "cifar100", _regularised_rows(), columns, plain=_PLAIN)
+    return TableSpec("6", "cifar100", _regularised_rows(), columns, method_defaults=_PLAIN)
 
 
-def _table8() -> Spec:
+def _table8() -> TableSpec:
     rows, columns = _symmetric(0.0, 0.4, prefix=""), _regularised_rows()
-    return Spec("8", "vehicles10", rows, columns, methods_are_columns=True, plain=_PLAIN)
+    return TableSpec(
+        "8", "vehicles10", rows, columns, methods_are_columns=True, method_defaults=_PLAIN
+    )
 
 
-def _table3() -> Spec:
+def _table3() -> TableSpec:
     rows = {name: f"method={name}" for name in LOSSES}
     rows["DM(lambda=1,beta=2)"] = "method=DM,lam=1,beta=2"
     columns = {"accuracy": "", "accuracy_dn": "loss.normalization=batch"}
     cells = paper.table(3).cells
-    place_keys = (*Spec.place_keys, "model.pretrained")  # the file of the ImageNet weights
+    runtime_keys = (*TableSpec.runtime_keys, "model.pretrained")  # the file of the ImageNet weights
     ours = "Batch 256."
-    return Spec(
+    return TableSpec(
         "3",
         "clothing1m",
         rows,
         columns,
-        only=cells,
-        ours=ours,
-        place_keys=place_keys,
+        existing_cells=cells,
+        our_choices=ours,
+        runtime_keys=runtime_keys,
         needs_agreement=True,
     )
 
 
-def _table4() -> Spec:
+def _table4() -> TableSpec:
     rows = {name: f"method={name}" for name in LOSSES} | {"DM": "method=DM"}
     ours = "DM: lambda .5, beta 8, not searched: a streamed set has no validation split."
     columns, measure = {"MARS": ""}, "test_mAP"
-    return Spec("4", "mars", rows, columns, ours=ours, measure=measure, needs_agreement=True)
+    return TableSpec(
+        "4", "mars", rows, columns, our_choices=ours, measure=measure, needs_agreement=True
+    )
 
 
-def _figure(name: str, network: str) -> Spec:
+def _figure(name: str, network: str) -> TableSpec:
     """Figures 10 and 11: exponential emphasis on clean labels, from flat to steep."""
     betas = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
     rows = {f"DM(lambda=0,beta={b:g})": f"method=DM,lam=0,beta={b}" for b in betas}
@@ -207,10 +215,10 @@ def _figure(name: str, network: str) -> Spec:
     depth = network.replace("resnet", "ResNet-")
     title = f"Clean CIFAR-10, {depth}: lambda 0 and varying beta ({shown})"
     columns = {"clean": f"rate=0,model={network}"}
-    return Spec(name, "cifar10", rows, columns, ours=ours, title=title, figures=shown)
+    return TableSpec(name, "cifar10", rows, columns, our_choices=ours, title=title, figures=shown)
 
 
-def _cifar_n() -> Spec:
+def _cifar_n() -> TableSpec:
     rows = {"CCE": "method=CCE", "DM": "method=DM,lam=0.5,beta=8"}
     columns = {
         "cifar10n_worst": "data.name=cifar10_n,noise=human:worst",
@@ -218,10 +226,10 @@ def _cifar_n() -> Spec:
     }
     title = "CIFAR-10N and CIFAR-100N: labels by people"
     ours = "ResNet-44, the protocol of Table 1."
-    return Spec("cifar_n", "cifar100", rows, columns, ours=ours, title=title)
+    return TableSpec("cifar_n", "cifar100", rows, columns, our_choices=ours, title=title)
 
 
-_SPECS: dict[str, Callable[[], Spec]] = {
+_SPECS: dict[str, Callable[[], TableSpec]] = {
     "digits": _digits,
     "1": _table1,
     "2": _table2,
@@ -243,7 +251,7 @@ def names() -> tuple[str, ...]:
     return tuple(_SPECS)
 
 
-def spec(table: str) -> Spec:
+def get(table: str) -> TableSpec:
     """What a table is made of.
 
     Raises:
@@ -254,7 +262,7 @@ def spec(table: str) -> Spec:
     return _SPECS[table]()
 
 
-def select(spec: Spec, rows: Sequence[str], columns: Sequence[str]) -> list[tuple[str, str]]:
+def select(spec: TableSpec, rows: Sequence[str], columns: Sequence[str]) -> list[tuple[str, str]]:
     """The table's (row, column) pairs that match the patterns.
 
     Columns of the published table that show one run, as Table 4's mAP and CMC-1, mean that run.
@@ -275,7 +283,7 @@ def select(spec: Spec, rows: Sequence[str], columns: Sequence[str]) -> list[tupl
     return found
 
 
-def _published_columns(spec: Spec) -> dict[str, str]:
+def _published_columns(spec: TableSpec) -> dict[str, str]:
     """Published column -> the run that it shows."""
     if spec.name not in paper.names():
         return {}
@@ -284,7 +292,7 @@ def _published_columns(spec: Spec) -> dict[str, str]:
 
 
 def _matching(
-    what: str, spec: Spec, patterns: Sequence[str], names: Mapping[str, str]
+    what: str, spec: TableSpec, patterns: Sequence[str], names: Mapping[str, str]
 ) -> list[str]:
     """What the names that match stand for, in their order."""
     for pattern in patterns:

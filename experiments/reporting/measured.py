@@ -5,7 +5,7 @@ import math
 import statistics
 from collections.abc import Collection, Iterable
 
-from configs import common
+from configs import overrides
 from dm_jax.train.config import LossConfig
 from experiments.results_file import Result, hash_config
 
@@ -46,7 +46,7 @@ class Curve:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class MeasuredCell:
     """All runs of one cell of a table.
 
     Seeds are never averaged over different budgets, protocols or parameters: `runs` are those of
@@ -66,7 +66,7 @@ class Cell:
     left_out: int
 
     @classmethod
-    def of(cls, results: list[Result]) -> "Cell":
+    def of(cls, results: list[Result]) -> "MeasuredCell":
         """The cell that these results, at least one, are all of."""
         finished = [result for result in results if result.status == "ok"]
         # Of equals the one that was run last.
@@ -120,7 +120,7 @@ class Cell:
         )
 
 
-Cells = dict[tuple[str, str], Cell]  # by row and column
+Cells = dict[tuple[str, str], MeasuredCell]  # by row and column
 
 
 def group(results: Iterable[Result]) -> dict[str, Cells]:
@@ -130,7 +130,7 @@ def group(results: Iterable[Result]) -> dict[str, Cells]:
         cells = tables.setdefault(result.table, {})
         cells.setdefault((result.row, result.column), []).append(result)
     return {
-        table: {key: Cell.of(found) for key, found in cells.items()}
+        table: {key: MeasuredCell.of(found) for key, found in cells.items()}
         for table, cells in tables.items()
     }
 
@@ -145,7 +145,7 @@ def mark(scale: float, changes: str) -> str:
     return ", ".join(part for part in (budget, changes.replace(",", ", ")) if part)
 
 
-def comparable(cells: Iterable[Cell]) -> list[Cell]:
+def comparable(cells: Iterable[MeasuredCell]) -> list[MeasuredCell]:
     """Of finished cells those that compete: of the table's protocol, or all nearest to it."""
     finished = [cell for cell in cells if cell.runs]
     first = max(finished, key=lambda cell: _rank(cell.runs[0]), default=None)
@@ -168,7 +168,7 @@ def _protocol(result: Result) -> tuple[float, str, str]:
 
 def _budget(result: Result) -> tuple[float, str]:
     """The scale, and the changes in one order: those of two commands may be the same."""
-    return result.scale, common.arguments(common.changes(result.changes))
+    return result.scale, overrides.format_changes(overrides.parse(result.changes))
 
 
 def seeds_text(count: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dm_jax import noise
-from dm_jax.data import tfds_files
+from dm_jax.data import tfds_builders
 from dm_jax.data.mars_protocol import Tracklets
 from dm_jax.data.records import Records
 from dm_jax.data.stream import Source
@@ -18,7 +18,7 @@ _FAMILY = "stream:"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Search:
+class RetrievalTest:
     """A test by retrieval: which tracklets of the gallery show the person of a query.
 
     Attributes:
@@ -49,7 +49,7 @@ class StreamedDataset:
     train: Source
     held_out: Mapping[str, Source]
     class_names: tuple[str, ...]
-    search: Search | None = None
+    search: RetrievalTest | None = None
     mean: np.ndarray = dataclasses.field(default_factory=_MEAN.copy)
     std: np.ndarray = dataclasses.field(default_factory=_STD.copy)
 
@@ -71,7 +71,7 @@ class StreamedDataset:
 
 def is_streamed(name: str) -> bool:
     """Whether `load` is for that name: "clothing1m", "mars" or "stream:NAME"."""
-    return name in tfds_files.OWN_BUILDERS or name.startswith(_FAMILY)
+    return name in tfds_builders.OWN_BUILDERS or name.startswith(_FAMILY)
 
 
 def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:
@@ -91,7 +91,7 @@ def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:
     train = Records(source, "train", data_dir)
     if name == "mars":
         return StreamedDataset(name, train, {}, train.class_names, _mars_search(data_dir))
-    splits = tfds_files.builder(source, data_dir).info.splits
+    splits = tfds_builders.open_prepared(source, data_dir).info.splits
     names = [split for split in ("validation", "test") if split in splits]
     held_out = {split: Records(source, split, data_dir) for split in names}
     if "test" in held_out and held_out["test"][0].label < 0:
@@ -101,9 +101,9 @@ def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:
     return StreamedDataset(name, train, held_out, train.class_names)
 
 
-def _mars_search(data_dir: str | None) -> Search:
+def _mars_search(data_dir: str | None) -> RetrievalTest:
     # Its module defines a TFDS builder and imports TFDS, which others need not.
     from dm_jax.data import mars
 
     tracklets, queries = mars.load_protocol(data_dir)
-    return Search(Records("mars", "test", data_dir), tracklets["test"], queries)
+    return RetrievalTest(Records("mars", "test", data_dir), tracklets["test"], queries)

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable
 
 from experiments import paper
-from experiments.reporting.cells import Cell, Cells, Measured, seeds_range, seeds_text
-from experiments.searches import Search
-from experiments.spec import Spec
+from experiments.reporting.measured import Cells, Measured, MeasuredCell, seeds_range, seeds_text
+from experiments.searches import ParameterSearch
+from experiments.spec import TableSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Entry:
       top, best_top: whether `measured` and `best` are the highest of those they compare with.
     """
 
-    cell: Cell | None
+    cell: MeasuredCell | None
     measured: Measured | None
     best: Measured | None
     paper: float | None
@@ -82,12 +82,12 @@ class Table:
     """
 
     name: str
-    spec: Spec | None
+    spec: TableSpec | None
     published: paper.PublishedTable | None
     wanted: tuple[tuple[str, str], ...]
     cells: Cells
     sections: tuple[Section, ...]
-    searches: tuple[Search, ...] = ()
+    searches: tuple[ParameterSearch, ...] = ()
 
     @property
     def title(self) -> str:
@@ -98,7 +98,7 @@ class Table:
     @property
     def choices(self) -> str:
         """What the paper leaves open and we chose, in words."""
-        return self.spec.ours if self.spec else ""
+        return self.spec.our_choices if self.spec else ""
 
     @property
     def heading(self) -> str:
@@ -135,11 +135,11 @@ class Table:
         titles = tuple(section.title for section in self.sections)
         return titles if all(titles) else self.sections[0].columns
 
-    def method(self, cell: Cell) -> str:
+    def method(self, cell: MeasuredCell) -> str:
         """The method that a cell shows."""
         return cell.column if self.methods_are_columns else cell.row
 
-    def cells_of(self, condition: str) -> list[Cell]:
+    def cells_of(self, condition: str) -> list[MeasuredCell]:
         """The cells that were run under a condition."""
         by_row = self.methods_are_columns
         return [c for c in self.cells.values() if condition == (c.row if by_row else c.column)]
@@ -178,7 +178,7 @@ class Table:
             parts.append(f"failures in {_cells(len(self.failures))}")
         return ", ".join(parts)
 
-    def _extent(self, done: list[Cell]) -> str:
+    def _extent(self, done: list[MeasuredCell]) -> str:
         if not self.wanted:
             return _cells(len(done))
         found = len(self.wanted) - len(self.missing)

@@ -1,0 +1,247 @@
+"""Arguments of a config file, "method=DM,lam=0.5,rate=0.4", as changes of its config."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import ml_collections
+
+# The published settings of the losses: GCE's exponent is its paper's.
+METHODS = {
+    "DM": {"lam": 0.5, "beta": 8.0},
+    "CCE": {},
+    "MAE": {},
+    "MSE": {},
+    "GCE": {"q": 0.7},
+    "Normal": {"psi": 0.5, "beta": 8.0},
+    "Exponential": {"beta": 1.0},
+    "Beta": {"alpha": 1.5, "eta": 2.0},
+}
+
+
+def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.ConfigDict:
+    """Changes a config by "method=DM,lam=0.5,beta=8,noise=symmetric,rate=0.4,seed=1".
+
+    `method` is a loss, in any case, with "-DN" for normalisation over the batch; parameters that
+    are not given keep the config's or take their published values. A scheme of your own is
+    "package.module:Class"; like DM it is always normalised over the batch, but for
+    "loss.normalization=none". `seed` sets the run's and the noise's, `steps` the length, its
+    schedule with it. Any key can be given by its place: "train.batch_size=64", a scheduled
+    parameter too: "loss.schedule.lam=1". Of several values ";" lies between:
+    "schedule.boundaries=500 steps;800 steps".
+
+    Raises:
+      ValueError: an argument that is not `name=value`, or not known.
+    """
+    given = _pairs(arguments)
+    if "method" in given:
+        _set_method(config, given.pop("method"))
+    model = given.get("model.name", given.get("model", config.model.name))
+    if model != "mlp" and "hidden" in config.model:
+        del config.model.hidden  # no other network has it
+    if model != config.model.name:
+        config.model.pretrained = ""  # weights of another network
+    # The network first: others may be its own.
+    for name, text in sorted(given.items(), key=lambda item: _path(item[0]) != "model.name"):
+        if name == "seed":
+            config.seed = config.noise.seed = _read(name, text, int)
+        elif name == "steps":
+            steps = _read(name, text, int)
+            if steps < 1:
+                raise ValueError(f"config argument 'steps' must be at least 1, got {text}")
+            length, unit = _split(config.train.length)
+            if unit != "steps" or not length:
+                raise ValueError(
+                    f"'steps' scales a length in steps, train.length is {config.train.length!r}"
+                )
+            scale_length(config, steps / length)
+        else:
+            _set(config, name, text)
+    return config
+
+
+_SHORT = {
+    "noise": "noise.kind",
+    "rate": "noise.rate",
+    "imbalance": "noise.imbalance",
+    "ratio": "noise.ratio",
+    "model": "model.name",
+}
+
+
+def scale_length(config: ml_collections.ConfigDict, factor: float) -> None:
+    """Makes the training `factor` times as long, and with it the schedules.
+
+    Intervals of logs, evaluations and checkpoints stay where there are twenty of them, and shrink
+    in a shorter training. A log falls on every evaluation: together they are a point of a curve.
+    """
+    train, length = config.train, _times(config.train.length, factor)
+    config.schedule.boundaries = tuple(_times(b, factor) for b in config.schedule.boundaries)
+    config.schedule.warmup = _times(config.schedule.warmup, factor)
+    config.loss.schedule_length = _times(config.loss.schedule_length, factor)
+    train.length = length
+    for name in ("log_every", "evaluate_every", "checkpoint_every"):
+        if _split(train[name])[1] == _split(length)[1]:
+            twentieth = _times(length, 1 / 20)
+            train[name] = min(train[name], twentieth, key=_split)
+    (log, of_log), (every, of_every) = _split(train.log_every), _split(train.evaluate_every)
+    if of_log == of_every == "steps":
+        every = int(every)
+        divisors = [d for d in range(1, every + 1) if every % d == 0]
+        train.log_every = f"{min(divisors, key=lambda d: max(d / log, log / d))} steps"
+
+
+def _split(duration: str | int) -> tuple[float, str]:
+    """The number and the unit of a duration; a number alone is one of steps."""
+    if isinstance(duration, int):
+        return float(duration), "steps"
+    try:
+        number, unit = duration.split()
+        return float(number), unit
+    except ValueError:
+        raise ValueError(
+            f"a duration reads like '30000 steps', '40 epochs' or '1e6 examples', got {duration!r}"
+        ) from None
+
+
+def _times(duration: str | int, factor: float) -> str:
+    """A duration times a factor; whole numbers of steps stay whole, and one at least."""
+    number, unit = _split(duration)
+    if unit == "steps":
+        return f"{max(round(number * factor), 1) if number else 0} steps"
+    return f"{number * factor:.12g} {unit}"
+
+
+def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
+    normalised = method.lower().endswith("-dn")
+    name = method[: -len("-dn")] if normalised else method
+    if ":" not in name:
+        canonical = {known.lower(): known for known in METHODS}
+        if name.lower() not in canonical:
+            raise _unknown("method", method, name, METHODS)
+        name = canonical[name.lower()]
+    always = name == "DM" or ":" in name
+    config.loss.normalization = "batch" if always or normalised else "none"
+    if name == config.loss.name:
+        return
+    for parameter in METHODS.get(config.loss.name, {}):
+        if parameter in config.loss:
+            del config.loss[parameter]
+    config.loss.name = name
+    config.loss.update(METHODS.get(name, {}))
+
+
+def parse(arguments: str) -> dict[str, str]:
+    """{config key: value} of such arguments in one order; of one given twice the last.
+
+    `steps` comes first: it would rescale what others set.
+
+    >>> parse("model=resnet20,beta=4,steps=9")
+    {'steps': '9', 'loss.beta': '4', 'model.name': 'resnet20'}
+    """
+    long = {_path(argument): value for argument, value in _pairs(arguments).items()}
+    return dict(sorted(long.items(), key=lambda item: (item[0] != "steps", item[0])))
+
+
+def format_changes(changes: Mapping[str, str]) -> str:
+    """The arguments of such changes: `parse` backwards.
+
+    >>> format_changes({"loss.beta": "4", "model.name": "resnet20"})
+    'beta=4,model=resnet20'
+    """
+    return ",".join(f"{short_name(key)}={value}" for key, value in changes.items())
+
+
+def short_name(key: str) -> str:
+    """The argument that sets a config key, as a person would write it."""
+    bare = key.removeprefix("loss.")
+    return {path: name for name, path in _SHORT.items()}.get(key, key if "." in bare else bare)
+
+
+def _path(argument: str) -> str:
+    if argument in ("method", "seed", "steps"):
+        return argument
+    return _SHORT.get(argument, argument if "." in argument else f"loss.{argument}")
+
+
+def _set(config: ml_collections.ConfigDict, argument: str, text: str) -> None:
+    """Sets the key that an argument means to the text, read as the type of the value there."""
+    *groups, key = _path(argument).split(".")
+    for name in groups:
+        _check_known(argument, name, config)
+        config = config[name]
+    if groups == ["loss", "schedule"]:
+        config[key] = text  # where a parameter moves to may name the way there: "cosine 2.0"
+    elif groups in (["loss"], ["model"]) and ":" in config.name and key not in config:
+        config[key] = _guessed(text)  # of a class of the user's own
+    else:
+        _check_known(argument, key, config)
+        config[key] = _read(argument, text, type(config[key]))
+
+
+def _values(text: str) -> tuple[int | float | str, ...]:
+    """The values between the ";", as numbers where they are."""
+    return tuple(_number_or_text(one.strip()) for one in text.split(";") if one.strip())
+
+
+def _guessed(text: str) -> Any:
+    """The value of a text whose type nobody declared."""
+    if ";" in text:
+        return _values(text)
+    return {"true": True, "false": False}.get(text.lower(), _number_or_text(text))
+
+
+def _number_or_text(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+_READERS: dict[type, Callable[[str], Any]] = {
+    tuple: _values,
+    bool: lambda text: {"true": True, "false": False}[text.lower()],
+    str: str,
+    int: int,
+    float: float,
+}
+
+
+def _check_known(argument: str, name: str, config: Any) -> None:
+    known = list(config) if isinstance(config, ml_collections.ConfigDict) else []
+    if name not in known:
+        known += [] if "." in argument else ["method", "seed", "steps", *_SHORT]
+        raise _unknown("config argument", argument, name, known)
+
+
+def _unknown(what: str, given: str, name: str, known: Iterable[str]) -> ValueError:
+    """The error for something given whose name is not among the known ones."""
+    in_any_case = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), in_any_case, n=1)
+    hint = f"; did you mean {in_any_case[near[0]]!r}?" if near else "."
+    return ValueError(f"unknown {what} {given!r}{hint} Known: {', '.join(sorted(known))}")
+
+
+def _read(argument: str, text: str, kind: type) -> Any:
+    if kind not in _READERS:
+        raise ValueError(f"config argument {argument!r} is a group of keys: {argument}.KEY=value")
+    try:
+        return _READERS[kind](text)
+    except (KeyError, ValueError):
+        raise ValueError(
+            f"config argument {argument!r} must be of type {kind.__name__}, got {text!r}"
+        ) from None
+
+
+def _pairs(arguments: str) -> dict[str, str]:
+    return dict(parse_pair(text) for text in arguments.split(",") if text)
+
+
+def parse_pair(text: str) -> tuple[str, str]:
+    """A "name=value" in two; a ValueError where it is none."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"arguments read name=value,name=value, got {text!r}")
+    return name, value

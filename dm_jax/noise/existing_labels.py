@@ -1,0 +1,43 @@
+"""Noisy labels that people or a file give, where nothing is drawn."""
+
+import numpy as np
+
+from dm_jax import errors, npz
+from dm_jax.labels import as_labels
+from dm_jax.noise.request import Request
+
+
+def human(request: Request) -> np.ndarray:
+    """Labels that people gave, "human:NAME" with the name of one of the data set's label sets.
+
+    CIFAR-N (Wei et al. 2022): CIFAR-10 has aggregate, random1, random2, random3 and worst (true
+    noise rates 9.0, 17.2, 18.1, 17.6 and 40.2%), CIFAR-100 has fine (40.2%). `rate` stays 0.
+    """
+    if not request.human_labels:
+        raise ValueError(
+            f"kind 'human:{request.argument}' needs human labels; this data set has none"
+        )
+    if request.argument not in request.human_labels:
+        raise errors.unknown("human label set", request.argument, request.human_labels)
+    return _checked(request.human_labels[request.argument], request, f"human:{request.argument}")
+
+
+def from_file(request: Request) -> np.ndarray:
+    """Labels from "file:PATH": an .npy of integers [n], or an .npz with such an array `labels`.
+
+    True noise rate: what the file holds, one label per training example, in their order. `rate`
+    stays 0. A `Corruption` records the file's name without its folder.
+    """
+    labels = npz.read(request.argument, ["labels"])["labels"]
+    return _checked(labels, request, f"file:{request.argument}")
+
+
+def _checked(values: np.ndarray, request: Request, kind: str) -> np.ndarray:
+    if request.rate != 0.0:
+        raise ValueError(
+            f"rate must be 0 for kind {kind!r}, whose labels set it; got {request.rate}"
+        )
+    given = as_labels(values, request.num_classes, what=kind)
+    if given.size != request.labels.size:
+        raise ValueError(f"{kind} has {given.size} labels, the training set {request.labels.size}")
+    return given
