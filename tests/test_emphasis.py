@@ -110,10 +110,10 @@ def test_log_weight_is_exact_at_every_margin(edf):
 def test_density_is_the_weight_over_its_integral(edf):
     margin = np.log(P) - np.log1p(-P.astype(np.float64))
     with jax.enable_x64(True):
-        area = np.float128(0) + np.exp(np.float64(edf.log_area()) + np.float64(edf.log_scale))
+        area = np.exp(np.float64(edf.log_area()) + np.float64(edf.log_scale))
     if np.isfinite(written_formula.area(edf, parameters(edf))):
         np.testing.assert_allclose(area, written_formula.area(edf, parameters(edf)), rtol=1e-6)
-    expected = np.exp(written_log_weight(edf, margin) - np.log(np.float64(area)))
+    expected = np.exp(written_log_weight(edf, margin) - np.log(area))
     np.testing.assert_allclose(edf.density(P), expected, rtol=5e-5, atol=1e-6)
 
 
@@ -222,7 +222,7 @@ def test_repr_of_arrays_and_functions():
 def test_create_by_name():
     assert emphasis.create("DM", lam=0.5, beta=8) == DM(lam=0.5, beta=8.0)
     assert emphasis.create("tests.test_emphasis:Ramp", power=2).weight(0.5) == 0.25
-    assert all(issubclass(type(e), EDF) for e in (emphasis.create("cce"), emphasis.create("mae")))
+    assert emphasis.create("cce") == CCE()
     assert set(emphasis.names()) >= {"dm", "normal", "exponential", "beta", "gce"}
 
 

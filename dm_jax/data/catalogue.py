@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from dm_jax import errors
-from dm_jax.data import cifar, cifar_n, digits, imdb, tfds_builders, user
+from dm_jax.data import cifar, cifar_n, digits, imdb, npz_dataset, tfds_arrays, tfds_builders
 from dm_jax.data.dataset import Dataset
 
 _LOADERS: dict[str, Callable[[str, str | None], Dataset]] = {
@@ -17,8 +17,8 @@ _LOADERS: dict[str, Callable[[str, str | None], Dataset]] = {
 }
 # "npz:PATH" and "tfds:NAME": the loader gets what comes after the colon.
 _FAMILIES: dict[str, Callable[[str, str | None], Dataset]] = {
-    "npz": user.load_npz,
-    "tfds": user.load_tfds,
+    "npz": npz_dataset.load,
+    "tfds": tfds_arrays.load,
 }
 _NAMES = (*_LOADERS, *tfds_builders.OWN_BUILDERS, "npz:PATH", "stream:NAME", "tfds:NAME")
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dm_jax.data import tfds_arrays, tfds_builders
-from dm_jax.data.dataset import Dataset, Split, image_statistics
+from dm_jax.data.dataset import Dataset, Split
 from dm_jax.labels import as_labels
 
 _VEHICLES = ("vehicles_1", "vehicles_2")
@@ -38,15 +38,11 @@ def load(
     test = tfds_arrays.load_arrays(builder, "test", features)
     class_names = tuple(builder.info.features["label"].names)
     num_classes = len(class_names)
-    mean, std = image_statistics(train["image"])
     return Dataset(
         name=name,
         train=_split(train, num_classes),
         test=_split(test, num_classes),
-        num_classes=num_classes,
         class_names=class_names,
-        mean=mean,
-        std=std,
         superclasses=_superclasses(train, num_classes) if superclasses_known else None,
         human_labels={
             kind: as_labels(train[feature], num_classes, what=f"human labels {kind!r}")
@@ -64,21 +60,16 @@ def load_vehicles10(name: str = "vehicles10", data_dir: str | None = None) -> Da
     cifar100 = load("cifar100", data_dir)
     superclasses = cifar100.superclasses
     assert superclasses is not None, "CIFAR-100 has coarse labels"
-    coarse_names = (
-        tfds_builders.open_prepared("cifar100", data_dir).info.features["coarse_label"].names
-    )
+    builder = tfds_builders.open_prepared("cifar100", data_dir)
+    coarse_names = builder.info.features["coarse_label"].names
     vehicles = [coarse_names.index(superclass) for superclass in _VEHICLES]
     classes = np.flatnonzero(np.isin(superclasses, vehicles))
     train, test = (_only(split, classes) for split in (cifar100.train, cifar100.test))
-    mean, std = image_statistics(train.inputs)
     return Dataset(
         name=name,
         train=train,
         test=test,
-        num_classes=len(classes),
         class_names=tuple(cifar100.class_names[label] for label in classes),
-        mean=mean,
-        std=std,
         superclasses=np.searchsorted(vehicles, superclasses[classes]).astype(np.int32),
     )
 

@@ -1,8 +1,8 @@
 """CIFAR-10N and CIFAR-100N (Wei et al., ICLR 2022): CIFAR with labels that people gave.
 
-The human labels were published in another order than the images, and a mistake in putting them
-together shows in nothing but the results. So both columns are checked: the clean labels against
-those of CIFAR in its original order, the human ones against the published share of wrong labels.
+The human labels follow CIFAR's original order, TFDS stores the images in another, and a mistake in
+joining them would show only in the results. So both columns are checked: the clean labels against
+CIFAR's in its original order, the human ones against the published share of wrong labels.
 """
 
 import dataclasses

@@ -47,24 +47,18 @@ class Dataset:
     Attributes:
       name: the name it was loaded by.
       train, test: the two splits.
-      num_classes: labels lie in 0 .. num_classes - 1.
       class_names: [num_classes] strings.
-      mean, std: float32 [channels], of the training inputs scaled to [0, 1]. Zeros and ones for
-        features, which are used as they are.
       superclasses: int32 [num_classes], the superclass of each class, or None.
       human_labels: kind -> int32 [len(train)], labels that people gave (CIFAR-N).
 
     Raises:
-      ValueError: if a label, a name, a superclass or a human label does not fit `num_classes`.
+      ValueError: if a label, a superclass or a human label does not fit the number of classes.
     """
 
     name: str
     train: Split
     test: Split
-    num_classes: int
     class_names: tuple[str, ...]
-    mean: np.ndarray
-    std: np.ndarray
     superclasses: np.ndarray | None = None
     human_labels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
@@ -78,12 +72,32 @@ class Dataset:
                     f"human labels {kind!r} must have shape {self.train.labels.shape}, "
                     f"got {labels.shape}"
                 )
-        if len(self.class_names) != self.num_classes:
-            raise ValueError(f"{self.num_classes} classes, but {len(self.class_names)} class names")
         if self.superclasses is not None and self.superclasses.shape != (self.num_classes,):
             raise ValueError(
                 f"superclasses must have shape ({self.num_classes},), got {self.superclasses.shape}"
             )
+
+    @property
+    def num_classes(self) -> int:
+        """Labels are in 0 .. num_classes - 1."""
+        return len(self.class_names)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Of the training images over 255, float32 [channels]; zeros [d] for features."""
+        return self._statistics[0]
+
+    @property
+    def std(self) -> np.ndarray:
+        """Of the training images over 255, float32 [channels]; ones [d] for features."""
+        return self._statistics[1]
+
+    @functools.cached_property
+    def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        inputs = self.train.inputs
+        if inputs.dtype == np.uint8:
+            return image_statistics(inputs)
+        return np.zeros(inputs.shape[1], np.float32), np.ones(inputs.shape[1], np.float32)
 
     def fingerprint(self) -> str:
         """SHA-256, hex, of the inputs and labels of both splits: which data an experiment had."""
@@ -116,7 +130,7 @@ def image_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_finite(inputs: np.ndarray, what: str = "inputs") -> None:
-    """Raises a ValueError that says of which features, by `what`, one is NaN or infinite."""
+    """Raises a ValueError if `inputs` has NaN or infinity; `what` names it in the message."""
     if inputs.dtype == np.float32 and not np.isfinite(inputs).all():
         row = int(np.argwhere(~np.isfinite(inputs))[0, 0])
         raise ValueError(f"{what} must be finite, row {row} is not")

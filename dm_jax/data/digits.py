@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dm_jax.data.dataset import Dataset, Split, image_statistics
+from dm_jax.data.dataset import Dataset, Split
 from dm_jax.data.split import stratified_split
 
 
@@ -23,13 +23,9 @@ def load(name: str = "digits", data_dir: str | None = None) -> Dataset:
     images = np.round(digits.images[..., None] * (255 / 16)).astype(np.uint8)
     labels = digits.target.astype(np.int32)
     train, test = stratified_split(labels, fraction=0.2, seed=0)
-    mean, std = image_statistics(images[train])
     return Dataset(
         name=name,
         train=Split(images[train], labels[train]),
         test=Split(images[test], labels[test]),
-        num_classes=10,
         class_names=tuple("0123456789"),
-        mean=mean,
-        std=std,
     )

@@ -21,20 +21,15 @@ def load(name: str = "imdb", data_dir: str | None = None) -> Dataset:
       FileNotFoundError: if `imdb_reviews` is not prepared; names the command.
       ModuleNotFoundError: if the vectors are not cached yet and gensim is not installed.
     """
-    train, test = tfds_builders.open_prepared("imdb_reviews", data_dir).as_data_source(
-        ["train", "test"]
-    )
+    builder = tfds_builders.open_prepared("imdb_reviews", data_dir)
+    train, test = builder.as_data_source(["train", "test"])
     reviews = [*train, *test]
     texts = [review["text"].decode() for review in reviews]
     labels = np.array([review["label"] for review in reviews], np.int32)
-    settings = paragraph_vectors.Settings()
-    vectors = paragraph_vectors.vectors(texts, settings)
+    vectors = paragraph_vectors.vectors(texts, paragraph_vectors.Settings())
     return Dataset(
         name=name,
         train=Split(vectors[: len(train)], labels[: len(train)]),
         test=Split(vectors[len(train) :], labels[len(train) :]),
-        num_classes=2,
         class_names=("negative", "positive"),
-        mean=np.zeros(settings.dimensions, np.float32),
-        std=np.ones(settings.dimensions, np.float32),
     )

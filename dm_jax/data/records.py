@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from dm_jax.data import tfds_builders, user
+from dm_jax.data import tfds_arrays, tfds_builders
 
 
 class Record(NamedTuple):
@@ -29,14 +29,14 @@ class Records:
 
     Raises:
       FileNotFoundError: if it is not prepared; names the command.
-      ValueError: TFDS does not know it, or it is no image classification data set.
+      ValueError: TFDS does not know it, or it is not an image classification data set.
     """
 
     def __init__(self, name: str, split: str, data_dir: str | None = None):
         import tensorflow_datasets as tfds
 
         builder = tfds_builders.open_prepared(name, data_dir)
-        self._image, self._label = user.supervised_features(builder)
+        self._image, self._label = tfds_arrays.supervised_features(builder)
         self.class_names = tuple(builder.info.features[self._label].names)
         self.num_classes = len(self.class_names)
         self._title = f"{name} {split}"

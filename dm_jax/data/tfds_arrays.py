@@ -1,4 +1,4 @@
-"""Prepared data sets of small images, decoded into arrays once and cached."""
+"""Data sets of TFDS with small images, decoded into arrays once and cached."""
 
 import hashlib
 import pathlib
@@ -8,9 +8,51 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from dm_jax.data import cache
+from dm_jax.data import cache, tfds_builders
+from dm_jax.data.dataset import Dataset, Split
+from dm_jax.labels import as_labels
 
 _CHUNK = 1000
+
+
+def load(name: str, data_dir: str | None = None) -> Dataset:
+    """A prepared TFDS data set with one label per image and images of one size.
+
+    Its splits "train" and "test" are taken, "validation" where there is no "test".
+
+    Args:
+      name: as TFDS takes it: "mnist", "eurosat/rgb".
+      data_dir: where TFDS keeps it.
+
+    Raises:
+      FileNotFoundError: if it is not prepared; names the command.
+      ValueError: TFDS does not know it, or it is not such a data set.
+    """
+    builder = tfds_builders.open_prepared(name, data_dir)
+    image, label = supervised_features(builder)
+    held_out = "test" if "test" in builder.info.splits else "validation"
+    class_names = tuple(builder.info.features[label].names)
+    num_classes = len(class_names)
+
+    def split(name: str) -> Split:
+        columns = load_arrays(builder, name, [image, label])
+        return Split(columns[image], as_labels(columns[label], num_classes))
+
+    return Dataset(f"tfds:{name}", split("train"), split(held_out), class_names)
+
+
+def supervised_features(builder: Any) -> tuple[str, str]:
+    """Names of the image and the label feature; a ValueError if there is not one of each."""
+    keys = builder.info.supervised_keys or ("image", "label")
+    features = builder.info.features
+    if len(keys) == 2 and all(key in features for key in keys):
+        kinds = tuple(type(features[key]).__name__ for key in keys)
+        if kinds == ("Image", "ClassLabel"):
+            return keys
+    raise ValueError(
+        f"{builder.name} is not an image classification data set: it has the features "
+        f"{', '.join(features)}"
+    )
 
 
 def load_arrays(builder: Any, split: str, features: Sequence[str]) -> dict[str, np.ndarray]:

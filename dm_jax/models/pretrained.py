@@ -15,8 +15,12 @@ from dm_jax.models.resnet import STAGES
 # The networks that such files are for.
 NETWORKS = tuple(f"resnet{depth}" for depth in STAGES)
 # The torchvision name of each variable of a convolution and of batch normalisation.
-_LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean"} | {
-    "var": "running_var"
+_LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
 }
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from dm_jax import draws
 from dm_jax.noise.request import Request
 
+# Classes in a block of consecutive ids: the size of CIFAR-100's superclasses.
 BLOCK = 5
-"""Classes in a block of consecutive ids: the size of CIFAR-100's superclasses."""
 
 
 def symmetric(request: Request) -> np.ndarray:

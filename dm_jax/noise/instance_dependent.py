@@ -7,8 +7,8 @@ import numpy as np
 from dm_jax import draws
 from dm_jax.noise.request import Request
 
+# Standard deviation of the flip rates before truncation.
 DEVIATION = 0.1
-"""Standard deviation of the flip rates, before they are cut off."""
 
 
 def instance(request: Request) -> np.ndarray:

@@ -152,7 +152,10 @@ class Checkpoints:
         self._manager.reload()
         log.warning(
             "checkpoint %d in %s is damaged (%s) and was moved to %s; falling back to %s",
-            *(step, self._directory, str(error).split("\n")[0][:200], damaged),
+            step,
+            self._directory,
+            str(error).split("\n")[0][:200],
+            damaged,
             "the start" if self.latest is None else f"checkpoint {self.latest}",
         )
 

@@ -71,7 +71,9 @@ def _run(
     experiment = build.experiment(config)
     with workdir_lib.lock(folder):
         workdir_lib.check(
-            *(folder, config, experiment.training),
+            folder,
+            config,
+            experiment.training,
             data=experiment.fingerprint,
             allow_changes=allow_changes,
         )
@@ -130,7 +132,9 @@ def _train(
         clock.before = checkpoints.seconds(start) if start else 0.0
         # Not before: what is refused leaves the workdir to the run that it holds.
         workdir_lib.record(
-            *(folder, experiment.config, experiment.training),
+            folder,
+            experiment.config,
+            experiment.training,
             data=experiment.fingerprint,
             more={trained.METADATA_FILE: trained.metadata(experiment)},
         )

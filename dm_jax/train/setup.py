@@ -115,6 +115,17 @@ def resolve(
     )
 
 
+def create_model(config: config_lib.ModelConfig, num_classes: int) -> models.Network:
+    """The network of a config."""
+    return models.create(
+        config.name,
+        num_classes=num_classes,
+        dtype=config.dtype,
+        dropout=config.dropout,
+        **config.parameters,
+    )
+
+
 def _step_settings(
     config: config_lib.Config,
     dataset: data.Dataset | StreamedDataset,
@@ -139,13 +150,7 @@ def _step_settings(
             f"known names; got model {config.model.name!r}"
         )
     return StepSettings(
-        model=models.create(
-            config.model.name,
-            num_classes=dataset.num_classes,
-            dtype=dtype,
-            dropout=config.model.dropout,
-            **config.model.parameters,
-        ),
+        model=create_model(config.model, dataset.num_classes),
         optimizer=optimizers.create(config.optimizer, factor),
         mean=dataset.mean,
         std=dataset.std,

@@ -86,12 +86,8 @@ def many_steps(train_step):
 def many_evaluations(evaluate_step):
     """`evaluate(state, data, block) -> Totals` over all batches of the block, as `many_steps`."""
 
-    def evaluate(state: State, data: Batch | None, block: Batch) -> metrics.Totals:
-        return many_steps(lambda state, batch: (state, evaluate_step(state, batch)))(
-            state, data, block
-        )[1]
-
-    return evaluate
+    steps = many_steps(lambda state, batch: (state, evaluate_step(state, batch)))
+    return lambda state, data, block: steps(state, data, block)[1]
 
 
 def _assemble(data: Batch | None, rows: Batch) -> Batch:

@@ -16,6 +16,7 @@ from dm_jax.dtypes import at_least_float32
 from dm_jax.train import checkpoints
 from dm_jax.train.build import Experiment, StreamedExperiment
 from dm_jax.train.config import Config
+from dm_jax.train.setup import create_model
 from dm_jax.train.step import preprocess
 
 # In the workdir: what the network needs besides the config and the weights.
@@ -120,13 +121,7 @@ def load(
         config=config,
         step=found,
         class_names=tuple(known["class_names"]),
-        model=models.create(
-            config.model.name,
-            num_classes=len(known["class_names"]),
-            dtype=config.model.dtype,
-            dropout=config.model.dropout,
-            **config.model.parameters,
-        ),
+        model=create_model(config.model, len(known["class_names"])),
         variables=variables,
         shape=tuple(known["shape"]),
         dtype=np.dtype(known["dtype"]),

@@ -25,11 +25,9 @@ def test_vehicles_are_relabelled_in_the_order_of_their_labels(monkeypatch):
     superclasses[[8, 13, 41]] = [18, 18, 19]
     split = Split(images[::-1].copy(), labels[::-1].copy())
     names = tuple(f"class {label}" for label in labels)
-    whole = Dataset(
-        "cifar100", split, split, 100, names, np.zeros(3), np.ones(3), superclasses=superclasses
-    )
+    whole = Dataset("cifar100", split, split, names, superclasses=superclasses)
     monkeypatch.setattr(cifar, "load", lambda name, data_dir: whole)
-    monkeypatch.setattr(cifar.tfds_builders, "builder", lambda name, data_dir: _Coarse())
+    monkeypatch.setattr(cifar.tfds_builders, "open_prepared", lambda name, data_dir: _Coarse())
     vehicles = cifar.load_vehicles10()
     assert vehicles.class_names == ("class 8", "class 13", "class 41")
     assert vehicles.train.labels.tolist() == [2, 1, 0]

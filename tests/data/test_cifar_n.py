@@ -12,7 +12,7 @@ from dm_jax.data.dataset import Dataset, Split
 def with_human_labels(labels, human):
     split = Split(np.zeros((len(labels), 2), np.float32), labels)
     names = ("a", "b", "c", "d")
-    return Dataset("x", split, split, 4, names, np.zeros(2), np.ones(2), human_labels={"h": human})
+    return Dataset("x", split, split, names, human_labels={"h": human})
 
 
 @pytest.fixture

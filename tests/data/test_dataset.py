@@ -14,10 +14,7 @@ def small(**changes):
         "name": "small",
         "train": split,
         "test": split,
-        "num_classes": 2,
         "class_names": ("a", "b"),
-        "mean": np.zeros(2, np.float32),
-        "std": np.ones(2, np.float32),
     }
     return Dataset(**{**values, **changes})
 
@@ -40,8 +37,7 @@ def test_a_split_that_cannot_be(inputs, labels, error, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_classes": 1, "class_names": ("a",)}, "train labels: row 1 is 1"),
-        ({"class_names": ("a",)}, "2 classes, but 1 class names"),
+        ({"class_names": ("a",)}, "train labels: row 1 is 1"),
         ({"superclasses": np.zeros(3, np.int32)}, r"superclasses must have shape \(2,\)"),
         ({"human_labels": {"worst": np.array([0, 1, 2], np.int32)}}, "'worst': row 2 is 2"),
         ({"human_labels": {"worst": np.array([0, 1], np.int32)}}, r"'worst' must have shape"),

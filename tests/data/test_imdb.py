@@ -25,7 +25,7 @@ def test_only_the_texts_reach_the_vectors(monkeypatch):
         seen.extend(texts)
         return np.arange(len(texts) * settings.dimensions, dtype=np.float32).reshape(len(texts), -1)
 
-    monkeypatch.setattr(tfds_builders, "builder", lambda name, data_dir: _Reviews())
+    monkeypatch.setattr(tfds_builders, "open_prepared", lambda name, data_dir: _Reviews())
     monkeypatch.setattr(paragraph_vectors, "vectors", vectors)
     loaded = imdb.load()
     assert seen == ["good film", "bad film", "très good"]

@@ -1,8 +1,11 @@
-"""Splits decoded into arrays, in the order of the ids, once."""
+"""Splits decoded into arrays, in the order of the ids, once; data sets made of them."""
+
+import types
 
 import numpy as np
 import pytest
 
+from dm_jax import data
 from dm_jax.data import tfds_arrays, tfds_builders
 
 
@@ -42,3 +45,19 @@ def test_images_of_different_sizes_are_to_be_streamed(tiny_photos):
     builder = tfds_builders.open_prepared("tiny_photos", tiny_photos)
     with pytest.raises(ValueError, match=r"differ in shape.*dm_jax\.data\.stream"):
         tfds_arrays.load_arrays(builder, "train", ["image"])
+
+
+def test_any_prepared_image_set_loads_by_its_name(tiny_cifar):
+    loaded = data.load("tfds:tiny_cifar", data_dir=tiny_cifar)
+    assert loaded.name == "tfds:tiny_cifar"
+    assert loaded.class_names == ("a", "b", "c", "d")
+    assert (len(loaded.train), len(loaded.test)) == (24, 8)
+
+
+def test_a_set_without_images_is_refused():
+    class Reviews:
+        name = "reviews"
+        info = types.SimpleNamespace(supervised_keys=("text", "label"), features={"text": 0})
+
+    with pytest.raises(ValueError, match=r"reviews is not an image classification data set.*text"):
+        tfds_arrays.supervised_features(Reviews())

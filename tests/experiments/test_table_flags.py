@@ -119,9 +119,9 @@ def test_a_method_of_ones_own_is_a_row_or_a_column(table, pairs):
     ("given", "message"),
     [
         ({"method": ["method=DM"]}, "--method reads 'NAME: ...', got 'method=DM'"),
-        ({"method": ["CCE: method=DM"]}, "table 1 has a 'CCE' already"),
+        ({"method": ["CCE: method=DM"]}, "table 1 already has a 'CCE'"),
         ({"method": ["Own: method=DM,rate=0"]}, "Own: rate belongs to the protocol, not to a"),
-        ({"method": ["Own: method=DM,steps=9"]}, "Own: steps is of the table's protocol"),
+        ({"method": ["Own: method=DM,steps=9"]}, "Own: steps belongs to the protocol"),
         ({"grid": ["Own: beta=4"]}, "unknown --method of --grid: 'Own'"),
         (
             {"method": ["Own: method=DM"], "grid": ["Own: beta=x"]},

@@ -36,7 +36,10 @@ IMAGENET_NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", CIFAR_RESNETS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.long) if n == "resnet110" else n for n in CIFAR_RESNETS],
+)
 def test_cifar_resnets_have_the_published_size(name):
     parameters, multiply_adds = CIFAR_RESNETS[name]
     model = models.create(name, num_classes=10)

@@ -29,8 +29,13 @@ def test_a_config_file_reads_and_writes_back_the_same():
     assert config.to_dict()["loss"]["q"] == 0.7
 
 
-def test_the_defaults_of_the_config_files_are_those_of_the_engine():
-    assert Config.parse(common.base()).train == Config().train.__class__(evaluate_every="100 steps")
+def test_the_config_files_have_the_defaults_of_the_library():
+    default = Config()
+    assert Config.parse(common.base()) == dataclasses.replace(
+        default,
+        loss=dataclasses.replace(default.loss, parameters={"lam": 0.5, "beta": 8.0}),
+        train=dataclasses.replace(default.train, evaluate_every="100 steps"),
+    )
 
 
 @pytest.mark.parametrize(

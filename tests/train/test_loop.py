@@ -65,7 +65,7 @@ def test_nothing_is_left_of_a_finished_run():
 
 
 def test_intervals_are_at_least_one_step():
-    with pytest.raises(ValueError, match="log must be at least one step, got 0"):
+    with pytest.raises(ValueError, match="log_every must be at least one step, got 0"):
         Plan(total_steps=10, log_every=0, evaluate_every=1, checkpoint_every=1)
 
 

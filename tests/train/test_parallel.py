@@ -15,7 +15,7 @@ from tests.train import tiny
 SPREADS = [("jit", 2), ("jit", 8), ("pmap", 1), ("pmap", 2), ("pmap", 8)]
 
 
-@pytest.fixture(scope="module", params=["float64", "float32"])
+@pytest.fixture(scope="module", params=["float64", pytest.param("float32", marks=pytest.mark.long)])
 def reference(request):
     """(experiment, state, totals, tolerance) of 20 steps on one device, a padded batch among them.
 

@@ -67,6 +67,7 @@ def test_members_with_batch_statistics_and_moving_schemes(digits):
         np.testing.assert_allclose(state.edf.beta, 1.0)
 
 
+@pytest.mark.long
 def test_summaries_are_those_of_single_runs_in_the_order_given(digits, tmp_path):
     with jax.enable_x64(True):
         members = _members(digits, train__log_every="10 steps")

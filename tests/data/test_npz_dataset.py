@@ -1,12 +1,9 @@
-"""A user's own arrays and TFDS sets: what loads, and how bad input is named."""
-
-import types
+"""Custom arrays: what loads, and how bad input is named."""
 
 import numpy as np
 import pytest
 
 from dm_jax import data
-from dm_jax.data import user
 
 
 @pytest.fixture
@@ -98,19 +95,3 @@ def test_labels_that_are_no_numbers_are_named(tmp_path, arrays):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"missing\.npz"):
         data.load(f"npz:{tmp_path}/missing.npz")
-
-
-def test_any_prepared_image_set_loads_by_its_name(tiny_cifar):
-    loaded = data.load("tfds:tiny_cifar", data_dir=tiny_cifar)
-    assert loaded.name == "tfds:tiny_cifar"
-    assert loaded.class_names == ("a", "b", "c", "d")
-    assert (len(loaded.train), len(loaded.test)) == (24, 8)
-
-
-def test_a_set_without_images_is_refused():
-    class Reviews:
-        name = "reviews"
-        info = types.SimpleNamespace(supervised_keys=("text", "label"), features={"text": 0})
-
-    with pytest.raises(ValueError, match=r"reviews is no image classification data set.*text"):
-        user.supervised_features(Reviews())

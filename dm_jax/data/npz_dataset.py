@@ -1,0 +1,65 @@
+"""Custom data: arrays in an .npz file."""
+
+import pathlib
+
+import numpy as np
+
+from dm_jax import npz
+from dm_jax.data.dataset import Dataset, Split, check_finite
+from dm_jax.labels import as_labels
+
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def load(path: str, data_dir: str | None = None) -> Dataset:
+    """A data set from the arrays x_train, y_train, x_test and y_test of an .npz.
+
+    Inputs are uint8 images [n, height, width] or [n, height, width, channels], or numbers [n, d],
+    which become float32 features. Labels are whole numbers [n]; there are as many classes as the
+    largest training label says, which is below n. Nothing in the file is unpickled.
+
+    Args:
+      path: of the file.
+      data_dir: where a relative path starts; the working directory if None.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is damaged, an array is missing, misshaped or not finite, or a label is wrong.
+      TypeError: labels are not numbers.
+    """
+    file = pathlib.Path(data_dir or "").expanduser() / pathlib.Path(path).expanduser()
+    arrays = npz.read(file, _ARRAYS)
+    if arrays["y_train"].size == 0:
+        raise ValueError(f"y_train of {file} is empty")
+    # One stray label, such as 10**12, must not ask for the memory of as many classes.
+    y_train = as_labels(arrays["y_train"], arrays["y_train"].size, what="y_train")
+    num_classes = int(y_train.max()) + 1
+    train, test = (
+        Split(
+            _inputs(f"x_{split} of {file}", arrays[f"x_{split}"]),
+            as_labels(arrays[f"y_{split}"], num_classes, what=f"y_{split}"),
+        )
+        for split in ("train", "test")
+    )
+    if train.inputs.shape[1:] != test.inputs.shape[1:]:
+        raise ValueError(
+            f"an input has shape {list(train.inputs.shape[1:])} in x_train, "
+            f"but {list(test.inputs.shape[1:])} in x_test"
+        )
+    class_names = tuple(str(label) for label in range(num_classes))
+    return Dataset(f"npz:{path}", train, test, class_names)
+
+
+def _inputs(what: str, array: np.ndarray) -> np.ndarray:
+    if array.ndim == 3 and array.dtype == np.uint8:
+        return array[..., None]
+    if array.ndim == 4 and array.dtype == np.uint8:
+        return array
+    if array.ndim == 2 and array.dtype.kind in "iuf":
+        features = array.astype(np.float32)
+        check_finite(features, what)
+        return features
+    raise ValueError(
+        f"{what} must be uint8 images [n, height, width(, channels)] or features [n, d], "
+        f"got {array.dtype} of shape {list(array.shape)}"
+    )
