@@ -1,16 +1,16 @@
-"""Every key a run has, with its default; the files beside this one change what they need to."""
+"""All config keys with their defaults, and protocols that several data sets share."""
 
 import ml_collections
 
 
 def base() -> ml_collections.ConfigDict:
-    """All keys. Durations read "N steps", "N epochs" or "N examples"."""
+    """All keys with defaults. Durations are "N steps", "N epochs" or "N examples"."""
     return ml_collections.ConfigDict(
         {
             "seed": 0,
             "data": {
                 "name": "digits",
-                "data_dir": "",  # "" is where TFDS looks by itself
+                "data_dir": "",  # "": TFDS's own default
                 "augment": "none",  # none | crop_flip
                 "resize": 256,  # streamed images are scaled to this height and width ...
                 "crop": 224,  # ... and cropped to this
@@ -18,7 +18,7 @@ def base() -> ml_collections.ConfigDict:
                 "last_batch": "wrap",  # wrap | mask
                 "validation": 0.0,  # share of the training set held out
                 "validation_labels": "clean",  # clean | noisy
-                "test": True,  # a search of parameters does not look at the test set
+                "test": True,  # False in a parameter search
             },
             "noise": {
                 "kind": "symmetric",
@@ -38,8 +38,8 @@ def base() -> ml_collections.ConfigDict:
                 "normalization": "batch",  # batch | density | none
                 "saturation": 1e-6,
                 "class_weights": (),
-                "schedule": {},  # EDF parameter -> the value it moves to, 2.0 or "cosine 2.0" ...
-                "schedule_length": "0 steps",  # ... over this long
+                "schedule": {},  # EDF parameter -> final value, such as 2.0 or "cosine 2.0" ...
+                "schedule_length": "0 steps",  # ... reached after this long
                 "lam": 0.5,
                 "beta": 8.0,
             },
@@ -72,12 +72,12 @@ def base() -> ml_collections.ConfigDict:
             },
             "parallel": {
                 "mode": "jit",  # jit | pmap
-                "devices": 0,  # 0: all there are
+                "devices": 0,  # 0: all
                 "distributed": False,
                 "coordinator": "",
                 "processes": 0,
                 "process": 0,
-                "workers": 0,  # processes of each host that decode streamed images
+                "workers": 0,  # processes per host that decode streamed images
             },
         }
     )
@@ -97,7 +97,7 @@ def cifar(*, length: int) -> ml_collections.ConfigDict:
 
 
 def large(*, length: int, boundaries: tuple[int, ...]) -> ml_collections.ConfigDict:
-    """The protocol of the streamed sets: lr .01, which falls at the boundaries (steps)."""
+    """The protocol of the streamed data sets: lr .01, decayed at the boundaries (in steps)."""
     config = base()
     config.data.augment = "crop_flip"
     config.optimizer.learning_rate = 0.01

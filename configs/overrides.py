@@ -1,4 +1,4 @@
-"""Arguments of a config file, "method=DM,lam=0.5,rate=0.4", as changes of its config."""
+"""Changes a config by the arguments of its file, such as "method=DM,lam=0.5,rate=0.4"."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 import ml_collections
 
-# The published settings of the losses: GCE's exponent is its paper's.
+# Published parameters of the losses; GCE's exponent is from its own paper.
 METHODS = {
     "DM": {"lam": 0.5, "beta": 8.0},
     "CCE": {},
@@ -20,28 +20,31 @@ METHODS = {
 
 
 def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.ConfigDict:
-    """Changes a config by "method=DM,lam=0.5,beta=8,noise=symmetric,rate=0.4,seed=1".
+    """Applies "method=DM,lam=0.5,beta=8,noise=symmetric,rate=0.4,seed=1" to a config in place.
 
-    `method` is a loss, in any case, with "-DN" for normalisation over the batch; parameters that
-    are not given keep the config's or take their published values. A scheme of your own is
-    "package.module:Class"; like DM it is always normalised over the batch, but for
-    "loss.normalization=none". `seed` sets the run's and the noise's, `steps` the length, its
-    schedule with it. Any key can be given by its place: "train.batch_size=64", a scheduled
-    parameter too: "loss.schedule.lam=1". Of several values ";" lies between:
+    `method` is a loss, in any case, with "-DN" for normalisation over the batch; parameters not
+    given keep the config's values or take the published ones. A custom scheme is
+    "package.module:Class"; like DM, it is normalised over the batch unless
+    "loss.normalization=none" is given. `seed` sets the seeds of the run and the noise, `steps` the
+    length, scaling the schedules with it. Any key can be given in full: "train.batch_size=64" or,
+    to schedule a parameter, "loss.schedule.lam=1". Several values are separated by ";":
     "schedule.boundaries=500 steps;800 steps".
 
+    Returns:
+      The same config.
+
     Raises:
-      ValueError: an argument that is not `name=value`, or not known.
+      ValueError: an argument is not `name=value`, or its name or value is not valid.
     """
     given = _pairs(arguments)
     if "method" in given:
         _set_method(config, given.pop("method"))
     model = given.get("model.name", given.get("model", config.model.name))
     if model != "mlp" and "hidden" in config.model:
-        del config.model.hidden  # no other network has it
+        del config.model.hidden  # only the MLP has it
     if model != config.model.name:
-        config.model.pretrained = ""  # weights of another network
-    # The network first: others may be its own.
+        config.model.pretrained = ""  # it holds another network's weights
+    # The network first: a custom one accepts further keys.
     for name, text in sorted(given.items(), key=lambda item: _path(item[0]) != "model.name"):
         if name == "seed":
             config.seed = config.noise.seed = _read(name, text, int)
@@ -52,7 +55,7 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
             length, unit = _split(config.train.length)
             if unit != "steps" or not length:
                 raise ValueError(
-                    f"'steps' scales a length in steps, train.length is {config.train.length!r}"
+                    f"'steps' scales a length in steps, but train.length is {config.train.length!r}"
                 )
             scale_length(config, steps / length)
         else:
@@ -70,10 +73,10 @@ _SHORT = {
 
 
 def scale_length(config: ml_collections.ConfigDict, factor: float) -> None:
-    """Makes the training `factor` times as long, and with it the schedules.
+    """Multiplies the length of the training and of its schedules by `factor`, in place.
 
-    Intervals of logs, evaluations and checkpoints stay where there are twenty of them, and shrink
-    in a shorter training. A log falls on every evaluation: together they are a point of a curve.
+    Intervals of logging, evaluation and checkpoints shrink where fewer than twenty would fit.
+    Every evaluation coincides with a log: together they make one point of a curve.
     """
     train, length = config.train, _times(config.train.length, factor)
     config.schedule.boundaries = tuple(_times(b, factor) for b in config.schedule.boundaries)
@@ -85,14 +88,14 @@ def scale_length(config: ml_collections.ConfigDict, factor: float) -> None:
             twentieth = _times(length, 1 / 20)
             train[name] = min(train[name], twentieth, key=_split)
     (log, of_log), (every, of_every) = _split(train.log_every), _split(train.evaluate_every)
-    if of_log == of_every == "steps":
+    if of_log == of_every == "steps" and min(log, every) >= 1:  # `Config.parse` refuses others
         every = int(every)
         divisors = [d for d in range(1, every + 1) if every % d == 0]
         train.log_every = f"{min(divisors, key=lambda d: max(d / log, log / d))} steps"
 
 
 def _split(duration: str | int) -> tuple[float, str]:
-    """The number and the unit of a duration; a number alone is one of steps."""
+    """The number and the unit of a duration; an int is a number of steps."""
     if isinstance(duration, int):
         return float(duration), "steps"
     try:
@@ -105,7 +108,7 @@ def _split(duration: str | int) -> tuple[float, str]:
 
 
 def _times(duration: str | int, factor: float) -> str:
-    """A duration times a factor; whole numbers of steps stay whole, and one at least."""
+    """A duration times a factor; steps are rounded, to at least one."""
     number, unit = _split(duration)
     if unit == "steps":
         return f"{max(round(number * factor), 1) if number else 0} steps"
@@ -132,9 +135,9 @@ def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
 
 
 def parse(arguments: str) -> dict[str, str]:
-    """{config key: value} of such arguments in one order; of one given twice the last.
+    """{config key: value} of such arguments, sorted; the last of repeated ones counts.
 
-    `steps` comes first: it would rescale what others set.
+    `steps` comes first, because it would rescale what others set.
 
     >>> parse("model=resnet20,beta=4,steps=9")
     {'steps': '9', 'loss.beta': '4', 'model.name': 'resnet20'}
@@ -144,7 +147,7 @@ def parse(arguments: str) -> dict[str, str]:
 
 
 def format_changes(changes: Mapping[str, str]) -> str:
-    """The arguments of such changes: `parse` backwards.
+    """Changes as config arguments, the inverse of `parse`.
 
     >>> format_changes({"loss.beta": "4", "model.name": "resnet20"})
     'beta=4,model=resnet20'
@@ -153,7 +156,7 @@ def format_changes(changes: Mapping[str, str]) -> str:
 
 
 def short_name(key: str) -> str:
-    """The argument that sets a config key, as a person would write it."""
+    """The shortest argument that sets a config key."""
     bare = key.removeprefix("loss.")
     return {path: name for name, path in _SHORT.items()}.get(key, key if "." in bare else bare)
 
@@ -165,27 +168,27 @@ def _path(argument: str) -> str:
 
 
 def _set(config: ml_collections.ConfigDict, argument: str, text: str) -> None:
-    """Sets the key that an argument means to the text, read as the type of the value there."""
+    """Sets the argument's key to the text, converted to the type of its present value."""
     *groups, key = _path(argument).split(".")
     for name in groups:
         _check_known(argument, name, config)
         config = config[name]
     if groups == ["loss", "schedule"]:
-        config[key] = text  # where a parameter moves to may name the way there: "cosine 2.0"
+        config[key] = text  # stays text, because it may name a curve: "cosine 2.0"
     elif groups in (["loss"], ["model"]) and ":" in config.name and key not in config:
-        config[key] = _guessed(text)  # of a class of the user's own
+        config[key] = _guessed(text)  # a parameter of a custom class
     else:
         _check_known(argument, key, config)
         config[key] = _read(argument, text, type(config[key]))
 
 
 def _values(text: str) -> tuple[int | float | str, ...]:
-    """The values between the ";", as numbers where they are."""
+    """The values separated by ";", as numbers where possible."""
     return tuple(_number_or_text(one.strip()) for one in text.split(";") if one.strip())
 
 
 def _guessed(text: str) -> Any:
-    """The value of a text whose type nobody declared."""
+    """The value of a text whose type is not declared."""
     if ";" in text:
         return _values(text)
     return {"true": True, "false": False}.get(text.lower(), _number_or_text(text))
@@ -217,7 +220,7 @@ def _check_known(argument: str, name: str, config: Any) -> None:
 
 
 def _unknown(what: str, given: str, name: str, known: Iterable[str]) -> ValueError:
-    """The error for something given whose name is not among the known ones."""
+    """The error for a name that is not known, with the nearest one that is."""
     in_any_case = {one.lower(): one for one in known}
     near = difflib.get_close_matches(name.lower(), in_any_case, n=1)
     hint = f"; did you mean {in_any_case[near[0]]!r}?" if near else "."
@@ -226,7 +229,9 @@ def _unknown(what: str, given: str, name: str, known: Iterable[str]) -> ValueErr
 
 def _read(argument: str, text: str, kind: type) -> Any:
     if kind not in _READERS:
-        raise ValueError(f"config argument {argument!r} is a group of keys: {argument}.KEY=value")
+        raise ValueError(
+            f"config argument {argument!r} is a group of keys; set {argument}.KEY=value"
+        )
     try:
         return _READERS[kind](text)
     except (KeyError, ValueError):
@@ -240,8 +245,8 @@ def _pairs(arguments: str) -> dict[str, str]:
 
 
 def parse_pair(text: str) -> tuple[str, str]:
-    """A "name=value" in two; a ValueError where it is none."""
+    """Splits "name=value"; raises ValueError if there is no "="."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"arguments read name=value,name=value, got {text!r}")
+        raise ValueError(f"arguments must be name=value,name=value, got {text!r}")
     return name, value

@@ -1,18 +1,18 @@
-"""Your own arrays in an .npz file (docs/data.md), as they are: no label is corrupted.
+"""Your own arrays in an .npz file (docs/data.md), without added label noise.
 
     python -m experiments.train --workdir=runs/own \
         --config='configs/own.py:data.name=npz:own.npz,model.hidden=64'
 
-A fifth of the training set is held out and judged by the labels it came with. DM as in the paper's
-Table 6; other methods: `method=GCE`. Images: `model=resnet20,data.augment=crop_flip`. There is no
-number to expect: the data are yours.
+A fifth of the training set is held out for validation by its own labels. DM as in the paper's Table
+6; other methods: `method=GCE`. For images: `model=resnet20,data.augment=crop_flip`. Time and
+accuracy depend on your data.
 """
 
 from configs import common, overrides
 
 
 def get_config(arguments: str = ""):
-    """`arguments`: see `configs.overrides.apply`."""
+    """The config, changed by `arguments` (see `configs.overrides.apply`)."""
     config = common.base()
     config.data.name = "npz:own.npz"
     config.data.validation = 0.2

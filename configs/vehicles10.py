@@ -2,8 +2,8 @@
 
     python -m experiments.train --config=configs/vehicles10.py:method=DM,rate=0.4 --workdir=DIR
 
-As CIFAR-100: ResNet-44, batch 256, 30,000 iterations, which here are 1,536 epochs. Published at
-symmetric noise 0.4: L2 44.8%, DM+L2 55.7%. One GPU; on 2 CPU cores take `model=resnet20` and
+As CIFAR-100: ResNet-44, batch 256, 30,000 iterations (here 1,536 epochs). Published at symmetric
+noise 0.4: L2 44.8%, DM+L2 55.7%. Needs one GPU; on 2 CPU cores, use `model=resnet20` and
 `experiments.reproduce --table=8 --scale=...`.
 """
 
@@ -11,7 +11,7 @@ from configs import common, overrides
 
 
 def get_config(arguments: str = ""):
-    """`arguments`: see `configs.overrides.apply`."""
+    """The config, changed by `arguments` (see `configs.overrides.apply`)."""
     config = common.cifar(length=30_000)
     config.data.name = "vehicles10"
     config.model.name = "resnet44"

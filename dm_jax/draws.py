@@ -1,10 +1,10 @@
-"""Random draws that are the same on every platform and with every NumPy from 1.26 on.
+"""Random draws that are identical on every platform and with every NumPy from 1.26 on.
 
 NumPy promises the bit stream of `PCG64` and of `SeedSequence`, but not how its distributions turn
 bits into numbers. So only raw doubles in [0, 1) are drawn here (the top 53 bits of one 64-bit
 output each), and integers, samples and normals are derived from them by the functions below.
 
-Every purpose has a stream of its own, so that a draw added to one moves no other.
+Each purpose has its own stream, so adding a draw to one does not shift the others.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ _STREAMS = {"noise": 0, "imbalance": 1, "structure": 2, "split": 3}
 
 
 def generator(seed: int, stream: str) -> np.random.Generator:
-    """`Generator(PCG64(SeedSequence([seed, stream number])))`, for drawing with `random()` only.
+    """Returns `Generator(PCG64(SeedSequence([seed, stream number])))`; use its `random()` only.
 
     Raises:
       ValueError: the seed is not an integer of at least 0.
@@ -25,12 +25,12 @@ def generator(seed: int, stream: str) -> np.random.Generator:
 
 
 def integers(uniforms: np.ndarray, stop) -> np.ndarray:
-    """floor(u * stop), int64: each of 0 .. stop - 1 with equal probability (to 2^-53)."""
+    """Uniform integers in 0 .. stop - 1 (to 2^-53), int64: floor(u * stop)."""
     return np.floor(uniforms * stop).astype(np.int64)
 
 
 def others(uniforms: np.ndarray, own, stop) -> np.ndarray:
-    """One of 0 .. stop - 1 except `own`, int64: floor(u * (stop - 1)), stepping over `own`."""
+    """Uniform integers in 0 .. stop - 1 except `own`, int64: floor(u * (stop - 1)), skipping it."""
     drawn = integers(uniforms, np.asarray(stop) - 1)
     return drawn + (drawn >= own)
 
@@ -38,17 +38,17 @@ def others(uniforms: np.ndarray, own, stop) -> np.ndarray:
 def sample(candidates: np.ndarray, uniforms: np.ndarray, count: int) -> np.ndarray:
     """The `count` candidates with the smallest uniforms, in the order of `candidates`.
 
-    With the same uniforms a smaller sample lies inside a larger one.
+    With the same uniforms, a smaller sample is a subset of a larger one.
     """
     chosen = np.argsort(uniforms, kind="stable")[:count]
     return candidates[np.sort(chosen)]
 
 
 def normals(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Standard normals, float64 [*shape], by Box and Muller, in multiples of 2^-16.
+    """Standard normals, float64 [*shape], by Box-Muller, rounded to multiples of 2^-16.
 
-    The rounding hides the last bits in which the logarithms and cosines of two platforms differ,
-    and makes sums of products with integers exact, whatever the order of summation.
+    The rounding hides the last bits, in which logarithms and cosines differ between platforms, and
+    makes sums of products with integers exact, whatever the order of summation.
     """
     radius, angle = rng.random((2, *shape))
     values = np.sqrt(-2.0 * np.log1p(-radius)) * np.cos(2.0 * np.pi * angle)

@@ -1,7 +1,8 @@
-"""The base class of emphasis density functions, and what it derives from ``weight(p)`` alone."""
+"""The base class of emphasis density functions, which derives everything from ``weight(p)``."""
 
 import dataclasses
 import inspect
+import itertools
 from collections.abc import Callable
 from typing import Any, dataclass_transform
 
@@ -14,19 +15,21 @@ from jax.typing import ArrayLike
 from dm_jax import quadrature
 from dm_jax.edf_fields import checked, parameter, readable, register, static
 
-# Beyond it a scheme that is known by weight(p) alone is continued as a power of p or of 1 - p.
+# Beyond it a scheme defined by weight(p) alone is extrapolated as a power of p or of 1 - p.
 _MAX_MARGIN = 40.0
-# Powers nearer to zero than this are limits that are approached slowly, as DM's at p = 0.
+# Smaller exponents are taken for 0: a limit that is approached slowly, as DM's at p = 0.
 _MIN_POWER = 0.05
+# Outer over inner rise of log f: 1 for powers, 0.71 for logarithms.
+_MIN_STEADINESS = 0.85
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(parameter, static))
 class EDF:
     """An emphasis density function: how much gradient an example of probability p = p_y receives.
 
-    A subclass is made a frozen dataclass and a pytree by subclassing. Its fields are traced leaves,
-    so one compiled step serves all their values; `static` fields are not. `weight` is all it has to
-    define, and a subclass that defines another one inherits nothing that was said of its parent's:
+    Every subclass is made a frozen dataclass and a pytree. Its fields are traced leaves, so one
+    compiled step serves all their values; `static` fields are not traced. Only `weight` must be
+    defined; a subclass that redefines it inherits nothing derived from its parent's weight:
 
     >>> class Cosine(EDF):
     ...     rate: float
@@ -36,7 +39,7 @@ class EDF:
     >>> print(edf, float(edf.weight(0.0)))
     Cosine(rate=3.0) 2.0
 
-    Arguments and results of the methods are elementwise, of any shape.
+    The methods are elementwise and take arguments of any shape.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -66,12 +69,12 @@ class EDF:
         return log_of_function(self.weight, margin)
 
     def log_shape(self, margin: ArrayLike) -> Array:
-        """log w less `log_scale`: all that a normalised weight depends on."""
+        """log w - `log_scale`: all that a normalised weight depends on."""
         return self.log_weight(margin)
 
     @property
     def log_scale(self) -> Array:
-        """A constant factored out of w, as a logarithm, so that exp(beta) never has to exist."""
+        """The log of a constant factored out of w, so that exp(beta) is never computed."""
         return jnp.zeros(())
 
     def log_area(self) -> Array:
@@ -88,33 +91,33 @@ class EDF:
         return sigmoid(quadrature.argmax(self.log_shape))
 
     def potential(self, margin: ArrayLike) -> Array:
-        """phi(m), the loss whose derivative by the margin is -w/2, with phi(0) = 0."""
+        """phi(m), the loss whose derivative in the margin is -w/2, with phi(0) = 0."""
         margin = as_float(margin)
         return -0.5 * quadrature.integral_from_zero(lambda m: jnp.exp(self.log_weight(m)), margin)
 
 
 def _check_parameters(cls: type[EDF]) -> None:
-    """Raises TypeError where a parameter has the name of something that every EDF has."""
+    """Raises TypeError if a parameter has the name of an attribute of every EDF."""
     for name in inspect.get_annotations(cls):
         if hasattr(EDF, name):
             raise TypeError(
-                f"{cls.__name__}: a parameter cannot be called {name!r}, every EDF has a method of "
-                "that name; call it something else"
+                f"{cls.__name__}: a parameter cannot be called {name!r}: every EDF has a method of "
+                "that name"
             )
 
 
 def _weight_of_log(self: EDF, p: ArrayLike) -> Array:
-    """w(p), from its logarithm."""
+    """w(p), from `log_weight`."""
     return jnp.exp(self.log_weight(logit(p)))
 
 
 def _log_weight_of_shape(self: EDF, margin: ArrayLike) -> Array:
-    """log w, from its shape and its scale."""
+    """log w, from `log_shape` and `log_scale`."""
     return self.log_shape(margin) + self.log_scale
 
 
 _OF_ANY = {name: vars(EDF)[name] for name in ("log_scale", "log_area", "mode", "potential")}
-# What each definition of a scheme gives, the last one that a subclass has: it derives them anew.
+# Methods derived from each way to define a scheme; the last one that a subclass defines counts.
 _DERIVED = {
     "weight": _OF_ANY | {"log_weight": EDF.log_weight, "log_shape": EDF.log_shape},
     "log_weight": _OF_ANY | {"weight": _weight_of_log, "log_shape": EDF.log_shape},
@@ -123,28 +126,35 @@ _DERIVED = {
 
 
 def _forget_the_parents(cls: type[EDF]) -> None:
-    """What a parent knows of its own weight is not true of another one."""
-    own = vars(cls)
+    """Replaces inherited methods that hold for the parent's weight only."""
+    own = _defined_anew(cls)
     defined = [source for source in _DERIVED if source in own]
     for name, derived in _DERIVED[defined[-1]].items() if defined else ():
         if name not in own:
             setattr(cls, name, derived)
 
 
+def _defined_anew(cls: type[EDF]) -> set[str]:
+    """Names defined by the class or by a mixin before its first EDF parent."""
+    _, *parents = cls.__mro__
+    mixins = itertools.takewhile(lambda parent: not issubclass(parent, EDF), parents)
+    return {name for source in (cls, *mixins) for name in vars(source)}
+
+
 class ScaledEDF(EDF):
-    """A scheme written as w = exp(log_scale) * exp(log_shape), neither of which overflows."""
+    """A scheme written as log w = log_scale + log_shape, neither of which overflows."""
 
     log_weight = _log_weight_of_shape
 
 
 def as_float(value: ArrayLike) -> Array:
-    """A floating point array: integers become the default float."""
+    """`value` as a floating-point array; integers become the default float dtype."""
     array = jnp.asarray(value)
     return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
 
 
 def log_p_and_q(margin: Array) -> tuple[Array, Array]:
-    """log p and log(1 - p) of p = sigmoid(margin), neither of them cancelling."""
+    """log p and log(1 - p) for p = sigmoid(margin), without cancellation."""
     small = jnp.log1p(jnp.exp(-jnp.abs(margin)))
     return jnp.minimum(margin, 0) - small, -jnp.maximum(margin, 0) - small
 
@@ -155,17 +165,17 @@ def power(base: Array, exponent: ArrayLike) -> Array:
 
 
 def logit(p: ArrayLike) -> Array:
-    """The margin of a probability; +-inf at the ends is cut to the largest finite float."""
+    """The margin of a probability; +-inf at 0 and 1 is clipped to the largest finite float."""
     p = as_float(p)
     return jnp.clip(jnp.log(p) - jnp.log1p(-p), jnp.finfo(p.dtype).min, jnp.finfo(p.dtype).max)
 
 
 def log_of_function(function: Callable[[Array], Array], margin: ArrayLike) -> Array:
-    """log f(sigmoid(m)) for a positive f of p that is known as a program only.
+    """log f(sigmoid(m)) for a positive f of p that is given as a function only.
 
-    p loses the digits of 1 - p when it is rounded. The first-order term restores them, unless f has
-    none at one: then, from where p still has two digits of 1 - p, f is continued as the power of
-    1 - p that it is there. Beyond `_MAX_MARGIN`, every f is continued as a power.
+    Rounding p loses digits of 1 - p. The first-order term restores them, unless f has none at
+    p = 1: then f is extrapolated as a power of 1 - p from where p still has two digits of 1 - p.
+    Beyond `_MAX_MARGIN`, every f is extrapolated as a power.
     """
     margin = as_float(margin)
     first, last = _margin_range(function, margin.dtype)
@@ -177,9 +187,9 @@ def log_of_function(function: Callable[[Array], Array], margin: ArrayLike) -> Ar
 
 
 def _margin_range(function: Callable[[Array], Array], dtype: jnp.dtype) -> tuple[Array, Array]:
-    """The first and the last margin of f: `_MAX_MARGIN`, where it is regular so far, or nearer.
+    """The range of margins in which f is evaluated: +-`_MAX_MARGIN`, or less if f is irregular.
 
-    At one, it must be of zeroth or first order in 1 - p. At zero, it must not leave the floats.
+    At p = 1, f must be of order 0 or 1 in 1 - p; at p = 0, it must be a positive finite float.
     """
     far, near = (
         jnp.asarray(_MAX_MARGIN, dtype),
@@ -192,15 +202,19 @@ def _margin_range(function: Callable[[Array], Array], dtype: jnp.dtype) -> tuple
 
 
 def _power_up_to(function: Callable[[Array], Array], last: Array, which: int) -> Array:
-    """The power of p (0) or of 1 - p (1) that f is between half a margin and it.
+    """The exponent of p (`which` = 0) or of 1 - p (1) that f has between `last` / 2 and `last`.
 
-    0 where f is zero or, like log p, no power: f stays there what it is at `last`.
+    0 if f is zero or not a power, like log p: f is then constant beyond `last`.
     """
     log_f, half_log_f = _log_near(function, last), _log_near(function, last / 2)
     span = log_p_and_q(last)[which] - log_p_and_q(last / 2)[which]
     finite = jnp.isfinite(log_f) & jnp.isfinite(half_log_f)
     found = jnp.where(finite, log_f - half_log_f, 0.0) / span
-    return jnp.where(jnp.abs(found) < _MIN_POWER, 0.0, found)
+    # A power rises as much over the outer part of that range as over the inner; log p, less.
+    between = _log_near(function, 0.75 * last)
+    outer, inner = jnp.abs(log_f - between), jnp.abs(between - half_log_f)
+    is_power = (jnp.abs(found) >= _MIN_POWER) & (outer >= _MIN_STEADINESS * inner)
+    return jnp.where(is_power, found, 0.0)
 
 
 def _log_near(function: Callable[[Array], Array], margin: Array) -> Array:

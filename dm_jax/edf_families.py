@@ -1,4 +1,4 @@
-"""The paper's families of emphasis density functions: DM (Eq. 12) and its variants (9 to 11)."""
+"""The paper's emphasis density functions: DM (Eq. 12) and its variants (Eqs. 9 to 11)."""
 
 import jax.numpy as jnp
 from jax import Array, lax
@@ -13,8 +13,8 @@ class DM(ScaledEDF):
     """Derivative Manipulation: w(p) = exp(beta * p**lam * (1 - p)) (Eq. 12).
 
     Args:
-      lam: where the emphasis lies, at least 0: the mode is lam / (lam + 1).
-      beta: how concentrated it is; 0 weights all examples equally.
+      lam: sets the emphasis mode, lam / (lam + 1); at least 0.
+      beta: concentration of the emphasis; 0 weights all examples equally.
     """
 
     lam: float = parameter(minimum=0)
@@ -35,7 +35,7 @@ class DM(ScaledEDF):
 
     @property
     def _log_peak(self) -> Array:
-        """log of the largest p**lam * (1 - p). A constant to derivatives: it cancels out of w."""
+        """log of the maximum of p**lam * (1 - p). Not differentiated: it cancels out of w."""
         lam = jnp.asarray(self.lam, float)
         return lax.stop_gradient(xlogy(lam, lam) - xlogy(lam + 1, lam + 1))
 
@@ -49,7 +49,7 @@ class Normal(ScaledEDF):
 
     Args:
       psi: the emphasis mode, in [0, 1].
-      beta: how concentrated it is, at least 0.
+      beta: concentration of the emphasis, at least 0.
     """
 
     psi: float = parameter(minimum=0, maximum=1)
@@ -72,7 +72,7 @@ class Normal(ScaledEDF):
 
 
 class Exponential(ScaledEDF):
-    """The exponential variant, of mode 0, or 1 if beta < 0: w(p) = exp(beta * (1 - p)) (Eq. 10)."""
+    """The exponential variant: w(p) = exp(beta * (1 - p)) (Eq. 10); mode 0, or 1 if beta < 0."""
 
     beta: float
 
@@ -87,7 +87,7 @@ class Exponential(ScaledEDF):
         return jnp.asarray(self.beta, float)
 
     def log_area(self) -> Array:
-        """log of (1 - exp(-beta)) / beta, through beta = 0 and without overflow."""
+        """log of (1 - exp(-beta)) / beta, also at beta = 0 and without overflow."""
         beta = jnp.asarray(self.beta, float)
         size = jnp.abs(beta)
         near_zero = size < 1e-2
@@ -102,10 +102,10 @@ class Exponential(ScaledEDF):
 
 
 class Beta(EDF):
-    """The beta variant: w(p) = p**(alpha - 1) * (1 - p)**(eta - 1) (Eq. 11), both at least 0.
+    """The beta variant: w(p) = p**(alpha - 1) * (1 - p)**(eta - 1) (Eq. 11), alpha and eta >= 0.
 
-    Up to a constant it holds CCE (1, 2), MAE (2, 2), MSE (2, 3) and GCE (q + 1, 2). Its integral is
-    finite for alpha and eta above 0 only; elsewhere the density is 0.
+    Up to a constant it includes CCE (1, 2), MAE (2, 2), MSE (2, 3) and GCE (q + 1, 2). Its integral
+    is finite for alpha and eta above 0 only; otherwise the density is 0.
     """
 
     alpha: float = parameter(minimum=0)
@@ -128,7 +128,7 @@ class Beta(EDF):
 
     @property
     def mode(self) -> Array:
-        """(alpha - 1) / (alpha + eta - 2) where there is an inside maximum, else the higher end."""
+        """(alpha - 1) / (alpha + eta - 2) if the maximum is interior, else the higher end."""
         a, b = jnp.asarray(self.alpha, float) - 1, jnp.asarray(self.eta, float) - 1
         inside = (a > 0) & (b > 0)
         return jnp.where(inside, a / jnp.where(inside, a + b, 1.0), jnp.where(b < a, 1.0, 0.0))

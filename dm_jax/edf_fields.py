@@ -1,4 +1,4 @@
-"""The fields of an EDF: parameters with a range, static parts, and how they become a pytree."""
+"""The fields of an EDF: range-checked parameters, static fields, registration as a pytree."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ import numpy as np
 def parameter(
     *, minimum: float = -math.inf, maximum: float = math.inf, default: Any = dataclasses.MISSING
 ) -> Any:
-    """A field of an EDF: a traced leaf whose value, where it is concrete, lies in the range."""
+    """A field of an EDF: a traced leaf whose value, if concrete, must be in the range."""
     metadata = {"minimum": minimum, "maximum": maximum}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -23,16 +23,16 @@ def static(*, default: Any = dataclasses.MISSING) -> Any:
 
 
 def values(edf: Any) -> dict[str, Any]:
-    """{parameter: its value}, of what is traced."""
+    """The traced parameters, as {name: value}."""
     traced = (f.name for f in dataclasses.fields(edf) if not f.metadata.get("static"))
     return {name: getattr(edf, name) for name in traced}
 
 
 def register(cls: type) -> None:
-    """Registers the dataclass as a pytree that is rebuilt without its constructor.
+    """Registers the dataclass as a pytree that is unflattened without calling its constructor.
 
-    A tree of EDFs holds anything: tracers, gradients, shapes. Checking those values would be wrong
-    and, for the results of a compiled step, would wait for the device.
+    The leaves may be anything: tracers, gradients, shapes. Checking them would be wrong and, for
+    the results of a compiled step, would wait for the device.
     """
     fields = dataclasses.fields(cls)
     static_names = tuple(f.name for f in fields if f.metadata.get("static"))
@@ -52,11 +52,11 @@ def register(cls: type) -> None:
 
 
 def checked(owner: str, field: dataclasses.Field, value: Any) -> Any:
-    """The value as a leaf; raises where it is concrete and wrong."""
+    """The value as a leaf; raises if it is concrete and invalid."""
     if isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool):
         value = float(value)
     parts = value if isinstance(value, tuple) and value else (value,)
-    composed = all(map(dataclasses.is_dataclass, parts))  # of other EDFs, which checked their own
+    composed = all(map(dataclasses.is_dataclass, parts))  # EDFs, which checked their fields
     if composed or isinstance(value, jax.core.Tracer):
         return value
     dtype = np.asarray(value).dtype if isinstance(value, (float, np.ndarray, jax.Array)) else None
@@ -64,7 +64,7 @@ def checked(owner: str, field: dataclasses.Field, value: Any) -> Any:
         jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer)
     ):
         raise TypeError(
-            f"{owner}: {field.name} must be a number or an array of them, got {value!r}"
+            f"{owner}: {field.name} must be a number or an array of numbers, got {value!r}"
         )
     _check_range(owner, field, np.asarray(value))
     return value
@@ -80,7 +80,7 @@ def _check_range(owner: str, field: dataclasses.Field, value: np.ndarray) -> Non
 
 
 def readable(value: Any) -> str:
-    """Numbers as numbers, functions by name; arrays and tracers as they print themselves."""
+    """A value for `repr`: scalars as numbers, arrays as dtype and shape, functions by name."""
     if isinstance(value, (jax.Array, np.ndarray)) and not isinstance(value, jax.core.Tracer):
         return f"{float(value):.6g}" if value.ndim == 0 else f"{value.dtype}{list(value.shape)}"
     return getattr(value, "__name__", None) or repr(value)

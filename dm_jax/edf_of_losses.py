@@ -1,4 +1,4 @@
-"""The common losses of p as emphasis density functions (Eq. 6), each with its coefficient."""
+"""Common losses as emphasis density functions (Eq. 6), with their constant factors."""
 
 import math
 

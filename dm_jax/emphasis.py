@@ -1,4 +1,4 @@
-"""Emphasis density functions: the paper's four families, the common losses, and your own.
+"""Emphasis density functions: the paper's four families, common losses and custom schemes.
 
 An EDF says how much gradient an example receives, as a function of the probability p of its label:
 
@@ -9,8 +9,8 @@ DM(lam=0.5, beta=8.0)
 >>> print(f"{float(edf.mode):.4f} {float(edf.weight(0.0)):.1f} {float(edf.weight(1.0)):.1f}")
 0.3333 1.0 1.0
 
-Your own scheme is a function, or a class with parameters, which are then traced, swept and
-scheduled as those of the built-in ones:
+A custom scheme is a function of p, or a class whose parameters are traced, swept and scheduled like
+those of the built-in schemes:
 
 >>> focal = from_weight(lambda p: (1 - p) ** 2)
 >>> class Bump(EDF):
@@ -21,8 +21,8 @@ scheduled as those of the built-in ones:
 >>> print(Bump(centre=0.3, width=0.1))
 Bump(centre=0.3, width=0.1)
 
-Everything is a function of the soft margin m = logit(p) in the end, which keeps all digits where p
-does not.
+Internally everything is a function of the soft margin m = logit(p), which keeps its precision where
+p does not.
 """
 
 import dataclasses
@@ -64,7 +64,7 @@ class FromPdf(FromWeight):
 
 
 class FromLoss(EDF):
-    """The scheme of a loss of p; see `from_loss`."""
+    """The scheme of a loss L(p); see `from_loss`."""
 
     loss: Callable[[Array], Array] = static()
 
@@ -75,13 +75,13 @@ class FromLoss(EDF):
         return math.log(2) + log_q + log_p_beyond_half + log_of_function(self._steepness, margin)
 
     def _steepness(self, p: Array) -> Array:
-        """abs(dL/dp), times p up to 1/2: by log p most losses have a slope as p goes to 0."""
+        """abs(dL/dp) * min(p, 1/2): most losses have a finite slope in log p as p goes to 0."""
         slope = jax.jvp(self.loss, (p,), (jnp.ones_like(p),))[1]
         return jnp.minimum(p, 0.5) * jnp.abs(slope)
 
 
 def from_weight(function: Callable[[Array], Array]) -> EDF:
-    """The scheme with w(p) = function(p): positive, elementwise, of any scale.
+    """The scheme with w(p) = function(p), which must be positive and elementwise, of any scale.
 
     >>> print(f"{float(from_weight(lambda p: p * (1 - p)).mode):.4f}")
     0.5000
@@ -99,7 +99,7 @@ def from_loss(loss: Callable[[Array], Array]) -> EDF:
 
 
 def from_pdf(pdf: Callable[[Array], Array]) -> EDF:
-    """The scheme whose EDF is a density over [0, 1]. It is taken at its word: `density` is pdf(p).
+    """The scheme of a density over [0, 1]; `density` returns pdf(p) without renormalising.
 
     >>> from jax.scipy import stats
     >>> print(f"{float(from_pdf(lambda p: stats.beta.pdf(p, 2, 3)).density(0.5)):.4f}")
@@ -114,18 +114,17 @@ _SCHEMES: dict[str, type[EDF]] = {
 
 
 def names() -> tuple[str, ...]:
-    """The names that `create` knows."""
+    """The names that `create` accepts."""
     return tuple(sorted(_SCHEMES))
 
 
 def create(name: str, **parameters: Any) -> EDF:
-    """An EDF by name, in any case, or by the place of a user's own class,
-    "package.module:ClassName".
+    """Creates an EDF by name (in any case) or by import path, "package.module:ClassName".
 
     Raises:
-      ValueError: for an unknown name or parameter (naming the nearest), a missing one, or one out
-        of range; for a class of your own whose weight is none.
-      TypeError: a parameter that is no number.
+      ValueError: an unknown name or parameter (names the nearest), a missing parameter or one out
+        of range, or a custom class with an invalid weight.
+      TypeError: a parameter that is not a number.
 
     >>> create("dm", lam=0.5, beta=8)
     DM(lam=0.5, beta=8.0)
@@ -152,19 +151,21 @@ def create(name: str, **parameters: Any) -> EDF:
 
 
 def _check_weight(name: str, edf: EDF) -> None:
-    """Raises a ValueError where a user's weight is none: no program, not elementwise, below 0."""
+    """Raises ValueError if a custom weight is not traceable, not elementwise, or negative."""
     p = jnp.linspace(0.01, 0.99, 99)
     try:
         jax.eval_shape(edf.weight, p[0])
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
         raise ValueError(
-            f"weight of {name} asks for a number in Python or NumPy, as `if p > ...` and np.exp "
-            "do; it must be written with jax.numpy, which has jnp.where"
+            f"weight of {name} cannot be traced: it needs the value of p, as `if p > ...` and "
+            "np.exp do; write it with jax.numpy, such as jnp.where"
         ) from error
     found = jnp.asarray(edf.weight(p))
     if found.shape not in ((), p.shape):
-        raise ValueError(f"weight of {name} must be elementwise, of {p.shape} it is {found.shape}")
+        raise ValueError(
+            f"weight of {name} must be elementwise, but maps {p.shape} to {found.shape}"
+        )
     good = jnp.broadcast_to(found >= 0, p.shape)
     if not good.all():
         worst = p[jnp.argmin(good)]
-        raise ValueError(f"weight of {name} must be at least 0, at p = {worst:.2f} it is not")
+        raise ValueError(f"weight of {name} must be at least 0, but is not at p = {worst:.2f}")

@@ -1,15 +1,17 @@
-"""One wording for the errors that every room raises."""
+"""Errors and checks shared by all packages."""
 
 import difflib
+import numbers
 from collections.abc import Iterable
+from typing import Any
 
 _MAX_LISTED = 40  # names
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
-    """The error for a name that is not known: names it, the nearest known one, and all of them.
+    """A ValueError for an unknown name that gives the nearest known name and all known names.
 
-    Where there are hundreds, only the nearest.
+    Long lists are left out.
 
     >>> unknown("model", "resnet4", ["resnet44", "mlp"])
     ValueError("unknown model 'resnet4'; did you mean 'resnet44'? Known: mlp, resnet44")
@@ -20,3 +22,9 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
     hint = f"; did you mean {in_any_case[near[0]]!r}?" if near else "."
     listed = "" if len(known) > _MAX_LISTED else f" Known: {', '.join(known) or 'none'}"
     return ValueError(f"unknown {what} {name!r}{hint}{listed}")
+
+
+def check_number(name: str, value: Any) -> None:
+    """Raises TypeError unless the value is a real number."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {value!r}")

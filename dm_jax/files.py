@@ -1,9 +1,10 @@
-"""Atomic writing of files, and locks between processes."""
+"""Atomic file writes and locks between processes."""
 
 import contextlib
 import fcntl
 import os
 import pathlib
+import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -12,10 +13,10 @@ from typing import BinaryIO
 def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """Opens a file that replaces `path` when the block ends, complete and on disk.
 
-    Until then, and if the block raises, the old file stays.
+    Until then, and if the block raises, the old file is kept.
     """
     path = pathlib.Path(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         with partial.open("wb") as file:
             yield file
@@ -35,7 +36,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 @contextlib.contextmanager
 def locked(path: pathlib.Path, *, wait: bool = True) -> Iterator[None]:
-    """Holds a lock between processes; its file stays, empty.
+    """Holds a lock between processes; the empty lock file is not removed.
 
     Raises:
       BlockingIOError: another process holds it and `wait` is false.

@@ -1,4 +1,4 @@
-"""A user's own parts by their place: "package.module:name"."""
+"""Custom components by import path, "package.module:name"."""
 
 import importlib
 from typing import Any
@@ -7,15 +7,15 @@ from dm_jax import errors
 
 
 def load_class(path: str, base: type, called: str) -> Any:
-    """The class, of a base class `called` so, at "package.module:name".
+    """The subclass of `base` at "package.module:name"; errors name the base `called`.
 
     Raises:
-      ValueError: the path reads otherwise, there is no such module or no such name in it, or it is
-        no subclass of `base`.
+      ValueError: the path is malformed, there is no such module or name, or it is not a subclass
+        of `base`.
     """
     found = _attribute(path)
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise ValueError(f"{path!r} is not a subclass of {called}, but {found!r}")
+        raise ValueError(f"{path!r} must be a subclass of {called}, got {found!r}")
     return found
 
 
@@ -23,19 +23,18 @@ def load_function(path: str) -> Any:
     """The function at "package.module:name".
 
     Raises:
-      ValueError: the path reads otherwise, there is no such module or no such name in it, or it
-        cannot be called.
+      ValueError: the path is malformed, there is no such module or name, or it is not callable.
     """
     found = _attribute(path)
     if not callable(found):
-        raise ValueError(f"{path!r} is not a function, but {found!r}")
+        raise ValueError(f"{path!r} must be a function, got {found!r}")
     return found
 
 
 def _attribute(path: str) -> Any:
     place, _, name = path.partition(":")
     if not all(part.isidentifier() for part in (*place.split("."), name)):
-        raise ValueError(f"what is your own reads 'package.module:name', got {path!r}")
+        raise ValueError(f"expected an import path 'package.module:name', got {path!r}")
     try:
         module = importlib.import_module(place)
     except (ImportError, SyntaxError) as error:

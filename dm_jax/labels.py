@@ -1,19 +1,19 @@
-"""The check that every label passes where it enters, from data, noise or a user's file."""
+"""Validation of labels from data sets, noise and files."""
 
 import numpy as np
 
 
 def as_labels(values, num_classes: int, *, what: str = "labels") -> np.ndarray:
-    """The values as class labels, int32 [n].
+    """Converts values to class labels, int32 [n].
 
     Args:
       values: [n] integers, or floats that are whole numbers.
-      num_classes: labels lie in 0 .. num_classes - 1.
-      what: how an error calls the values.
+      num_classes: labels are in 0 .. num_classes - 1.
+      what: name of the values in errors.
 
     Raises:
       TypeError: the values are not numbers.
-      ValueError: not one axis, or a value that is fractional or out of range; names the first
+      ValueError: the values are not [n], or one is fractional or out of range; names the first
         such row and its value.
     """
     values = np.asarray(values)
@@ -27,6 +27,6 @@ def as_labels(values, num_classes: int, *, what: str = "labels") -> np.ndarray:
         row = int(np.argmin(good))
         raise ValueError(
             f"{what}: row {row} is {values[row]}; accepted: whole numbers from 0 to "
-            f"{num_classes - 1} ({num_classes} classes); {int((~good).sum())} rows are not"
+            f"{num_classes - 1} ({num_classes} classes); {int((~good).sum())} rows are invalid"
         )
     return values.astype(np.int32)

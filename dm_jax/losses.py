@@ -31,7 +31,7 @@ def dm_softmax_cross_entropy(
     """Cross entropy of each example; its gradient is the emphasis, not the value's derivative.
 
     The value is ``-log p`` with ``p = softmax(logits)[labels]``, so that curves compare across
-    schemes. The gradient by the logits of one example, for a cotangent g of its loss, is
+    schemes. For a cotangent g of one example's loss, the gradient with respect to its logits is
 
         g * W * s / (2 * q) * (softmax(logits) - onehot(labels)),
         q = 1 - p,   s = q / (q + saturation / 2)
@@ -40,35 +40,33 @@ def dm_softmax_cross_entropy(
     the label:
 
     - ``"batch"``: W = N * w / sum_j w_j over the N unmasked examples: the weights average to one,
-      and the mean of the losses has gradients of L1 norm w / sum_j w_j, as the authors' code.
+      and the mean of the losses has gradients of L1 norm w / sum_j w_j, as in the authors' code.
     - ``"density"``: W = w / integral of w(u) du over [0, 1] (Eq. 8).
     - ``None``: W = w(p).
 
-    The gradient by `edf` and `class_weights` is zero, as the value does not depend on them.
-    Differentiating a function of the logits' gradient (a bilevel objective) does see them, the
-    normaliser included. The first derivative is in reverse mode only: `jax.jvp` of the losses
-    raises JAX's TypeError.
+    The gradient with respect to `edf` and `class_weights` is zero, as the value does not depend on
+    them. A function of the logits' gradient (a bilevel objective) does, also through the
+    normaliser. First derivatives are reverse-mode only: `jax.jvp` raises a TypeError.
 
     Args:
-      logits: [..., C], C >= 2, a floating type. Computed in float32, or float64 if they are
-        float64.
-      labels: [...] integers in [0, C). They are not checked here: out of range they mean a wrong
-        loss.
+      logits: [..., C] floating, C >= 2. Computed in float32, or in float64 for float64 logits.
+      labels: [...] integers in [0, C), not checked here: out of range, they give a wrong loss.
       edf: the scheme; any `dm_jax.EDF`.
       normalization: "batch", "density" or None, as above.
       where: [...] bool; examples that are False have loss and gradient zero and do not count.
-      axis_name: mapped axis (pmap, shard_map) over which "batch" sums too. The gradient of
+      axis_name: mapped axis (pmap, shard_map) that "batch" also sums over. The gradient of
         ``sum(losses) / psum(count)`` on each device, then summed over devices, is that of the whole
         batch.
-      saturation: eps >= 0 of the authors' denominator ``2 * q + eps``; 0 is Eq. 7 to the letter.
-      class_weights: [C], at least 0, multiplied into the weight of each label.
+      saturation: eps >= 0 of the authors' denominator ``2 * q + eps``; 0 is exactly Eq. 7.
+      class_weights: [C], at least 0, factors on the weights by label.
 
     Returns:
       [...] float32 (float64 for float64 logits).
 
     Raises:
       TypeError: logits that are not floating, labels not integers, where not bool, edf not an EDF.
-      ValueError: shapes that do not match, an unknown normalization, a negative saturation.
+      ValueError: shapes that do not match, an unknown normalization, a negative saturation or class
+        weight.
 
     >>> from dm_jax import MAE
     >>> logits, labels = jnp.array([[2.0, 0.0], [0.0, 0.0]]), jnp.array([0, 0])
@@ -86,9 +84,11 @@ def dm_softmax_cross_entropy(
         where = jnp.asarray(where)
         _check_array("where", where, jnp.bool_, "bool", labels.shape)
         labels = jnp.where(where, labels, 0)
+        # Also in derivatives of the gradient, where 0 * NaN would be NaN.
+        logits = jnp.where(where[..., None], logits, 0)
     if class_weights is not None:
         class_weights = jnp.asarray(class_weights)
-        _check_array("class_weights", class_weights, jnp.floating, "floating", logits.shape[-1:])
+        _check_class_weights(class_weights, logits.shape[-1:])
     return _loss(
         logits, labels, edf, where, class_weights, normalization, axis_name, float(saturation)
     )
@@ -109,7 +109,10 @@ def _check(logits: Array, labels: Array, edf: Any, normalization: Any, saturatio
         raise TypeError(f"edf must be a dm_jax.EDF, got {edf!r}; wrap a function: from_weight(fn)")
     if normalization not in ("batch", "density", None):
         raise unknown("normalization", normalization, ("batch", "density", "None"))
-    if not (isinstance(saturation, (int, float, np.floating)) and 0 <= saturation < float("inf")):
+    if not (
+        isinstance(saturation, (int, float, np.integer, np.floating))
+        and 0 <= saturation < float("inf")
+    ):
         raise ValueError(f"saturation must be a finite number >= 0, got {saturation!r}")
 
 
@@ -118,6 +121,19 @@ def _check_array(name: str, array: Array, kind: Any, kind_name: str, shape: tupl
         raise TypeError(f"{name} must be {kind_name}, got {array.dtype}")
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+
+
+def _check_class_weights(class_weights: Array, shape: tuple) -> None:
+    _check_array("class_weights", class_weights, jnp.floating, "floating", shape)
+    if isinstance(class_weights, jax.core.Tracer) or not class_weights.is_fully_addressable:
+        return
+    values = np.asarray(class_weights)
+    good = (values >= 0) & (values < np.inf)
+    if not good.all():
+        label = int(np.argmin(good))
+        raise ValueError(
+            f"class_weights must be finite and at least 0, got {values[label]} for class {label}"
+        )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
@@ -167,8 +183,8 @@ def _batch_normalised(
     """N * w_i / sum_j w_j over the unmasked examples of the whole batch."""
     counted = jnp.ones(log_shape.shape, bool) if where is None else where
     log_shape = jnp.where(counted, log_shape, -jnp.inf)
-    # Any constant serves; it cancels. So no derivative is lost by stopping it here.
-    largest = lax.stop_gradient(jnp.max(log_shape, initial=-jnp.inf))
+    # Any constant cancels, so stopping its gradient is exact.
+    largest = lax.stop_gradient(jnp.max(log_shape + correction, initial=-jnp.inf))
     if axis_name is not None:
         largest = lax.pmax(largest, axis_name)
     log_ratio = (log_shape - jnp.where(jnp.isfinite(largest), largest, 0.0)) + correction
@@ -195,7 +211,7 @@ def _upcast(logits: Array) -> Array:
 
 
 def _safe_log(x: Array) -> Array:
-    """log, with -inf and a derivative of zero at 0."""
+    """log(x), with value -inf and derivative 0 at x = 0."""
     positive = x > 0
     return jnp.where(positive, jnp.log(jnp.where(positive, x, 1)), -jnp.inf)
 

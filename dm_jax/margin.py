@@ -1,7 +1,7 @@
 """The soft margin of each example, m = z_y - logsumexp of the other logits, for any finite logits.
 
-p = sigmoid(m), and the gradient of m by the logits is onehot(y) less the softmax over the other
-classes: with m, no gradient of the loss needs a division by 1 - p, and none cancels.
+p = sigmoid(m), and the gradient of m with respect to the logits is onehot(y) minus the softmax over
+the other classes: so gradients of the loss need no division by 1 - p and do not cancel.
 """
 
 import functools
@@ -13,32 +13,32 @@ from jax import Array, lax
 
 from dm_jax.edf import EDF
 
-# exp(60) times 50,257 classes is far from overflow; sums within exp(+-57) have lost no term that
-# matters.
+# exp(60) times 50,257 classes is far from overflow; sums within exp(+-57) have lost no significant
+# term.
 _MAX_EXPONENT = 60.0
 _MAX_SUM = 1e25
-# No difference of logits is infinite.
+# Keeps differences of logits finite.
 _MAX_DIFFERENCE = 1e30
-# The bits of a float32 whose product with another such number is exact.
+# High bits of a float32: the product of two such numbers is exact.
 _HIGH_BITS = 0xFFFFF000
 
 
 class SoftMargin(NamedTuple):
-    """margin, correction, total: [...]; others: [..., C], in the dtype of the computation."""
+    """Soft margins; all [...] except others [..., C], in the dtype of the computation."""
 
     margin: Array
-    correction: Array  # what rounding took from the log weight at the margin
+    correction: Array  # rounding error of the log weight at the margin, to be added
     others: Array  # exponentials of the logits, up to a factor; 0 at the label
     total: Array  # their sum
 
 
 def soft_margin(logits: Array, labels: Array, edf: EDF, where: Array | None) -> SoftMargin:
-    """The margins, and the correction that the log weights of `edf` need.
+    """The margins, with rounding corrections for the log weights of `edf`.
 
-    On a CPU the label's own logit is the first shift of the exponentials, which saves a pass over
-    the logits for their maximum. Only if a margin (of an unmasked example) is too large for that,
-    all is computed again. Elsewhere a pass costs less than waiting for that decision: always the
-    maximum.
+    On a CPU the exponentials are first shifted by the label's own logit, which saves a pass over
+    the logits for their maximum; only if the margin of an unmasked example is too large for that,
+    everything is recomputed. On other devices a pass costs less than waiting for that decision, so
+    the maximum is always used.
     """
     label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1, mode="clip")[..., 0]
     return lax.platform_dependent(
@@ -51,19 +51,19 @@ def soft_margin(logits: Array, labels: Array, edf: EDF, where: Array | None) -> 
 
 
 def is_label(labels: Array, shape: tuple[int, ...]) -> Array:
-    """[..., C] bool: the one-hot labels."""
+    """One-hot labels, bool [..., C]."""
     return lax.broadcasted_iota(labels.dtype, shape, len(shape) - 1) == labels[..., None]
 
 
 @functools.partial(jnp.vectorize, signature="(c),()->(c)")
 def _without_label(row: Array, label: Array) -> Array:
-    """A row with 0 at the label: on a CPU faster than a mask, which would slow the exponentials."""
+    """A row with 0 at the label; on a CPU faster than a mask, which slows the exponentials."""
     return row.at[label].set(0, mode="drop")
 
 
 @jax.custom_jvp
 def _exp(x: Array) -> Array:
-    """exp, where an overflow (which nothing uses) is no NaN in second derivatives."""
+    """exp, whose (unused) overflows do not become NaN in second derivatives."""
     return jnp.exp(x)
 
 
@@ -108,11 +108,11 @@ def _general(logits: Array, labels: Array, label_logits: Array, edf: EDF) -> Sof
 
 
 def _correction(edf: EDF, margin: Array, lost: Array) -> Array:
-    """log_shape at margin + lost, less what log_shape(margin) gives in the precision at hand.
+    """log_shape(margin + lost), minus log_shape(margin) as computed at this precision.
 
     At a margin of 1e4 the weights of MAE are near exp(-1e4) and a digit of float32 is 1e-3: far too
-    coarse for their ratios. Where log_shape is that large it is a line in m, and a line can be
-    evaluated exactly.
+    coarse for their ratios. Where log_shape is that large it is linear in m, and can be evaluated
+    exactly.
     """
     near = jnp.clip(margin, -_MAX_EXPONENT, _MAX_EXPONENT)
     ones = jnp.ones_like(margin)
@@ -126,14 +126,14 @@ def _correction(edf: EDF, margin: Array, lost: Array) -> Array:
 
 
 def _exact_sum(a: Array, b: Array) -> tuple[Array, Array]:
-    """a + b as rounded, and what the rounding lost (Knuth)."""
+    """a + b rounded, and its rounding error (Knuth)."""
     total = a + b
     part = total - a
     return total, (a - (total - part)) + (b - part)
 
 
 def _exact_product(a: Array, b: Array) -> tuple[Array, Array]:
-    """a * b as two numbers whose sum holds all its digits (Dekker; no rounding to tell apart)."""
+    """a * b as two numbers that together keep all its digits (Dekker)."""
     a_high, b_high = _high_bits(a), _high_bits(b)
     return a_high * b_high, a_high * (b - b_high) + (a - a_high) * b
 

@@ -1,7 +1,7 @@
-"""What is measured of a batch: accuracy, the fit of given and of true labels, and the emphasis.
+"""Metrics of a batch: accuracy on true and on given labels, and statistics of the emphasis.
 
-Everything is a sum and a count per name, added up on the device and divided once (`Totals.means`),
-so that a padded last batch changes nothing.
+Each metric is a sum and a count, accumulated on the device and divided once (`Totals.means`), so a
+padded last batch does not bias it.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ import numpy as np
 from dm_jax.emphasis import EDF
 
 NEVER = jnp.iinfo(jnp.int32).max
-_MAX_MARGIN = 80.0  # beyond it p or 1 - p is not a float32
+_MAX_MARGIN = 80.0  # beyond it p or 1 - p underflows float32
 
 
 @flax.struct.dataclass
 class Totals:
-    """Sums and counts by name, and the first step whose loss was not finite (NEVER: none)."""
+    """Sums and counts by name, and the first step with a non-finite loss, or NEVER."""
 
     sums: dict[str, jax.Array]
     counts: dict[str, jax.Array]
@@ -28,26 +28,26 @@ class Totals:
 
     @classmethod
     def of(cls, terms: Mapping[str, tuple[Any, Any]]) -> "Totals":
-        """Totals of {name: (sum, count)}."""
+        """Totals from {name: (sum, count)}."""
         sums = {name: jnp.asarray(total, jnp.float32) for name, (total, _) in terms.items()}
         counts = {name: jnp.asarray(count, jnp.float32) for name, (_, count) in terms.items()}
         return cls(sums, counts, jnp.full((), NEVER, jnp.int32))
 
     @classmethod
     def empty(cls, like: "Totals") -> "Totals":
-        """Totals of nothing, NumPy arrays with the names and shapes of `like`."""
+        """Zero totals, as NumPy arrays with the names and shapes of `like`."""
         sums, counts = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), (like.sums, like.counts))
         never: Any = np.full(like.first_nonfinite.shape, NEVER, np.int32)
         return cls(sums, counts, never)
 
     def flag_nonfinite(self, step: jax.Array) -> "Totals":
-        """With `step` as the first non-finite one if the loss is not finite."""
+        """A copy with `step` as its first non-finite step if the loss is not finite."""
         bad = jnp.where(jnp.isfinite(self.sums["loss"]), NEVER, step)
         return Totals(self.sums, self.counts, bad.astype(jnp.int32))
 
     @jax.jit
     def merge(self, other: "Totals") -> "Totals":
-        """The totals of both, over the same names; compiled."""
+        """The sum of totals with the same names; compiled."""
         return Totals(
             jax.tree.map(jnp.add, self.sums, other.sums),
             jax.tree.map(jnp.add, self.counts, other.counts),
@@ -55,7 +55,7 @@ class Totals:
         )
 
     def join(self, other: "Totals") -> "Totals":
-        """The totals of both, over different names."""
+        """The union of totals with different names."""
         return Totals(
             self.sums | other.sums,
             self.counts | other.counts,
@@ -63,12 +63,12 @@ class Totals:
         )
 
     def sum_steps(self) -> "Totals":
-        """One total of several steps stacked along the first axis."""
+        """The totals of several steps, stacked along the first axis, summed."""
         sums, counts = jax.tree.map(lambda x: x.sum(0), (self.sums, self.counts))
         return Totals(sums, counts, self.first_nonfinite.min(0))
 
     def means(self) -> dict[str, Any]:
-        """{name: sum / count} as NumPy values; a name that nothing was counted for is NaN."""
+        """{name: sum / count} as NumPy values; NaN where the count is zero."""
         sums, counts = jax.device_get((self.sums, self.counts))
         with np.errstate(invalid="ignore"):
             return {name: sums[name] / counts[name] for name in sums}
@@ -76,13 +76,13 @@ class Totals:
 
 @flax.struct.dataclass
 class Examples:
-    """What a step leaves of each example of the whole batch, all [B].
+    """Results of a step for each example of the global batch, all [B].
 
     Attributes:
       losses: cross entropy of the given label, that is -log p.
       predicted: class of the largest logit.
-      labels, true_labels: as given and as they are.
-      where: bool, those that count.
+      labels, true_labels: given and true labels.
+      where: bool; False for examples that do not count.
     """
 
     losses: jax.Array
@@ -93,7 +93,7 @@ class Examples:
 
     @classmethod
     def of(cls, losses, logits, batch: Mapping[str, jax.Array], axis_name=None) -> "Examples":
-        """From losses [B], logits [B, C], a batch; gathered over `axis_name` in one collective."""
+        """From losses [B], logits [B, C], a batch; one all-gather over `axis_name`."""
         where = jnp.ones(losses.shape, bool) if batch["where"] is None else batch["where"]
         columns = (losses, logits.argmax(-1), batch["labels"], batch["true_labels"], where)
         if axis_name is not None:
@@ -105,7 +105,7 @@ class Examples:
 
 
 def prediction_totals(examples: Examples) -> Totals:
-    """`loss`, and `accuracy` against the true labels, `accuracy_given` against the given ones."""
+    """Totals of `loss`, `accuracy` (on true labels) and `accuracy_given` (on given labels)."""
     where = examples.where
     count = where.sum()
     right = (examples.predicted == examples.true_labels) & where
@@ -120,16 +120,16 @@ def prediction_totals(examples: Examples) -> Totals:
 
 
 def emphasis_totals(examples: Examples, edf: EDF) -> Totals:
-    """How the emphasis is spread over a batch, and what the network believes of its labels.
+    """Statistics of the emphasis over a batch, and mean probabilities of its labels.
 
-    Names: `p_clean`, `p_noisy`: mean probability of the given label, of examples whose label is the
-    true one and of the others. `emphasis_mean`: mean of w(p) before any normalisation.
+    Names: `p_clean`, `p_noisy`: mean probability of the given label, over examples whose label is
+    true and over the others. `emphasis_mean`: mean of w(p) before any normalisation.
     `emphasis_variance`: variance of w / mean(w), the paper's sigma of normalised weights.
-    `effective_sample_size`: (sum w)^2 / (n sum w^2), in (0, 1]. `examples`: n, those of the batch
-    that are neither padding nor skipped.
+    `effective_sample_size`: (sum w)^2 / (n sum w^2), in (0, 1]. `examples`: n, the examples that
+    are neither padding nor skipped.
 
-    `edf` is the emphasis density function in force. Where no weight is above zero, only the mean is
-    measured.
+    `edf` is the current emphasis density function. If no weight is above zero, only the mean of the
+    emphasis is measured.
     """
     where = examples.where
     clean = where & (examples.labels == examples.true_labels)

@@ -1,7 +1,8 @@
-"""Array files: written whole or not at all, and read with suspicion."""
+"""Array files, written atomically and validated when read."""
 
 import os
 import pathlib
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,22 @@ import numpy as np
 
 from dm_jax import files
 
-# RuntimeError, and NotImplementedError below it: zipfile, asked by a damaged header for too much.
-_DAMAGE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# zipfile raises RuntimeError and its subclass NotImplementedError for some damaged headers.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    OverflowError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The named arrays of an .npz; where one is asked for, an .npy will do. Unpickles nothing.
+    """Reads the named arrays of an .npz, or a single one from an .npy; unpickles nothing.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -31,8 +42,8 @@ def read(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray]
     except FileNotFoundError:
         raise
     except _DAMAGE as error:
-        raise ValueError(f"{path} is damaged or no array file: {error}") from error
-    # What is no .npy inside the zip comes as bytes.
+        raise ValueError(f"{path} is damaged or not an array file: {error}") from error
+    # Members of the zip that are not .npy are read as bytes.
     missing = [name for name in names if not isinstance(arrays.get(name), np.ndarray)]
     if missing:
         raise ValueError(f"{path} lacks the arrays: {', '.join(missing)}")
@@ -40,9 +51,9 @@ def read(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray]
 
 
 def write(path: str | os.PathLike, arrays: Mapping[str, Any]) -> None:
-    """Writes a compressed .npz that takes its place only when it is complete and on disk.
+    """Writes a compressed .npz atomically; an old file is kept until the new one is on disk.
 
-    Folders on the way are made. What was there before stays until then.
+    Missing folders are created.
     """
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     with files.atomic_write(path) as file:

@@ -1,22 +1,25 @@
 """Retrieval scores of MARS (video person re-identification): CMC-k and mean average precision.
 
-A query tracklet is compared with every gallery tracklet by cosine similarity. Of the gallery,
+A query tracklet is compared with every gallery tracklet by cosine similarity:
 
-- entries of the query's own identity **and** camera are left out: finding them shows nothing;
-- junk (identity -1) is left out: it is nobody;
-- distractors (identity 0) stay in, as wrong answers.
+- gallery entries of the query's own identity **and** camera are left out: finding them shows
+  nothing;
+- junk (identity -1) is left out: it shows no person;
+- distractors (identity 0) are kept as wrong answers.
 
 A query whose identity no other camera saw has no right answer and does not count.
 
-**Ties.** The scores are the expected ones over all orders of the entries that tie, so that neither
-the order of the gallery nor the sort decides. Similarities are computed in float64 and tie where
-they are equal as float32; copies of one tracklet tie therefore, whatever the matrix product rounds.
+**Ties.** The scores are expectations over all orders of tied entries, so that neither the order of
+the gallery nor the sort matters. Similarities are computed in float64 and tie if they are equal as
+float32; so copies of a tracklet tie, however the matrix product rounds.
 
 Average precision is the mean of the precisions at the right answers (no interpolation).
 """
 
 import dataclasses
+import numbers
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,8 +34,8 @@ class RetrievalScores:
     Attributes:
       cmc: by rank k, the share of queries with a right answer among the first k.
       mean_average_precision: mean over the queries of the average precision.
-      num_queries: queries given.
-      num_valid: queries with a right answer in the gallery, over which the scores are means.
+      num_queries: number of queries.
+      num_valid: number of queries with a right answer in the gallery; the scores are their means.
     """
 
     cmc: dict[int, float]
@@ -50,7 +53,7 @@ def tracklet_features(frame_features: np.ndarray, tracklet_ids: np.ndarray, num:
       num: number of tracklets.
 
     Returns:
-      [num, d] float32 of unit rows; a row is zero where the mean is.
+      [num, d] float32 with rows of unit norm; a row is zero if its mean is.
 
     Raises:
       ValueError: shapes that do not match, an id out of range, a tracklet without frames, or a
@@ -66,17 +69,17 @@ def tracklet_features(frame_features: np.ndarray, tracklet_ids: np.ndarray, num:
     outside = np.flatnonzero((ids < 0) | (ids >= num))
     if outside.size:
         raise ValueError(
-            f"tracklet_ids are in [0, {num}), got {ids[outside[0]]} at frame {outside[0]}"
+            f"tracklet_ids must be in [0, {num}), got {ids[outside[0]]} at frame {outside[0]}"
         )
     counts = np.bincount(ids, minlength=num)
     if not counts.all():
-        raise ValueError(f"tracklet {np.argmin(counts)} has no frame among the {len(ids)}")
+        raise ValueError(f"tracklet {np.argmin(counts)} has none of the {len(ids)} frames")
     if np.any(ids[1:] < ids[:-1]):
         order = np.argsort(ids, kind="stable")
         features = features[order]
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     sums = np.add.reduceat(features, starts, axis=0, dtype=np.float64)
-    return _unit_rows(sums).astype(np.float32)  # the mean points where the sum does
+    return _unit_rows(sums).astype(np.float32)  # the mean has the direction of the sum
 
 
 def evaluate(
@@ -92,7 +95,7 @@ def evaluate(
     """CMC at the given ranks and mAP of the queries against the gallery, by cosine similarity.
 
     Args:
-      query_features: [q, d] float, of any length: they are normalised here.
+      query_features: [q, d] float, of any norm: they are normalised here.
       query_ids: [q] int, above 0.
       query_cameras: [q] int.
       gallery_features: [g, d] float.
@@ -102,7 +105,7 @@ def evaluate(
 
     Raises:
       ValueError: shapes that do not match, an identity or rank out of range, features that are not
-        finite, or not one query with a right answer.
+        finite, or no query with a right answer.
       TypeError: identities or cameras that are not integers.
     """
     queries = _features("query_features", query_features)
@@ -111,8 +114,7 @@ def evaluate(
     query_cameras = _integers("query_cameras", query_cameras, len(queries))
     gallery_ids = _integers("gallery_ids", gallery_ids, len(gallery), minimum=JUNK)
     gallery_cameras = _integers("gallery_cameras", gallery_cameras, len(gallery))
-    if not ranks or min(ranks) < 1:
-        raise ValueError(f"ranks are one or more integers above 0, got {tuple(ranks)}")
+    _check_ranks(ranks)
 
     queries, gallery = _unit_rows(queries), _unit_rows(gallery)
     precisions, hits = [], []
@@ -132,7 +134,7 @@ def _mean(precision: np.ndarray, hit: np.ndarray, ranks: Sequence[int]) -> Retri
     valid = ~np.isnan(precision)
     if not valid.any():
         raise ValueError(
-            f"none of the {len(precision)} queries has a right answer in the gallery: its identity "
+            f"none of the {len(precision)} queries has a right answer in the gallery, its identity "
             "seen by another camera"
         )
     cmc = hit[valid].mean(axis=0)
@@ -154,8 +156,9 @@ def _score(
     query, before, right_before, size, num_right = _tied_groups(similarity, right, allowed)
     total = right.sum(axis=1)
 
-    # A group of n ties behind `before` entries: its right answers are at each place i = 1..n with
-    # chance 1/n, behind (i - 1)(r - 1)/(n - 1) others of the group, and 1/(before + i) sums to H.
+    # A group of n ties, r of them right, after `before` entries: a right answer has each rank
+    # i = 1..n with probability 1/n, after (i - 1)(r - 1)/(n - 1) other right ones on average, and
+    # 1/(before + i) sums to a difference of harmonic numbers.
     harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, similarity.shape[1] + 1))])
     span = harmonic[before + size] - harmonic[before]
     others = (num_right - 1) / np.maximum(size - 1, 1)
@@ -172,14 +175,14 @@ def _score(
 def _tied_groups(
     similarity: np.ndarray, right: np.ndarray, allowed: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """The runs of equal similarity that hold a right answer, most similar first within a query.
+    """Runs of equal similarity with a right answer, most similar first within each query.
 
-    Returns, each [groups]: the query, the entries before the run, the right ones among them, the
-    run's entries, and the right ones among these.
+    Returns arrays [groups]: the query, the number of entries before the run and of right ones among
+    them, the number of entries in the run and of right ones among these.
     """
     width = similarity.shape[1]
-    distance = np.where(allowed, -similarity, np.inf)  # what is left out ranks last, in a run of
-    order = np.argsort(distance, axis=1)  # its own, which holds no right answer
+    distance = np.where(allowed, -similarity, np.inf)  # left-out entries rank last, in a run
+    order = np.argsort(distance, axis=1)  # without a right answer
     ranked = np.take_along_axis(distance, order, axis=1)
     ranked_right = np.take_along_axis(right, order, axis=1)
 
@@ -199,10 +202,10 @@ def _tied_groups(
 def _hit_rate(
     before: np.ndarray, size: np.ndarray, num_right: np.ndarray, depth: int
 ) -> np.ndarray:
-    """Chance that the first k = 1..depth entries hold a right answer [queries, depth].
+    """Probability of a right answer among the first k = 1..depth entries, [queries, depth].
 
-    The first run with a right answer is drawn without replacement: the j-th draw (from 0) misses,
-    if all before did, with chance (wrong - j)/(size - j).
+    The first run with a right answer is drawn without replacement: if all earlier draws missed, the
+    j-th draw (from 0) misses with probability (wrong - j)/(size - j).
     """
     drawn = np.arange(depth) - before[:, None]
     size, num_right = size[:, None], num_right[:, None]
@@ -212,7 +215,7 @@ def _hit_rate(
 
 
 def _unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Rows of length one in float64; zero rows stay zero."""
+    """Rows scaled to unit norm, float64; zero rows stay zero."""
     rows = rows.astype(np.float64)
     scale = np.max(np.abs(rows), axis=1, keepdims=True)  # squares must neither over- nor underflow
     rows /= np.where(scale > 0, scale, 1.0)
@@ -224,19 +227,25 @@ def _features(name: str, value: np.ndarray, width: int | None = None) -> np.ndar
     value = np.asarray(value)
     if value.ndim != 2 or 0 in value.shape or width not in (None, value.shape[1]):
         accepted = f"[n, {width or 'd'}], not empty"
-        raise ValueError(f"{name} has shape {accepted}, got {list(value.shape)}")
+        raise ValueError(f"{name} must be {accepted}, got {list(value.shape)}")
     finite = np.isfinite(value).all(axis=1)
     if not finite.all():
-        raise ValueError(f"{name} is finite, but row {np.argmin(finite)} is not")
+        raise ValueError(f"{name} must be finite, row {np.argmin(finite)} is not")
     return value
+
+
+def _check_ranks(ranks: Any) -> None:
+    integers = np.ndim(ranks) == 1 and all(isinstance(rank, numbers.Integral) for rank in ranks)
+    if not integers or len(ranks) == 0 or min(ranks) < 1:
+        raise ValueError(f"ranks must be a sequence of integers above 0, got {ranks!r}")
 
 
 def _integers(name: str, value: np.ndarray, count: int, minimum: int | None = None) -> np.ndarray:
     value = np.asarray(value)
     if not np.issubdtype(value.dtype, np.integer):
-        raise TypeError(f"{name} is an array of integers, got {value.dtype}")
+        raise TypeError(f"{name} must be an array of integers, got {value.dtype}")
     if value.shape != (count,):
-        raise ValueError(f"{name} has shape [{count}] as its features, got {list(value.shape)}")
+        raise ValueError(f"{name} must be [{count}], as its features, got {list(value.shape)}")
     if minimum is not None and value.min() < minimum:
         raise ValueError(
             f"{name} must be at least {minimum}, got {value.min()} at position {np.argmin(value)}"

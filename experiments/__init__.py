@@ -1,1 +1,1 @@
-"""What a person runs: train, reproduce a table, tune, report, benchmark, inspect."""
+"""The commands: prepare data, train, reproduce a table, tune, report, benchmark, inspect."""

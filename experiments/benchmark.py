@@ -1,6 +1,6 @@
-"""Measure what a claim says is fast: ``python -m experiments.benchmark loss``.
+"""Runs a benchmark: ``python -m experiments.benchmark loss``.
 
-Each benchmark is a module of `experiments.benchmarks` with a ``main(argv)``; further flags are its.
+Each is a module of `experiments.benchmarks` with a ``main(argv)``, which gets the other flags.
 """
 
 import importlib
@@ -12,12 +12,12 @@ from experiments import benchmarks, startup
 
 
 def names() -> list[str]:
-    """The benchmarks there are."""
+    """The names of the benchmarks."""
     return [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
 
 
 def main(argv: list[str]) -> None:
-    """Runs the benchmark that comes first, with the flags behind it."""
+    """Runs the benchmark named first, with the flags after it."""
     if not argv or argv[0] in ("-h", "--help"):
         print(f"{__doc__}\nBenchmarks: {', '.join(names())}")
         return

@@ -1,4 +1,4 @@
-"""Cells of a table: their configs, and how they run."""
+"""The cells of a table: their configs, and how to run them."""
 
 import dataclasses
 import functools
@@ -28,12 +28,12 @@ class Cell:
 
     @property
     def key(self) -> tuple[str, str, str, int]:
-        """The key of its result."""
+        """The key of the cell's result."""
         return self.table, self.row, self.column, self.seed
 
     @property
     def plain(self) -> dict:
-        """The config as JSON gives it back, without where it ran and where its files lay."""
+        """The config as plain JSON values, without devices and file locations."""
         config = json.loads(json.dumps(self.config.to_dict()))
         del config["parallel"]
         config["data"]["data_dir"] = ""
@@ -42,22 +42,22 @@ class Cell:
 
     @property
     def config_hash(self) -> str:
-        """Tells one config from another."""
+        """The hash of `plain`."""
         return hash_config(self.plain)
 
 
 def run_all(
     cells: Sequence[Cell], folder: pathlib.Path, progress: train.Progress
 ) -> Iterator[tuple[Cell, train.Summary | Exception]]:
-    """Runs cells and yields each with its summary, or with what it failed of, as it finishes.
+    """Runs cells and yields each with its summary, or the error it failed with, as it finishes.
 
-    Cells that can be one program are a population, where that is faster: everywhere but for
-    convolutions, which vmap turns into grouped ones.
+    Cells that can share a program train as a population if that is faster: all but convolutional
+    networks, whose convolutions vmap turns into grouped ones.
 
     Args:
-      cells: to run.
-      folder: single runs keep their workdirs, and so their checkpoints, below it.
-      progress: is told of the progress.
+      cells: the cells to run.
+      folder: parent of the workdirs of single runs, which hold their checkpoints.
+      progress: receives the progress.
 
     Raises:
       StoppedError: a stop was requested.
@@ -70,22 +70,22 @@ def run_all(
             yield from ((cell, s) for (cell, _), s in zip(group, summaries, strict=True))
         except StoppedError:
             raise
-        except Exception as error:  # the rest go on
+        except Exception as error:  # the rest still run
             yield from ((cell, error) for cell, _ in group)
 
 
 class StoppedError(Exception):
-    """A stop was requested; what has finished is written, the rest goes on at the next start."""
+    """A stop was requested; finished results are kept, and the next start runs the rest."""
 
 
 Built = tuple[Cell, build.Experiment | build.StreamedExperiment]
 
 
 def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, Exception]]]:
-    """The cells with their experiments, those that train as one population together.
+    """Builds the cells' experiments and groups those that train as one population.
 
     Returns:
-      The groups, and the cells that cannot be built with the reason.
+      The groups, and the cells that cannot be built, with the error.
     """
     load = functools.cache(build.load)
     found: dict[Hashable, list[Built]] = {}
@@ -94,7 +94,7 @@ def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, E
         wanted = cell.config.data
         try:
             experiment = build.experiment(cell.config, load(wanted.name, wanted.data_dir))
-        except Exception as error:  # recorded as the cell's
+        except Exception as error:  # recorded as the cell's failure
             failures.append((cell, error))
             continue
         name: Hashable = folder_name(cell)
@@ -105,7 +105,7 @@ def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, E
 
 
 def trains_alone(cell: Cell) -> bool:
-    """Whether it is a program of its own: vmap turns convolutions into grouped ones."""
+    """Whether it cannot join a population: vmap turns convolutions into slow grouped ones."""
     return cell.config.model.name != "mlp"
 
 
@@ -116,18 +116,18 @@ def _run_group(
         members = [e for _, e in group if isinstance(e, build.Experiment)]
         summaries = population.train_population(members, progress=progress)
         if not summaries[0].finished:
-            raise StoppedError(f"{len(group)} runs that train together start anew next time")
+            raise StoppedError(f"{len(group)} runs that train together start over next time")
         return [_if_finite(summary) for summary in summaries]
     cell = group[0][0]
     summary = train.run(use_all_devices(cell.config), folder / folder_name(cell), progress=progress)
     if not summary.finished:
         at = f"step {summary.step} of {summary.total}"
-        raise StoppedError(f"{cell.row}, {cell.column}, seed {cell.seed} goes on at {at} next time")
+        raise StoppedError(f"{cell.row}, {cell.column}, seed {cell.seed} will resume at {at}")
     return [summary]
 
 
 def use_all_devices(config: train.Config) -> train.Config:
-    """Over as many devices as the batch divides by, where the config leaves it open."""
+    """The config on the most devices that divide its batch, unless it sets their number."""
     if config.parallel.devices or config.parallel.distributed:
         return config
     size = config.train.batch_size
@@ -138,7 +138,7 @@ def use_all_devices(config: train.Config) -> train.Config:
 
 
 def _if_finite(summary: train.Summary) -> train.Summary | Exception:
-    """A member goes on where a single run stops: then its numbers are of a network of NaNs."""
+    """The summary, or an error if the loss was not finite, which does not stop a member."""
     for row in summary.rows:
         if not math.isfinite(row.get("train_loss", 0.0)):
             return train.NonFiniteLossError(f"the loss was not finite by step {row['step']}")
@@ -146,6 +146,6 @@ def _if_finite(summary: train.Summary) -> train.Summary | Exception:
 
 
 def folder_name(cell: Cell) -> str:
-    """Of a cell's workdir. It holds the hash: with other settings a cell starts anew."""
+    """The name of a cell's workdir; with the hash, so that other settings start from scratch."""
     name = f"{cell.table}-{cell.row}-{cell.column}-{cell.seed}-{cell.config_hash}"
     return "".join(c if c.isalnum() or c in "-_.=+" else "_" for c in name)

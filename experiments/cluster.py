@@ -1,4 +1,4 @@
-"""Cells as jobs of a cluster, through submitit; every job appends its own results."""
+"""Runs cells as cluster jobs through submitit; each job appends its own result."""
 
 import json
 import pathlib
@@ -10,7 +10,7 @@ from experiments import cells as cells_lib
 from experiments import record, results_file, startup
 from experiments.progress import ProgressBar
 
-# States of SLURM in which a job may still give its result; one that SLURM has forgotten will not.
+# SLURM states of jobs that may still deliver a result; a job that SLURM has forgotten will not.
 _ON_ITS_WAY = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED")
 
 
@@ -22,39 +22,38 @@ def submit(
     cluster: str = "slurm",
     options: Mapping[str, str] | None = None,
 ) -> list:
-    """Submits one job for each cell that has none on its way, and returns at once.
+    """Submits one job per cell, except cells with a job pending or running, and returns at once.
 
-    A job that is preempted or runs out of time goes on where its checkpoint stands when the same
-    table is started again: only what is missing is submitted. jobs/submitted.json keeps which job
-    is whose.
+    Starting the same table again submits only what is missing; a cell whose job was preempted or
+    timed out resumes from its checkpoint. jobs/submitted.json records the job of each cell.
 
     Args:
-      cells: to run.
-      folder: on a disk that all nodes reach; results.jsonl, runs/ and the jobs' logs lie there.
-      minutes: time limit of a job; one GPU each.
-      cluster: "slurm", or "local" for processes of this machine.
-      options: of SLURM, such as {"partition": "gpu"}.
+      cells: the cells to run.
+      folder: on a disk that all nodes share; holds results.jsonl, runs/ and the jobs' logs.
+      minutes: time limit of a job; each gets one GPU.
+      cluster: "slurm", or "local" for processes on this machine.
+      options: SLURM options, such as {"partition": "gpu"}.
 
     Returns:
       The new jobs.
 
     Raises:
       ModuleNotFoundError: submitit is not installed.
-      ValueError: an option that submitit does not know.
-      RuntimeError: this is no node of such a cluster, or it refused the jobs.
+      ValueError: submitit does not know an option.
+      RuntimeError: this machine is not part of such a cluster, or the cluster refused the jobs.
     """
     try:
         import submitit
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "--executor=slurm sends cells with submitit: pip install 'dm_jax[slurm]'"
+            "--executor=slurm needs submitit: pip install 'dm_jax[slurm]'"
         ) from error
     executor = submitit.AutoExecutor(folder=folder / "jobs", cluster=cluster)
     # SLURM writes its options with dashes, submitit with underscores.
     named = {f"slurm_{k.replace('-', '_')}": value for k, value in (options or {}).items()}
     try:
         executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax", **named)
-    except NameError as error:  # submitit's for an option that it does not know
+    except NameError as error:  # raised by submitit for an unknown option
         raise ValueError(f"--slurm: {error}") from error
     submitted = folder / "jobs" / "submitted.json"
     known = json.loads(submitted.read_text()) if submitted.exists() else {}
@@ -75,19 +74,19 @@ def submit(
 
 
 def _on_their_way(ids: Iterable[str], folder: pathlib.Path) -> set[str]:
-    """Those of the jobs that SLURM still has to run or to end."""
+    """The jobs that SLURM has pending or running."""
     import submitit
 
-    # All of them first: SLURM is asked once for those that exist by then.
+    # All created first, because submitit queries SLURM once for the jobs that exist by then.
     jobs: list = [submitit.SlurmJob(folder / "jobs", job_id) for job_id in ids]
     return {job.job_id for job in jobs if job.watcher.get_state(job.job_id) in _ON_ITS_WAY}
 
 
 def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) -> str:
-    """Runs a cell in its job and appends the result; returns its status."""
+    """Runs a cell inside its job and appends the result; returns the result's status."""
     startup.prepare()
-    record.commit()  # as it is now, not once the cell has trained
-    sys.argv[1:] = arguments  # which the result names as its command
+    record.commit()  # cached before the cell trains
+    sys.argv[1:] = arguments  # recorded in the result as its command
     status = ""
     for done, summary in cells_lib.run_all([cell], folder / "runs", ProgressBar(quiet=True)):
         result = record.result(done, summary)

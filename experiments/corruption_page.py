@@ -1,4 +1,4 @@
-"""A corruption on a page: what was asked for, what came out, class by class, with pictures."""
+"""Writes a page about a corruption: settings, actual rate, counts per class, pictures."""
 
 import pathlib
 
@@ -11,9 +11,9 @@ from experiments import corruption_pictures
 
 
 def write(dataset: Dataset, corruption: Corruption, folder: pathlib.Path) -> list[str]:
-    """Writes corruption.md and its pictures into a folder; returns the names, the page first.
+    """Writes corruption.md and its pictures into a folder; returns their names, the page first.
 
-    The sheet of images is left out where no label was changed, or the inputs are not images.
+    The sheet of images is left out if no label was changed or the inputs are not images.
     """
     pictures = {
         "transition_matrix.png": corruption_pictures.draw_transitions,
@@ -38,8 +38,8 @@ def _markdown(dataset: Dataset, corruption: Corruption, pictures: list[str]) -> 
 def _facts(dataset: Dataset, corruption: Corruption) -> list[str]:
     rows = {
         "kind": corruption.kind,
-        "rate asked for": f"{corruption.rate:g}",
-        "rate that came out": f"{corruption.actual_rate:.4f}",
+        "requested rate": f"{corruption.rate:g}",
+        "actual rate": f"{corruption.actual_rate:.4f}",
         "changed labels": f"{corruption.changed.sum():,} of {corruption.labels.size:,}",
         "training examples before": f"{len(dataset.train):,}",
         "imbalance": f"{corruption.imbalance}, ratio {corruption.ratio:g}",
@@ -51,7 +51,7 @@ def _facts(dataset: Dataset, corruption: Corruption) -> list[str]:
 
 
 def _classes(dataset: Dataset, corruption: Corruption) -> list[str]:
-    """One row a class: counts before and after, and where its wrong labels mostly went."""
+    """One row per class: counts before and after, and its most frequent wrong label."""
     before, classes = dataset.train.labels, dataset.num_classes
     true = before[corruption.kept]
     counts = [np.bincount(x, minlength=classes) for x in (before, true, corruption.labels)]

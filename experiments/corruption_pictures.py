@@ -1,4 +1,4 @@
-"""Pictures of a corruption: where labels went, how many each class has, what was mislabelled."""
+"""Pictures of a corruption: transition matrix, class counts, and mislabelled images."""
 
 import pathlib
 
@@ -10,15 +10,15 @@ from dm_jax.data import Dataset
 from dm_jax.noise import Corruption
 
 _READABLE = 20
-"""With more classes than this the names shrink and cells carry no numbers."""
+"""With more classes than this, names shrink and cells have no numbers."""
 _BLUE, _GREY, _RED = "#3b6ea5", "#b8bec6", "#b5322b"
 
 
 def draw_transitions(dataset: Dataset, corruption: Corruption, path: pathlib.Path) -> None:
-    """A heat map of the transition matrix: true class (row) to given label (column).
+    """Draws the transition matrix as a heat map: true class (row) to given label (column).
 
-    Colour shows the wrong labels; the diagonal is left grey, or it would outshine them. Classes
-    stand in the order of their superclasses where there are any, lines between the superclasses.
+    Colour shows the wrong labels; the diagonal is grey, because it would outshine them. Classes are
+    ordered by superclass, if there are any, with lines between the superclasses.
     """
     order = _order(dataset)
     true = dataset.train.labels[corruption.kept]
@@ -39,7 +39,7 @@ def draw_transitions(dataset: Dataset, corruption: Corruption, path: pathlib.Pat
 
 
 def draw_counts(dataset: Dataset, corruption: Corruption, path: pathlib.Path) -> None:
-    """Bars of each class: examples before, those kept, and those that carry its label after."""
+    """Draws bars per class: examples before, those kept, and those with its label after."""
     true, classes = dataset.train.labels, dataset.num_classes
     bars = {
         "before": (true, _GREY),
@@ -64,7 +64,7 @@ def draw_counts(dataset: Dataset, corruption: Corruption, path: pathlib.Path) ->
 def draw_examples(
     dataset: Dataset, corruption: Corruption, path: pathlib.Path, *, columns=8, rows=5
 ) -> None:
-    """A sheet of mislabelled images with given (red) and true label, spread over the classes."""
+    """Draws mislabelled images of all classes with their given (red) and true labels."""
     true = dataset.train.labels[corruption.kept]
     shown = _spread(np.flatnonzero(corruption.changed), true, columns * rows)
     rows = -(-shown.size // columns)
@@ -104,7 +104,7 @@ def _order(dataset: Dataset) -> np.ndarray:
 
 
 def _write_cells(axes, matrix: np.ndarray) -> None:
-    """The percentage in every cell that is not empty; dark cells get white letters."""
+    """Writes the percentage in every cell that is not empty, in white on dark cells."""
     highest = max((matrix - np.diag(matrix.diagonal())).max(), 1e-9)
     for (row, column), share in np.ndenumerate(matrix):
         if share > 0:
@@ -116,7 +116,7 @@ def _write_cells(axes, matrix: np.ndarray) -> None:
 
 
 def _name_classes(axes, names: list[str], *, size: int) -> None:
-    """Names on both sides, upright below where they would run into one another."""
+    """Names the classes on both axes, vertically below if the names would overlap."""
     upright = len(names) * max(map(len, names)) > 60
     axes.set_xticks(range(len(names)), names, fontsize=size, rotation=90 if upright else 0)
     axes.set_yticks(range(len(names)), names, fontsize=size)
@@ -124,7 +124,7 @@ def _name_classes(axes, names: list[str], *, size: int) -> None:
 
 
 def _separate(axes, dataset: Dataset, order: np.ndarray) -> None:
-    """Grey lines where one superclass ends and the next begins."""
+    """Draws grey lines between superclasses."""
     if dataset.superclasses is None:
         return
     for edge in np.flatnonzero(np.diff(dataset.superclasses[order])) + 0.5:

@@ -2,7 +2,7 @@
 
 Writes corruption.md (settings, actual rate, hash, a table of the classes) and its pictures: the
 transition matrix as a heat map, class counts before and after, and a sheet of mislabelled images.
-Values of the config are changed as for `experiments.train`: `--config.noise.rate=0.2`.
+Config values are changed as for `experiments.train`: `--config.noise.rate=0.2`.
 """
 
 from absl import flags
@@ -13,16 +13,16 @@ from dm_jax.train import build
 from experiments import corruption_page, startup
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The configuration.", lock_config=True)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where page and pictures go.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the page and pictures.", required=True)
 
 
 def main() -> None:
-    """Inspects what a training with this config would be given."""
+    """Writes the page about the labels that this config would train on."""
     workdir = startup.folder("--workdir", _WORKDIR.value)
     config = train.Config.parse(_CONFIG.value)
     if data.is_streamed(config.data.name):
         raise ValueError(
-            f"{config.data.name} is streamed with the labels it has: there is no corruption to show"
+            f"{config.data.name} is streamed with its own labels: there is no corruption to show"
         )
     dataset = data.load(config.data.name, data_dir=config.data.data_dir or None)
     corruption, _ = build.draw_corruptions(config, dataset)

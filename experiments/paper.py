@@ -1,14 +1,14 @@
 """The published numbers: Tables 1-9 of arXiv 1905.11233, read from the CSV files in `published/`.
 
-Everything is in percent. What the paper prints as a fraction (all of Table 2, and the "0.5" of
+All numbers are in percent. What the paper prints as a fraction (all of Table 2, and the "0.5" of
 Table 5, a classifier at chance) is multiplied by 100; `raw` keeps the printed text.
 
 Names are those of the CSV files. A **column** is a number the paper prints, a **run** what has to
-be trained for it. They are the same thing but for three tables:
+be trained for it. They differ in three tables only:
 
 - Table 4: one run, "MARS", gives the columns "mAP" (its `final`) and "CMC-1" (a metric).
 - Table 6: one run, "accuracy_mean"; the column accuracy_std is its deviation over trials.
-- Table 9: one run a noise rate, "noise_0.2", gives the columns "noise_0.2/test_best",
+- Table 9: one run per noise rate, "noise_0.2", gives the columns "noise_0.2/test_best",
   "noise_0.2/test_final", "noise_0.2/train_corrupted" and "noise_0.2/train_intact". Its rows are
   "CCE", "DM(beta=0)" and "DM(lambda=0.5,beta=12)"; the paper gives other parameters at other
   rates, so most of its cells are empty.
@@ -50,8 +50,8 @@ class Column:
 
     Attributes:
       name: as in the CSV file.
-      run: the condition to train under: the `column` that a result of it carries.
-      measure: what of a result it shows: "final", "best" or the name of a metric.
+      run: the condition to train under, which is the `column` of its results.
+      measure: which number of a result it shows: "final", "best" or the name of a metric.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class PublishedTable:
-    """One table of the paper; accuracies in percent, None where it reports none.
+    """One table of the paper; accuracies in percent, None if it reports none.
 
     Attributes:
       number: 1 to 9.
@@ -90,7 +90,7 @@ class PublishedTable:
 
     @property
     def quoted(self) -> tuple[str, ...]:
-        """The rows that the paper quotes from other papers; they are not for running."""
+        """The rows that the paper quotes from other papers; they are not run."""
         return tuple(row for row in self.rows if self.sources[row] != OWN)
 
     @property
@@ -100,7 +100,7 @@ class PublishedTable:
 
     @property
     def cells(self) -> tuple[tuple[str, str], ...]:
-        """The (row, run) pairs that the authors ran and report at least one number of."""
+        """The (row, run) pairs that the authors ran, with at least one published number."""
         return tuple(
             (row, run)
             for row in self.rows
@@ -112,14 +112,14 @@ class PublishedTable:
         """The column of that name.
 
         Raises:
-          ValueError: there is none; the message gives the nearest.
+          ValueError: an unknown column; the message gives the nearest.
         """
         if name not in self._columns:
             raise errors.unknown(f"column of table {self.number}", name, self.columns)
         return self._columns[name]
 
     def value(self, row: str, column: str) -> float | None:
-        """A cell in percent, None if the paper leaves it empty.
+        """A cell in percent; None if the paper leaves it empty.
 
         Raises:
           ValueError: an unknown row or column; the message gives the nearest.
@@ -136,7 +136,7 @@ class PublishedTable:
         return self._deviations.get((self._known_row(row), self.column(column).name))
 
     def published(self, row: str, run: str) -> dict[str, float]:
-        """What the paper says of one run, in percent, by measure; empty where it says nothing.
+        """The published numbers of one run, in percent, by measure; empty if there are none.
 
         Raises:
           ValueError: an unknown row or run; the message gives the nearest.
@@ -179,7 +179,7 @@ def table(name: int | str) -> PublishedTable:
 
 
 def _plain_table(number: int, records: list[dict[str, str]]) -> PublishedTable:
-    """A table whose first column but the source names its rows."""
+    """A table whose rows are named by its first column other than the source."""
     head, *columns = (name for name in records[0] if name != "source")
     raw = {(record[head], name): record[name] for record in records for name in columns}
     deviations = {}
@@ -196,7 +196,7 @@ def _plain_table(number: int, records: list[dict[str, str]]) -> PublishedTable:
 
 
 def _table_9(records: list[dict[str, str]]) -> PublishedTable:
-    """Table 9 lists its rows by noise rate: here the rate and the measure make the column."""
+    """Table 9, which has its rows per noise rate; here rate and measure form the column."""
     records = sorted(records, key=_order_of_table_9)
     runs = dict.fromkeys(f"noise_{record['noise']}" for record in sorted(records, key=_noise))
     columns = {

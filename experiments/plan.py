@@ -1,4 +1,4 @@
-"""What a table would take: runs, time and device memory, measured on a few steps of each kind."""
+"""Estimates a table's cost in runs, time and device memory, from a few steps of each kind."""
 
 import collections
 import contextlib
@@ -20,9 +20,9 @@ _LONGEST_BLOCK = 100  # steps
 
 
 def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
-    """What would run, and how many cells cannot.
+    """Describes what would run; also returns how many cells cannot.
 
-    The text has a line for all programs that take the same: runs, steps, time, memory; and the sum.
+    The text has a line for each kind of program (runs, steps, time, memory), and the total time.
     """
     groups, failures = cells_lib.groups(cells)
     reasons = collections.Counter(str(error) for _, error in failures)
@@ -30,13 +30,14 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
     for group in groups:
         cell, experiment = group[0]
         program = (cell.config.model, cell.config.data, cell.config.train.batch_size)
+        # As text, because a model's parameters are a dict, which cannot be hashed.
         key = str((*program, len(group), experiment.plan.total_steps))
         alike.setdefault(key, []).append(group)
     total, lines = 0.0, []
     for programs in alike.values():
         try:
             per_step, memory = _measure(programs[0])
-        except Exception as error:  # the rest can be planned
+        except Exception as error:  # the rest can still be planned
             reasons[str(error)] += sum(map(len, programs))
             continue
         (cell, experiment), *_ = programs[0]
@@ -56,7 +57,7 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
 
 
 def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:
-    """Seconds a step and bytes of device memory of one program."""
+    """Seconds per step and bytes of device memory of one program."""
     config: Config = cells_lib.use_all_devices(group[0][0].config)
     experiment = group[0][1]
     engine: Engine | StreamEngine
@@ -72,7 +73,7 @@ def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:
 
 
 def _timed(engine: Engine | StreamEngine, state: State) -> tuple[float, int]:
-    """`_measure` of what is ready to run."""
+    """As `_measure`, for a prepared engine."""
     most = min(engine.plan.max_steps_per_call, _LONGEST_BLOCK)
     engine.plan = dataclasses.replace(engine.plan, max_steps_per_call=most)
     size = engine.plan.steps_per_call

@@ -1,8 +1,7 @@
-"""Prepare a data set once: ``python -m experiments.prepare NAME [--data_dir=D] [--manual_dir=M]``.
+"""Prepares a data set once: ``python -m experiments.prepare NAME [--data_dir=D] [--manual_dir=M]``.
 
 Needs TensorFlow (``pip install 'dm_jax[datasets]'``); training on prepared data does not.
-Clothing1M, MARS and CIFAR-N cannot be downloaded by a program: --manual_dir says where their files
-lie (docs/data.md).
+Clothing1M, MARS and CIFAR-N must be downloaded by hand, into --manual_dir (docs/data.md).
 """
 
 import argparse
@@ -13,11 +12,11 @@ from experiments import startup
 
 
 def main(argv: list[str]) -> None:
-    """Prepares the data set that the command line names, and says where it lies."""
+    """Prepares the data set named on the command line and prints where it is."""
     parser = argparse.ArgumentParser(prog="experiments.prepare", description=__doc__)
-    parser.add_argument("name", help="such as cifar10, imdb, clothing1m, or any name of TFDS")
+    parser.add_argument("name", help="such as cifar10, imdb, clothing1m, or any TFDS name")
     parser.add_argument("--data_dir", help="default: $TFDS_DATA_DIR or ~/tensorflow_datasets")
-    parser.add_argument("--manual_dir", help="where what cannot be downloaded lies")
+    parser.add_argument("--manual_dir", help="folder of files downloaded by hand")
     flags = parser.parse_args(argv)
     with startup.in_a_line():
         path = prepare(flags.name, data_dir=flags.data_dir, manual_dir=flags.manual_dir)

@@ -7,15 +7,15 @@ import tqdm
 
 
 class ProgressBar:
-    """A `dm_jax.train.Progress`: rate and time left on a terminal; else a line per measurement."""
+    """A `dm_jax.train.Progress`: rate and time left on a terminal, else a line per measurement."""
 
     def __init__(self, *, quiet: bool = False):
-        """`quiet`: no lines; the bar stays."""
+        """`quiet` drops the lines but keeps the bar."""
         self._quiet = quiet
         self._bar: tqdm.tqdm | None = None
 
     def start(self, total: int, step: int) -> None:
-        """Training goes from `step` to `total`."""
+        """Training starts at `step` of `total`."""
         if step and not self._quiet:
             print(f"resuming at step {step} of {total}", flush=True)
         if sys.stderr.isatty():
@@ -37,7 +37,7 @@ class ProgressBar:
             print(f"step {step}: {text}", flush=True)
 
     def close(self) -> None:
-        """Ends the bar."""
+        """Closes the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

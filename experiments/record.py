@@ -1,4 +1,4 @@
-"""What is written of a cell that has run: numbers, curves, and where they come from."""
+"""Makes the result of a cell from its run's summary: numbers, curves and provenance."""
 
 import dataclasses
 import functools
@@ -15,14 +15,14 @@ from experiments import table_specs
 from experiments.cells import Cell
 from experiments.results_file import Result
 
-# Fewer decimals than float32 has, more than anybody reads.
+# Decimals: fewer than float32 has, more than anyone reads.
 _DIGITS = 6
 
 
 def result(cell: Cell, summary: train.Summary | Exception) -> Result:
-    """What is written of a cell; accuracies in percent. A failed one holds the error.
+    """The result of a cell, accuracies in percent; that of a failed one has the error.
 
-    `final` and `best` are the test accuracy, or what else the table shows.
+    `final` and `best` are the test accuracy, or the table's measure if that is another.
     """
     if isinstance(summary, Exception):
         nan, text = float("nan"), f"{type(summary).__name__}: {summary}"
@@ -64,12 +64,12 @@ _CURVES: dict[str, tuple[str, float]] = {
 }
 
 
-# Those that need to know which labels are wrong.
+# Curves that exist only if it is known which labels are wrong.
 _OF_TRUE_LABELS = ("train_intact", "p_clean", "p_noisy")
 
 
 def _curves(summary: train.Summary, measure: str) -> dict[str, list[float]]:
-    """What was measured at every evaluation: the test, and the window of batches before it."""
+    """The curves at every evaluation: test metrics, and training metrics since the last log."""
     left_out = _OF_TRUE_LABELS if math.isnan(summary.actual_rate) else ()
     points = {
         name: dict(summary.curve(source))
@@ -108,10 +108,9 @@ def _blank(cell: Cell) -> Result:
 
 @functools.cache
 def commit() -> str:
-    """The commit of the code, "+" behind it if the tree was changed; empty outside a checkout.
+    """The commit of the code, with "+" if the tree has changes; empty outside a checkout.
 
-    That of the first call, which a command makes before it trains: what is committed meanwhile did
-    not make the numbers.
+    Cached: commands call it before they train, so that commits made meanwhile are not recorded.
     """
     here = pathlib.Path(__file__).parent
     run: Callable[..., subprocess.CompletedProcess] = subprocess.run

@@ -1,8 +1,8 @@
 """Writes the report of results: `python -m experiments.report --results=PATH[,PATH] --out=DIR`.
 
-report.md and report.html hold every table beside the paper's, with what was not run and where each
-number comes from; figures/ holds the pictures. What searches tried is read from the tuning.json
-beside each results file.
+report.md and report.html compare every table with the paper's, list what was not run, and give the
+provenance of each number; figures/ holds the figures. Searches are read from the tuning.json next
+to each results file.
 """
 
 import pathlib
@@ -25,13 +25,13 @@ def write_report(
     searches: Collection[ParameterSearch] = (),
     only: Collection[str] | None = None,
 ) -> pathlib.Path:
-    """Writes report.md, report.html and figures/ into `out_dir`, which is made if need be.
+    """Writes report.md, report.html and figures/ into `out_dir`, created if needed.
 
     Args:
-      results: of any tables.
+      results: results of any tables.
       out_dir: the folder.
-      searches: that chose their parameters.
-      only: names of the tables to report; None is all of the paper's and what else was run.
+      searches: the searches that chose their parameters.
+      only: names of the tables to report; None means all of the paper's and any others run.
 
     Returns:
       The path of report.html.
@@ -52,19 +52,22 @@ def write_report(
 
 
 def main() -> None:
-    """Reads, writes, and says where."""
+    """Reads the results, writes the report and prints its path."""
     out = startup.folder("--out", flags.FLAGS.out)
     paths = dict.fromkeys(pathlib.Path(path).resolve() for path in flags.FLAGS.results if path)
     if not paths:
         raise ValueError("--results names no file")
     results = [result for path in paths for result in results_file.read(path)]
     folders = dict.fromkeys(path.parent for path in paths)
-    found = [search for folder in folders for search in searches_lib.read(folder).values()]
+    found = list[searches_lib.ParameterSearch]()
+    for search in (search for folder in folders for search in searches_lib.read(folder).values()):
+        if search not in found:  # copied to another folder, to save the search
+            found.append(search)
     print(f"wrote {write_report(results, out, searches=found)}")
 
 
 if __name__ == "__main__":
-    # Here, so that a command that imports `write_report` does not have them too.
-    flags.DEFINE_list("results", None, "Results files, separated by commas.", required=True)
-    flags.DEFINE_string("out", None, "The folder that the report goes to.", required=True)
+    # Defined here, so that commands that import `write_report` do not get these flags.
+    flags.DEFINE_list("results", None, "Comma-separated results files.", required=True)
+    flags.DEFINE_string("out", None, "Folder for the report.", required=True)
     startup.run(main)

@@ -1,16 +1,16 @@
-"""Runs a table, cell by cell, and prints it beside the paper's.
+"""Runs a table, cell by cell, and prints it next to the paper's.
 
     python -m experiments.reproduce --table=digits --workdir=DIR
 
 Cells are appended to DIR/results.jsonl as they finish; the same command started again runs what is
 missing. Parameters that a row leaves open are searched on a validation split, never on the test
-set: always for the digits, elsewhere with --tune.
+set: always for digits, with --tune for the other tables.
 """
 
 import contextlib
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import flags
 
@@ -33,35 +33,33 @@ from experiments.reporting import terminal
 from experiments.searches import ParameterSearch
 from experiments.spec import TableSpec
 
-_TUNE = flags.DEFINE_bool("tune", False, "Search the methods that have a grid.")
-_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only say what would run, and how long.")
+_TUNE = flags.DEFINE_bool("tune", False, "Search the parameters of methods that have a grid.")
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only print what would run, and how long.")
 _EXECUTOR = flags.DEFINE_enum(
-    "executor", "local", ["local", "slurm"], "Here, or a job of the cluster for each cell."
+    "executor", "local", ["local", "slurm"], "Run here, or as one cluster job per cell."
 )
 
-_MINUTES = flags.DEFINE_integer(
-    "minutes", 24 * 60, "Time limit of a job on the cluster.", lower_bound=1
-)
-_SLURM = flags.DEFINE_list("slurm", [], "Options of SLURM, such as 'partition=gpu,account=mine'.")
+_MINUTES = flags.DEFINE_integer("minutes", 24 * 60, "Time limit of a cluster job.", lower_bound=1)
+_SLURM = flags.DEFINE_list("slurm", [], "SLURM options, such as 'partition=gpu,account=mine'.")
 
-SEEDS = flags.DEFINE_integer("seeds", 5, "Runs of each cell, with seeds 1, 2, ...", lower_bound=1)
+SEEDS = flags.DEFINE_integer("seeds", 5, "Runs per cell, with seeds 1, 2, ...", lower_bound=1)
 flags.adopt_module_key_flags(table_flags)
 
 
 def make_cells(
     spec: TableSpec,
     pairs: Sequence[tuple[str, str]],
-    searches: dict[tuple[str, str], ParameterSearch],
+    parameters: Mapping[tuple[str, str], tune.Parameters],
     *,
     seeds: Sequence[int],
 ) -> list[cells_lib.Cell]:
-    """The cells of all pairs and seeds, searched rows with the parameters that were chosen."""
+    """The cells of all pairs and seeds; searched ones have the chosen parameters."""
     cells = []
     for row, column in pairs:
         for seed in seeds:
             config = spec.cell(row, column, seed)
-            if (row, column) in searches:
-                config = tune.with_parameters(config, searches[row, column].chosen)
+            if (row, column) in parameters:
+                config = tune.with_parameters(config, parameters[row, column])
             cells.append(
                 cells_lib.Cell(spec.name, row, column, seed, config, spec.scale, spec.changes)
             )
@@ -69,10 +67,10 @@ def make_cells(
 
 
 def missing_cells(path: pathlib.Path, cells: Sequence[cells_lib.Cell]) -> list[cells_lib.Cell]:
-    """Those that the results file does not hold yet.
+    """The cells that the results file does not hold yet.
 
     Raises:
-      ValueError: it holds one of them under another config.
+      ValueError: the file holds one of them with another config.
     """
     results = results_file.read(path) if path.exists() else []
     done = results_file.completed(results, {cell.key: cell.plain for cell in cells})
@@ -80,58 +78,77 @@ def missing_cells(path: pathlib.Path, cells: Sequence[cells_lib.Cell]) -> list[c
 
 
 def main() -> None:
-    """Runs, writes, reports; exits with 1 if a cell failed."""
+    """Runs and reports the table; exits with 1 if a cell failed."""
     failed = reproduce(table_flags.workdir())
     if failed:
-        what = "runs that cannot start" if _DRY_RUN.value else "cells that failed"
-        sys.exit(f"{what}: {failed}; why is said above")
+        what = "runs that cannot start" if _DRY_RUN.value else "runs that failed"
+        sys.exit(f"{what}: {failed}; see the errors above")
 
 
 def reproduce(folder: pathlib.Path) -> int:
-    """The table of the flags; returns how many cells failed, those without parameters included."""
+    """Runs the table that the flags choose; returns how many cells failed or got no parameters."""
     if _EXECUTOR.value == "slurm" and table_flags.AT_ONCE.value > 1:
-        raise ValueError("--at_once is of --executor=local; a cluster has one job for each cell")
-    record.commit()  # as it is now, not once cells have trained
+        raise ValueError("--at_once requires --executor=local; a cluster runs one job per cell")
+    record.commit()  # cached before the cells train
     spec, path = table_flags.spec(), folder / "results.jsonl"
     wanted, progress = table_flags.pairs(spec), ProgressBar(quiet=True)
+    _check_before_a_search(spec, wanted, folder)
     try:
         to_search, searches = _searched(spec, wanted, folder, progress)
     except cells_lib.StoppedError as stopped:
         print(f"stopped: {stopped}")
         return 0
     lost = [pair for pair in wanted if to_search and spec.grid(*pair) and pair not in searches]
-    pairs = wanted if _DRY_RUN.value else [pair for pair in wanted if pair not in lost]
-    cells = make_cells(spec, pairs, searches, seeds=range(1, SEEDS.value + 1))
+    parameters = {pair: search.chosen for pair, search in searches.items()}
+    if _DRY_RUN.value:  # any candidate costs as much as the one that will be chosen
+        parameters |= {pair: tune.candidates(spec.grid(*pair))[0] for pair in lost}
+        lost = []
+    pairs = [pair for pair in wanted if pair not in lost]
+    cells = make_cells(spec, pairs, parameters, seeds=_seeds())
     todo = missing_cells(path, cells)
-    done = len(cells) - len(todo)
-    print(f"table {spec.name}: {len(cells)} runs, {done} of them done", flush=True)
+    print(
+        f"table {spec.name}: {len(cells)} runs, {len(cells) - len(todo)} of them done", flush=True
+    )
     if _DRY_RUN.value:
-        text, failed = plan.describe([*to_search, *todo])
-        print(text)
-        return failed
+        return _print_plan([*to_search, *todo])
     if _EXECUTOR.value == "slurm" and todo:
-        options = dict(overrides.parse_pair(text) for text in _SLURM.value)
-        jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value, options=options)
-        print(f"{len(jobs)} jobs submitted, {len(todo) - len(jobs)} were on their way already")
-        print("started again, this command submits what is then missing")
-        return len(lost)
+        _submit(todo, folder)
+        return len(lost) * SEEDS.value
     failed, unfinished = _run(todo, folder, progress)
-    failed += len(lost)
-    if unfinished or not path.exists():
-        return failed
-    results = results_file.read(path)
+    if not unfinished and path.exists():
+        _write_report(spec, folder)
+    return failed + len(lost) * SEEDS.value
+
+
+def _print_plan(cells: Sequence[cells_lib.Cell]) -> int:
+    """Prints what would run; returns how many cells cannot."""
+    text, failed = plan.describe(cells)
+    print(text)
+    return failed
+
+
+def _submit(todo: Sequence[cells_lib.Cell], folder: pathlib.Path) -> None:
+    """Submits cells to the cluster."""
+    options = dict(overrides.parse_pair(text) for text in _SLURM.value)
+    jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value, options=options)
+    print(f"{len(jobs)} jobs submitted, {len(todo) - len(jobs)} already pending or running")
+    print("run the same command again later to submit what is missing")
+
+
+def _write_report(spec: TableSpec, folder: pathlib.Path) -> None:
+    """Reports all results of the folder, and prints this table."""
+    results = results_file.read(folder / "results.jsonl")
     names = {result.table for result in results}
     known = searches_lib.read(folder).values()
     page = report.write_report(results, folder, searches=known, only=names)
     print(terminal.table(results, spec.name))
-    print(f"all of it, with curves and provenance: {page}")
-    return failed
+    print(f"full report, with curves and provenance: {page}")
 
 
 def _run(
     todo: Sequence[cells_lib.Cell], folder: pathlib.Path, progress: ProgressBar
 ) -> tuple[int, bool]:
-    """Runs cells and appends their results; how many failed, and whether a stop was requested."""
+    """Runs cells and appends results; returns how many failed, and whether a stop came first."""
     failed, reasons, at_once = 0, set(), table_flags.AT_ONCE.value
     runs = workers.run_all(todo, folder / "runs", progress, at_once=at_once)
     with contextlib.closing(runs):
@@ -153,8 +170,39 @@ def _run(
 
 
 def _is_news(cell: cells_lib.Cell) -> bool:
-    """Whether a line says that it has finished: where no bar does, and not of many at once."""
+    """Whether a finished cell gets a line: if there is no bar and it trained alone."""
     return cells_lib.trains_alone(cell) and not sys.stderr.isatty()
+
+
+def _seeds() -> range:
+    return range(1, SEEDS.value + 1)
+
+
+def _is_searched(spec: TableSpec) -> bool:
+    """Whether grids are searched."""
+    return bool(_TUNE.value or spec.always_searched)
+
+
+def _check_before_a_search(
+    spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
+) -> None:
+    """Raises what would otherwise be raised after a search that takes hours.
+
+    Raises:
+      ValueError: the results file holds a cell under another config.
+      OSError: nothing can be appended to it.
+    """
+    path = folder / "results.jsonl"
+    if not path.exists():
+        return
+    if not _DRY_RUN.value:
+        path.open("ab").close()
+    searches = tune.found(spec, wanted, folder) if _is_searched(spec) else {}
+    known = [
+        pair for pair in wanted if pair in searches or not (_is_searched(spec) and spec.grid(*pair))
+    ]
+    parameters = {pair: search.chosen for pair, search in searches.items()}
+    missing_cells(path, make_cells(spec, known, parameters, seeds=_seeds()))
 
 
 def _searched(
@@ -163,8 +211,8 @@ def _searched(
     folder: pathlib.Path,
     progress: ProgressBar,
 ) -> tuple[list[cells_lib.Cell], dict[tuple[str, str], ParameterSearch]]:
-    """The runs that a search takes, and what is known of its outcome after it, or in a plan now."""
-    if not (_TUNE.value or spec.always_searched):
+    """The runs that a search takes, and the finished searches (in a dry run, those so far)."""
+    if not _is_searched(spec):
         return [], {}
     missing = tune.missing_cells(spec, wanted, folder)
     if missing:
@@ -175,21 +223,20 @@ def _searched(
         return missing, tune.found(spec, wanted, folder)
     if missing and _EXECUTOR.value == "slurm":
         raise ValueError(
-            "--executor=slurm sends the cells of a table, whose parameters must be searched first: "
-            "run python -m experiments.tune with the same table, rows, columns, scale, set and "
-            "workdir"
+            "--executor=slurm requires searched parameters: first run python -m experiments.tune "
+            "with the same table, rows, columns, scale, set, method, grid and workdir"
         )
     at_once = table_flags.AT_ONCE.value
     return missing, tune.search(spec, wanted, folder, progress, at_once=at_once)
 
 
 def _refuse_untuned(searched: set[tuple[str, str, str]], path: pathlib.Path) -> None:
-    """Before a search takes its time: what it is for must not have been run without it."""
+    """Raises before a search if one of its cells has already run without it."""
     for result in results_file.read(path) if path.exists() else []:
         if result.status == "ok" and result.key[:3] in searched:
             raise ValueError(
                 f"{path} holds {result.row}, {result.column}, seed {result.seed}, which ran "
-                "without this search; give the searched table another --workdir"
+                "without this search; use another --workdir for the searched table"
             )
 
 

@@ -1,9 +1,8 @@
-"""results.jsonl: one JSON object a line, one line a cell and seed, appended as the cells finish.
+"""results.jsonl: a JSON object per line, a line per cell and seed, appended as the cells finish.
 
-A line is written under a lock by one write and synced, so that processes may share the file and
-a run may die at any moment: at worst the last line is torn, and a torn line is left out with a
-warning when the file is read and cut off when the next result is appended. No other line is ever
-touched.
+A line is written under a lock in one write and synced, so that processes may share the file and
+be killed at any moment: at worst the last line is torn. Reading skips a torn line with a warning;
+appending the next result cuts it off. No other line is ever changed.
 """
 
 import dataclasses
@@ -23,30 +22,30 @@ from dm_jax.train.workdir import differences
 
 SCHEMA = 1
 STATUSES = ("ok", "failed")
-# Fields that lines of this schema had not from the beginning; where they are missing, the default.
+# Fields added to this schema later; lines without them get the default.
 _LATER = {"data"}
 Key = tuple[str, str, str, int]  # table, row, column, seed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """What one training run of a table's cell gave, and everything needed to run it again.
+    """The result of one run of a table's cell, and everything needed to run it again.
 
     Attributes:
       table, row, column: the cell; a published table's names are those of `experiments.paper`.
       seed: seed of the run.
       final, best: test accuracy at the end and the best seen, in percent; NaN in a failed run.
       metrics: further numbers by name, accuracies in percent (`train_corrupted`, `train_intact`).
-      curves: series by name, all as long as `steps`, which is there if any is; accuracies
+      curves: series by name, all as long as `steps`, which is present if any is; accuracies
         in percent, mean probabilities (`p_clean`, `p_noisy`) in [0, 1].
-      config: the run's whole config, plain values.
-      config_hash: what tells one config from another (see `hash_config`).
+      config: the run's whole config as plain values.
+      config_hash: the config's `hash_config`.
       corruption: hash of the training labels' corruption.
-      data: fingerprint of the data set; "" of a streamed one, or before it was recorded.
+      data: fingerprint of the data set; "" if it is streamed, or in lines older than the field.
       versions: package versions by name.
-      device: the device, in words.
+      device: description of the device.
       date: ISO 8601.
-      seconds: wall time of the run, of all its starts.
+      seconds: wall time of the run, summed over its starts.
       command: the command line that made it.
       commit: the commit of the code.
       scale: share of the full training budget; 1.0 is the table's protocol.
@@ -79,12 +78,12 @@ class Result:
 
     @property
     def key(self) -> Key:
-        """The cell and the seed: what a results file holds once."""
+        """The cell and the seed, which identify a run."""
         return self.table, self.row, self.column, self.seed
 
 
 def hash_config(config: Mapping[str, Any]) -> str:
-    """Twelve hex digits of the SHA-256 of a config of plain values, whatever the order of its keys.
+    """Twelve hex digits of the SHA-256 of a config of plain values, in any order of its keys.
 
     >>> hash_config({"a": 1, "b": 2}) == hash_config({"b": 2, "a": 1})
     True
@@ -94,11 +93,11 @@ def hash_config(config: Mapping[str, Any]) -> str:
 
 
 def append(path: str | os.PathLike[str], result: Result) -> None:
-    """Appends one result to the file, making it and its folder where they are not.
+    """Appends one result to the file, creating it and its folder if needed.
 
     Raises:
-      ValueError: a field is of the wrong type or out of range; the file is then left as it is.
-      OSError: the line could not be written; the file is then as it was before.
+      ValueError: a field is of the wrong type or out of range; the file is unchanged.
+      OSError: the line could not be written; the file is as before.
     """
     _validate(result, "result")
     line = (_encode(result) + "\n").encode()
@@ -117,12 +116,12 @@ def append(path: str | os.PathLike[str], result: Result) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> list[Result]:
-    """All results of a file, in the order they were appended; a torn last line is left out.
+    """All results of a file, in the order appended; a torn last line is skipped.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: a line is of another schema version, is not JSON, or a field of it is wrong;
-        the message names the file and the line.
+      ValueError: a line has another schema version, is not JSON, or has an invalid field; the
+        message names the file and the line.
     """
     lines = pathlib.Path(path).read_bytes().split(b"\n")
     tail = lines.pop()
@@ -138,14 +137,14 @@ def read(path: str | os.PathLike[str]) -> list[Result]:
 def completed(
     results: Iterable[Result], wanted: Mapping[Key, Mapping[str, Any]]
 ) -> dict[Key, Result]:
-    """Those of the wanted cells that are done; of several runs of a cell, the last.
+    """The results of the wanted cells that are done; of several runs of a cell, the last.
 
     Args:
-      results: what a results file holds.
+      results: all results of a file.
       wanted: config of each cell that the caller would run.
 
     Raises:
-      ValueError: a wanted cell was finished under another config; names the keys.
+      ValueError: a wanted cell was run with another config; the message names the keys.
     """
     done = {result.key: result for result in results if result.status == "ok"}
     done = {key: result for key, result in done.items() if key in wanted}
@@ -155,14 +154,14 @@ def completed(
             changed = "; ".join(differences(result.config, dict(wanted[key])))
             raise ValueError(
                 f"the results hold table {table}, row {row!r}, column {column!r}, seed {seed} of "
-                f"{result.date} under another config; theirs -> this run's: {changed}. Give this "
-                "run another results file"
+                f"{result.date} with another config (theirs -> this run's: {changed}); use another "
+                "results file for this run"
             )
     return done
 
 
 def _mend_tail(file: typing.BinaryIO) -> int:
-    """Ends the last line with a newline if only that is missing, else cuts a torn one; the size."""
+    """Adds the newline if the last line lacks only that, else cuts it off; returns the size."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - 1, 0))
     if file.read() in (b"", b"\n"):
@@ -179,7 +178,7 @@ def _mend_tail(file: typing.BinaryIO) -> int:
 
 
 def _is_whole(line: bytes) -> bool:
-    """Whether a line without its newline is all there: a JSON object ends where it is complete."""
+    """Whether a line without its newline is complete: a truncated JSON object does not parse."""
     try:
         return isinstance(json.loads(line), dict)
     except ValueError:
@@ -208,7 +207,7 @@ def _decode(line: bytes, where: str) -> Result:
     fields = {field.name for field in dataclasses.fields(Result)}
     if record.keys() | _LATER != fields:
         strange = sorted((record.keys() | _LATER) ^ fields)
-        raise ValueError(f"{where}: fields missing or not known: {', '.join(strange)}")
+        raise ValueError(f"{where}: fields missing or unknown: {', '.join(strange)}")
     for name in ("final", "best", "metrics", "curves"):
         record[name] = _map_floats(lambda x: math.nan if x is None else x, record[name])
     result = Result(**record)
@@ -217,7 +216,7 @@ def _decode(line: bytes, where: str) -> Result:
 
 
 def _map_floats(fn: typing.Callable[[Any], Any], value: Any) -> Any:
-    """`fn` of every number (or null) of a number, a list of them or a dict of either."""
+    """Applies `fn` to every number (or null) in a number, a list of them or a dict of either."""
     if isinstance(value, dict):
         return {name: _map_floats(fn, item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -240,20 +239,24 @@ def _validate(result: Result, where: str) -> None:
     for name in ("final", "best"):
         value = getattr(result, name)
         if result.status == "ok" and not 0 <= value <= 100:
-            raise ValueError(f"{where}: {name} is a percentage in [0, 100], got {value}")
+            raise ValueError(f"{where}: {name} must be a percentage in [0, 100], got {value}")
     if result.status not in STATUSES:
-        raise ValueError(f"{where}: status is one of {', '.join(STATUSES)}, got {result.status!r}")
+        raise ValueError(
+            f"{where}: status must be one of {', '.join(STATUSES)}, got {result.status!r}"
+        )
     if (result.status == "failed") != (result.error is not None):
-        raise ValueError(f"{where}: error is given exactly where the status is 'failed'")
+        raise ValueError(f"{where}: error must be given exactly if the status is 'failed'")
     if not result.scale > 0:
-        raise ValueError(f"{where}: scale is above 0, got {result.scale}")
+        raise ValueError(f"{where}: scale must be above 0, got {result.scale}")
     lengths = {name: len(curve) for name, curve in result.curves.items()}
     if lengths and set(lengths.values()) != {lengths.get("steps")}:
-        raise ValueError(f"{where}: every curve is as long as the curve 'steps', got {lengths}")
+        raise ValueError(
+            f"{where}: every curve must be as long as the curve 'steps', got {lengths}"
+        )
 
 
 def _check_type(value: Any, kind: Any, what: str) -> None:
-    """A shallow check: a dict is a dict and a number a number (numpy's too, but no bool)."""
+    """Checks a type without its items; a number may be numpy's, but not a bool."""
     kind = typing.get_origin(kind) or kind
     if kind is float:
         right = hasattr(value, "__float__") and not isinstance(value, bool)
@@ -263,4 +266,4 @@ def _check_type(value: Any, kind: Any, what: str) -> None:
         right = isinstance(value, str | None if kind is types.UnionType else kind)
     if not right:
         name = "str or None" if kind is types.UnionType else kind.__name__
-        raise ValueError(f"{what} is {name}, got {type(value).__name__} {value!r}")
+        raise ValueError(f"{what} must be {name}, got {type(value).__name__} {value!r}")

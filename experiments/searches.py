@@ -9,20 +9,20 @@ from typing import Any
 
 from dm_jax import files
 
-FILE = "tuning.json"  # in the working folder, beside the results
+FILE = "tuning.json"  # in the workdir, next to the results
 Parameters = Mapping[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
 class ParameterSearch:
-    """What was found for one row and column.
+    """A finished search for one row and column.
 
     Attributes:
-      table, row, column: what was searched for.
-      chosen: the parameters that are best by validation.
-      tried: (parameters, mean validation accuracy in percent at the end) of every candidate.
-      seeds: of the runs that are averaged.
-      scale, changes: the budget and protocol it was searched under, as in `results_file.Result`.
+      table, row, column: the cell.
+      chosen: the parameters with the best validation accuracy.
+      tried: (parameters, mean final validation accuracy in percent) of every candidate.
+      seeds: the seeds averaged over.
+      scale, changes: budget and protocol of the search, as in `results_file.Result`.
     """
 
     table: str
@@ -36,15 +36,15 @@ class ParameterSearch:
 
     @property
     def ranked(self) -> list[tuple[Parameters, float]]:
-        """What was tried, from the best by validation on; of equals the first tried."""
+        """All candidates, the best by validation first; ties in the order tried."""
         return sorted(self.tried, key=lambda candidate: -candidate[1])
 
 
 def read(folder: str | os.PathLike[str]) -> dict[str, ParameterSearch]:
-    """The searches kept in a folder, by what their outcome depends on.
+    """The searches stored in a folder, by a name with all that their outcome depends on.
 
     Raises:
-      ValueError: the file holds something else.
+      ValueError: the file does not hold searches.
     """
     path = pathlib.Path(folder) / FILE
     if not path.exists():
@@ -53,11 +53,13 @@ def read(folder: str | os.PathLike[str]) -> dict[str, ParameterSearch]:
         known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return {name: _search(fields) for name, fields in known.items()}
     except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: no searches of this version ({error}); remove it") from error
+        raise ValueError(
+            f"{path} does not hold searches of this version ({error}); remove it"
+        ) from error
 
 
 def add(folder: str | os.PathLike[str], name: str, search: ParameterSearch) -> None:
-    """Keeps a search with those of the folder, whichever processes add others meanwhile."""
+    """Adds a search to those stored in a folder; several processes may do so at once."""
     path = pathlib.Path(folder) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.locked(path.with_name(FILE + ".lock")):
@@ -70,5 +72,5 @@ def _search(fields: dict[str, Any]) -> ParameterSearch:
     search = ParameterSearch(**fields)
     tried = [(dict(parameters), float(score)) for parameters, score in search.tried]
     if not tried:
-        raise ValueError("a search that tried nothing")
+        raise ValueError("a search without candidates")
     return dataclasses.replace(search, tried=tried)

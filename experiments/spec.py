@@ -1,7 +1,8 @@
-"""What a table that can be run is made of, and how its cells get their configs."""
+"""The specification of a table, and the configs of its cells."""
 
 import dataclasses
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 
 import ml_collections
@@ -15,31 +16,31 @@ Grids = Mapping[str, Mapping[str, Sequence[float]]]
 
 @dataclasses.dataclass(frozen=True)
 class TableSpec:
-    """A table: every row at every column.
+    """A table that can be run: every row at every column.
 
     Attributes:
       name: "1" to "9", "digits", "cifar_n", "figure10" or "figure11".
       config: name of the file under configs/.
-      rows, columns: name -> arguments for the config (`configs.overrides.apply`); a cell's are
-        those of its row, then of its column.
+      rows, columns: name -> arguments for the config (`configs.overrides.apply`); a cell gets
+        those of its row, then those of its column.
       cell_arguments: (row, column) -> further arguments of that cell.
       existing_cells: the (row, column) pairs of the table; None means all.
       grids: row, or column where methods are columns -> {EDF parameter: values to search on the
         validation split}.
       our_choices: what the paper leaves open and we chose, for the report.
-      always_searched: whether the grids are searched without --tune.
-      scale: of the length of the training; 1.0 is the protocol.
+      always_searched: whether the grids are searched even without --tune.
+      scale: factor on the length of the training; 1.0 is the protocol.
       changes: further arguments that depart from the protocol.
-      runtime_arguments: further arguments that do not: where files are, and what runs them.
+      runtime_arguments: further arguments that do not, such as file locations and devices.
       runtime_keys: the config keys of such arguments, or their prefixes.
-      title: for tables that are not in the paper.
-      measure: which of the run's numbers it shows.
+      title: title of a table that is not in the paper.
+      measure: the metric that the table shows.
       methods_are_columns: whether a row is a condition and a column a method.
       needs_agreement: whether the data require a licence agreement.
-      figures: the paper's figures that are its curves.
+      figures: the paper's figures that show its curves.
       method_defaults: arguments of a custom method (`with_method`), which may override them.
-      rows_span_rates: whether rows are run at several noise rates, so that a line over them means
-        something.
+      rows_span_rates: whether rows are run at several noise rates, so that accuracy can be
+        plotted over them.
     """
 
     name: str
@@ -65,7 +66,7 @@ class TableSpec:
 
     def is_runtime(self, key: str, value: str) -> bool:
         """Whether setting that config key to that value leaves the protocol unchanged."""
-        # Other weights files are the same protocol, training without any is not.
+        # Other weights files keep the protocol; training without any does not.
         return key.startswith(self.runtime_keys) and (key, value) != ("model.pretrained", "")
 
     def distinguishes_cells(self, key: str) -> bool:
@@ -84,7 +85,7 @@ class TableSpec:
         return False
 
     def _is_searched(self, key: str) -> bool:
-        """Whether the grid of any method has it."""
+        """Whether the grid of any method includes that config key."""
         return key in {f"loss.{name}" for grid in self.grids.values() for name in grid}
 
     def with_method(
@@ -93,13 +94,13 @@ class TableSpec:
         """The table with one more method: a row, or a column where methods are columns.
 
         Args:
-          name: of the row or column.
-          arguments: for the config: the method and what belongs to its loss; in Tables 6 and 8 L2
-            and dropout too.
+          name: name of the row or column.
+          arguments: config arguments: the method and its loss's parameters; in Tables 6 and 8 also
+            L2 and dropout.
           grid: EDF parameter -> values to search; may be empty.
 
         Raises:
-          ValueError: the table has one of that name, or an argument would change the protocol.
+          ValueError: the name is taken, or an argument would change the protocol.
         """
         accepted = {"method", *overrides.parse(self.method_defaults)}
         for key in overrides.parse(arguments):
@@ -110,7 +111,11 @@ class TableSpec:
                 )
         rows, columns = dict(self.rows), dict(self.columns)
         methods = columns if self.methods_are_columns else rows
-        if name in methods:
+        if "," in re.sub(r"\(.*?\)", "", name):
+            raise ValueError(
+                f"a method's name must not have a comma outside brackets, got {name!r}"
+            )
+        if name in rows or name in columns:
             raise ValueError(f"table {self.name} already has a {name!r}; choose another name")
         methods[name] = f"{self.method_defaults},{arguments}" if self.method_defaults else arguments
         own = [(row, column) for row in rows for column in columns if name in (row, column)]
@@ -142,7 +147,7 @@ class TableSpec:
 
         Raises:
           ValueError: an unknown row or column (the message gives the nearest), or a change that
-            would make the cell another one.
+            contradicts the definition of the cell.
         """
         for what, name, known in (("row", row, self.rows), ("column", column, self.columns)):
             if name not in known:
@@ -160,7 +165,7 @@ class TableSpec:
             raise ValueError(f"at scale {self.scale:g}: {error}") from error
 
     def _check_changes(self, row: str, column: str) -> None:
-        """Refuses to change what is searched for other rows but fixed by the name of this one."""
+        """Rejects changes of parameters that are searched for other rows but fixed for this one."""
         own = overrides.parse(",".join((self.rows[row], self.columns[column])))
         for key in overrides.parse(self.changes):
             searched_here = key.removeprefix("loss.") in self.grid(row, column)

@@ -1,4 +1,4 @@
-"""What every command does before it computes anything, and how it ends when something is wrong."""
+"""Setup that all commands share, and their errors in one line instead of a traceback."""
 
 import contextlib
 import functools
@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 import jax
 from absl import app, flags, logging
 
-# What reading the flags raises where one of them, or the config that it names, is wrong.
+# Raised while parsing flags if one of them, or the config file it names, is wrong.
 _BAD_FLAGS = (AttributeError, ImportError, KeyError, OSError, TypeError, ValueError, flags.Error)
-# What is wrong with the data, the config or the machine; anything else is a mistake of ours.
+# Raised for problems with the data, the config or the machine; anything else is a bug of ours.
 _EXPECTED = (ArithmeticError, ImportError, OSError, RuntimeError, TypeError, ValueError)
 
 
 def prepare() -> None:
-    """Keeps compiled programs from one start to the next, and the libraries' chatter off.
+    """Turns on JAX's compilation cache, and hides the libraries' informational messages.
 
-    Programs lie in ~/.cache/dm_jax/jax, or where JAX_COMPILATION_CACHE_DIR says.
+    The cache is in ~/.cache/dm_jax/jax unless JAX_COMPILATION_CACHE_DIR is set.
     """
     logging.set_verbosity(logging.WARNING)
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -31,14 +31,14 @@ def prepare() -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """`app.run` of a command, where what goes wrong is one line and exit code 1."""
+    """Runs a command with `app.run`; an expected error is one line and exit code 1."""
     app.run(functools.partial(_main, main), flags_parser=_parse)
 
 
 def _main(main: Callable[[], None], argv: list[str]) -> None:
     if len(argv) > 1:
         extra = " ".join(argv[1:])
-        sys.exit(f"error: unexpected {extra!r}: flags read --name=value, and lists have no blanks")
+        sys.exit(f"error: unexpected {extra!r}: flags are --name=value; lists take no spaces")
     prepare()
     with in_a_line():
         main()
@@ -46,33 +46,33 @@ def _main(main: Callable[[], None], argv: list[str]) -> None:
 
 @contextlib.contextmanager
 def in_a_line() -> Iterator[None]:
-    """What goes wrong within is one line and exit code 1; a warning is one line."""
+    """Makes expected errors within one line and exit code 1, and warnings one line."""
     warnings.formatwarning = _in_a_line
     try:
         yield
     except _EXPECTED as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("interrupted; what had been written stays")
+        sys.exit("interrupted; files written so far are kept")
 
 
 def _in_a_line(message: Warning | str, *_: object, **__: object) -> str:
-    """A warning as errors are said: what is wrong, not where in the code it was noticed."""
+    """Formats a warning as errors are: the message without its location in the code."""
     return f"warning: {message}\n"
 
 
 def folder(flag: str, value: str) -> pathlib.Path:
-    """The folder that a flag names, if it is one that can be written to, or made.
+    """The folder that a flag names, which exists and is writable or can be created.
 
     Raises:
-      ValueError: it is not.
+      ValueError: the flag is empty, or the folder is not writable.
     """
     if not value:
-        raise ValueError(f"{flag} is empty; it takes a folder")
+        raise ValueError(f"{flag} is empty; it must name a folder")
     found = pathlib.Path(value)
     there = next(path for path in (found.absolute(), *found.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ValueError(f"{flag}={value}: {there} is not a folder that can be written to")
+        raise ValueError(f"{flag}={value}: {there} is not a writable folder")
     return found
 
 
@@ -84,9 +84,9 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _said(error: BaseException) -> str:
-    """The error's own message; of ml_collections' what it says at their end."""
+    """The error's message; of those from ml_collections, the part that matters."""
     cause = error.args[0] if error.args else error
-    if isinstance(cause, KeyError):  # an AttributeError around it
+    if isinstance(cause, KeyError):  # wrapped in an AttributeError
         error = cause
     if isinstance(error, KeyError):
         return f"unknown config key {error.args[0]}".replace("\n", ". ")

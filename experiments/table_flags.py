@@ -4,6 +4,7 @@ import dataclasses
 import math
 import pathlib
 import re
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -12,24 +13,24 @@ from dm_jax import errors
 from experiments import startup, table_specs
 from experiments.spec import TableSpec
 
-# What is a table's own: to set it would put one cell's numbers under another's name.
+# Keys that define a cell: setting one would file its numbers under the wrong name.
 _OWNED = re.compile(r"seed|method|noise\..*|loss\.name|loss\.normalization")
 
 
 class _Patterns(flags.ArgumentParser):
-    """A list with commas between names, not those within their brackets: "DM(lambda=1,beta=2)"."""
+    """A comma-separated list of names, which may have commas in brackets: "DM(lambda=1,beta=2)"."""
 
     def parse(self, argument: str | list[str]) -> list[str]:
-        """The names between the commas; a list is one already.
+        """Splits a text into names; returns a list unchanged.
 
         Raises:
-          ValueError: one of them is empty.
+          ValueError: a name is empty.
         """
         if isinstance(argument, list):
             return argument
         names = [name.strip() for name in re.split(r",(?![^()]*\))", argument)]
         if not all(names):
-            raise ValueError("takes patterns separated by commas, one at least")
+            raise ValueError("takes one or more comma-separated patterns")
         return names
 
 
@@ -40,7 +41,7 @@ def _patterns(name: str, what: str) -> flags.FlagHolder:
 TABLE = flags.DEFINE_string(
     "table", None, "1 to 9, digits, cifar_n, figure10 or figure11.", required=True
 )
-WORKDIR = flags.DEFINE_string("workdir", None, "Where everything goes.", required=True)
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder for all output.", required=True)
 ROWS = _patterns("rows", "Patterns of row names, such as 'DM*'.")
 COLUMNS = _patterns("columns", "Patterns of column names.")
 SET = flags.DEFINE_string(
@@ -49,33 +50,33 @@ SET = flags.DEFINE_string(
 METHOD = flags.DEFINE_multi_string(
     "method",
     [],
-    "A method of your own beside the table's, as 'NAME: CONFIG ARGUMENTS'; may be given again.",
+    "A custom method next to the table's, as 'NAME: CONFIG ARGUMENTS'; can be repeated.",
 )
 GRID = flags.DEFINE_multi_string(
-    "grid", [], "What to search for it with --tune, as 'NAME: PARAMETER=VALUE;VALUE,...'."
+    "grid", [], "Its grid to search with --tune, as 'NAME: PARAMETER=VALUE;VALUE,...'."
 )
 AT_ONCE = flags.DEFINE_integer(
     "at_once", 1, "Runs (or populations) at a time, each in its own process.", lower_bound=1
 )
-SCALE = flags.DEFINE_float("scale", 1.0, "Share of the training steps; marked in every output.")
+SCALE = flags.DEFINE_float("scale", 1.0, "Fraction of the training steps; marked in every output.")
 
 
 def spec() -> TableSpec:
-    """The table of the flags, with their methods, at their scale and with their changes.
+    """The table that the flags choose, with their methods, scale and changes.
 
     Raises:
-      ValueError: there is no such table, or a method, a grid, the scale or a change is none.
+      ValueError: an unknown table, or an invalid method, grid, scale or change.
     """
     found = _with_methods(table_specs.get(TABLE.value or ""))
     if not (math.isfinite(SCALE.value) and SCALE.value > 0):
-        raise ValueError(f"--scale is a share of the training above 0, got {SCALE.value}")
+        raise ValueError(f"--scale must be a finite number above 0, got {SCALE.value}")
     given = overrides.parse(SET.value or "")
     for key in given:
         if _OWNED.fullmatch(key) or found.distinguishes_cells(key):
             name = overrides.short_name(key)
             raise ValueError(
-                f"--set={name}: table {found.name} sets it, to tell its cells apart; choose "
-                "among them with --rows, --columns and --seeds"
+                f"--set={name}: table {found.name} sets it to distinguish its cells; select them "
+                "with --rows, --columns and --seeds"
             )
     places = {key: value for key, value in given.items() if found.is_runtime(key, value)}
     changes = {key: value for key, value in given.items() if key not in places}
@@ -88,8 +89,7 @@ def spec() -> TableSpec:
 
 
 def _with_methods(spec: TableSpec) -> TableSpec:
-    methods = dict(_named("--method", text) for text in METHOD.value)
-    grids = dict(_named("--grid", text) for text in GRID.value)
+    methods, grids = _named("--method", METHOD.value), _named("--grid", GRID.value)
     for name in grids:
         if name not in methods:
             raise errors.unknown("--method of --grid:", name, methods)
@@ -98,30 +98,38 @@ def _with_methods(spec: TableSpec) -> TableSpec:
     return spec
 
 
-def _named(flag: str, text: str) -> tuple[str, str]:
-    name, separator, rest = text.partition(": ")
-    if not (name.strip() and separator and rest.strip()):
-        raise ValueError(f"{flag} reads 'NAME: ...', got {text!r}")
-    return name.strip(), rest.strip()
+def _named(flag: str, texts: Sequence[str]) -> dict[str, str]:
+    """Parses "NAME: TEXT" to {NAME: TEXT}."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, separator, rest = (part.strip() for part in text.partition(": "))
+        if not (name and separator and rest):
+            raise ValueError(f"{flag} must be 'NAME: ...', got {text!r}")
+        if name in found:
+            raise ValueError(f"{flag} has {name!r} twice")
+        found[name] = rest
+    return found
 
 
 def _grid(text: str) -> dict[str, tuple[float, ...]]:
-    """{"beta": (4.0, 8.0)} of "beta=4;8"."""
+    """Parses "beta=4;8" to {"beta": (4.0, 8.0)}."""
     grid = {}
     for part in text.split(",") if text else ():
         name, values = overrides.parse_pair(part)
+        if name.strip() in grid:
+            raise ValueError(f"--grid has {name.strip()!r} twice, got {text!r}")
         try:
             grid[name.strip()] = tuple(float(value) for value in values.split(";"))
         except ValueError:
-            raise ValueError(f"--grid takes numbers with ';' between them, got {part!r}") from None
+            raise ValueError(f"--grid takes numbers separated by ';', got {part!r}") from None
     return grid
 
 
 def workdir() -> pathlib.Path:
-    """The folder of the flags.
+    """The folder of --workdir.
 
     Raises:
-      ValueError: it cannot be used.
+      ValueError: the flag is empty, or the folder is not writable.
     """
     return startup.folder("--workdir", WORKDIR.value or "")
 
@@ -130,6 +138,6 @@ def pairs(spec: TableSpec) -> list[tuple[str, str]]:
     """The (row, column) pairs that the flags choose.
 
     Raises:
-      ValueError: a pattern that matches nothing, or no cell that exists.
+      ValueError: a pattern matches no name, or no existing cell matches.
     """
     return table_specs.select(spec, ROWS.value, COLUMNS.value)

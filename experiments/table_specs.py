@@ -1,7 +1,7 @@
-"""What has to run for each table: rows and columns as arguments of a config file.
+"""The specification of each table: rows and columns as arguments of a config file.
 
 Names are those of the published tables (`experiments.paper`). What the paper leaves open, above all
-the beta of Tables 1, 2, 4 and 7, is written here once and marked as ours.
+the beta of Tables 1, 2, 4 and 7, is chosen here once and marked as ours.
 """
 
 import fnmatch
@@ -144,7 +144,7 @@ def _digits() -> TableSpec:
     )
 
 
-# Of a method of the user's own in Tables 6 and 8, as of their Baseline and DM.
+# For custom methods in Tables 6 and 8, as for their Baseline and DM.
 _PLAIN = "optimizer.weight_decay=0,model.dropout=0"
 
 
@@ -252,7 +252,7 @@ def names() -> tuple[str, ...]:
 
 
 def get(table: str) -> TableSpec:
-    """What a table is made of.
+    """The specification of a table.
 
     Raises:
       ValueError: an unknown table; the message gives the nearest.
@@ -265,11 +265,11 @@ def get(table: str) -> TableSpec:
 def select(spec: TableSpec, rows: Sequence[str], columns: Sequence[str]) -> list[tuple[str, str]]:
     """The table's (row, column) pairs that match the patterns.
 
-    Columns of the published table that show one run, as Table 4's mAP and CMC-1, mean that run.
+    Published columns that show the same run, such as Table 4's mAP and CMC-1, select that run.
 
     Raises:
-      ValueError: a pattern that matches nothing; the message gives the nearest name. Patterns that
-        match cells that do not exist only.
+      ValueError: a pattern matches no name (the message gives the nearest), or the patterns match
+        only cells that do not exist.
     """
     runs = {name: name for name in spec.columns} | _published_columns(spec)
     chosen_rows = _matching("row", spec, rows, {name: name for name in spec.rows})
@@ -294,7 +294,7 @@ def _published_columns(spec: TableSpec) -> dict[str, str]:
 def _matching(
     what: str, spec: TableSpec, patterns: Sequence[str], names: Mapping[str, str]
 ) -> list[str]:
-    """What the names that match stand for, in their order."""
+    """What the matching names stand for, in order and without duplicates."""
     for pattern in patterns:
         if not any(_matches(name, pattern) for name in names):
             raise errors.unknown(f"{what} of table {spec.name}:", pattern, names)
@@ -303,5 +303,5 @@ def _matching(
 
 
 def _matches(name: str, pattern: str) -> bool:
-    # Names hold brackets and commas: a name itself always matches, whatever it means as a pattern.
+    # A name always matches itself, whatever its characters mean in a pattern.
     return name == pattern or fnmatch.fnmatchcase(name, pattern)

@@ -1,6 +1,6 @@
-"""The yardstick of the training benchmark: the same network, loss and optimiser in PyTorch.
+"""The baseline of the training benchmark: the same network, loss and optimiser in PyTorch.
 
-Needs torch, which nothing else here does.
+Only this module requires torch.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ LAM, BETA = 0.5, 8.0
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut without parameters, as `dm_jax.models.resnet_cifar`."""
+    """Two 3x3 convolutions and a parameter-free shortcut, as in `dm_jax.models.resnet_cifar`."""
 
     def __init__(self, channels: int, features: int, stride: int):
         super().__init__()
@@ -66,10 +66,10 @@ class DMLoss(torch.autograd.Function):
 
 
 def training(depth: int, batch: int, dtype: str, *, compiled: bool) -> Callable[[int], None]:
-    """`steps(count)`: trains that often on one batch that is ready, and waits; CIFAR shapes.
+    """Returns `steps(count)`, which trains on one prepared batch in CIFAR's shape, and waits.
 
-    The network is channels_last; with dtype "bfloat16" it runs under autocast. Crops, flips and
-    normalisation are left out, which flatters PyTorch.
+    The network is channels_last; with dtype "bfloat16" it runs under autocast. There are no crops,
+    flips or normalisation, which favours PyTorch.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = resnet(depth, 10).to(device)

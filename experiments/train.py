@@ -1,8 +1,8 @@
 """Trains one network: `python -m experiments.train --config=configs/digits.py --workdir=DIR`.
 
-Any value of the config can be changed: `--config.loss.beta=4`, or by the config's own argument:
-`--config=configs/digits.py:method=GCE,rate=0.6`. Started again with the same command, it goes on
-where the last checkpoint stands.
+Any config value can be changed: `--config.loss.beta=4`, or by arguments of the config file:
+`--config=configs/digits.py:method=GCE,rate=0.6`. The same command started again resumes from the
+last checkpoint.
 """
 
 import math
@@ -19,7 +19,7 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    """Runs, and says in one line how it went."""
+    """Trains, and prints the outcome in one line."""
     config, workdir = train.Config.parse(FLAGS.config), startup.folder("--workdir", FLAGS.workdir)
     summary = train.run(
         config, workdir, progress=ProgressBar(), allow_changes=FLAGS.allow_config_change
@@ -29,9 +29,9 @@ def main() -> None:
 
 
 def describe(config: train.Config, summary: train.Summary, workdir: str) -> str:
-    """The line a person reads at the end."""
+    """The outcome of a run in one line."""
     if not summary.finished:
-        return f"stopped at step {summary.step} of {summary.total}; the same command goes on there"
+        return f"stopped at step {summary.step} of {summary.total}; the same command resumes there"
     parameters = ", ".join(f"{k}={v}" for k, v in config.loss.parameters.items())
     return (
         f"{config.data.name} with {_labels(config, summary)}, "
@@ -67,9 +67,9 @@ def _test(summary: train.Summary) -> str:
 
 
 if __name__ == "__main__":
-    # Here, so that whoever imports `describe` does not have the flags too.
+    # Defined here, so that importing `describe` does not define these flags.
     config_flags.DEFINE_config_file("config", None, "The configuration.", lock_config=True)
-    flags.DEFINE_string("workdir", None, "Where everything about the run goes.", required=True)
-    flags.DEFINE_bool("allow_config_change", False, "Go on although the config was changed.")
+    flags.DEFINE_string("workdir", None, "Folder for all files of the run.", required=True)
+    flags.DEFINE_bool("allow_config_change", False, "Resume even if the config has changed.")
     flags.mark_flag_as_required("config")
     startup.run(main)

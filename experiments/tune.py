@@ -1,8 +1,8 @@
 """Chooses the parameters of a method on a validation split, never on the test set.
 
-Train on 80% of the corrupted training data, validate on the other 20% with clean labels (the
-protocol of the paper), take the parameters with the best accuracy at the end; the table then
-trains on everything. What was tried is kept in tuning.json.
+Candidates train on 80% of the corrupted training data and are validated on the other 20% with clean
+labels (the paper's protocol); the one with the best final accuracy is chosen, and the table then
+trains on everything. All candidates are recorded in tuning.json.
 
     python -m experiments.tune --table=digits --rows=DM --columns=sym_0.4 --workdir=DIR
 """
@@ -30,7 +30,7 @@ from experiments.spec import TableSpec
 flags.adopt_module_key_flags(table_flags)
 
 FRACTION = 0.2
-# To average over. Few: a search costs a grid of runs each. Fixed: what was found stays found.
+# Averaged over. Few, as each costs a grid of runs; fixed, so that finished searches stay valid.
 SEEDS = (1, 2)
 
 
@@ -44,7 +44,7 @@ def candidates(grid: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
 
 
 def with_parameters(config: train.Config, parameters: Parameters) -> train.Config:
-    """The config with other parameters of its EDF."""
+    """The config with these EDF parameters."""
     merged = {**config.loss.parameters, **parameters}
     return dataclasses.replace(config, loss=dataclasses.replace(config.loss, parameters=merged))
 
@@ -61,13 +61,13 @@ def search(
 
     Args:
       spec: the table.
-      wanted: (row, column) pairs; those without a grid are left out.
-      folder: where tuning.json is, or goes; what is in it is not searched again.
-      progress: of the runs.
-      at_once: how many of them train at the same time.
+      wanted: (row, column) pairs; those without a grid are skipped.
+      folder: folder of tuning.json; searches already in it are not repeated.
+      progress: receives the progress of the runs.
+      at_once: number of runs that train at the same time.
 
     Returns:
-      What was found; a pair of which a candidate could not be run is left out, with a warning.
+      The finished searches; if a candidate could not be run, its pair is left out with a warning.
     """
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
     failed: dict[tuple[str, str], str] = {}
@@ -82,23 +82,23 @@ def search(
             try:
                 score = _score(summary)
                 by_parameters.setdefault(tried, []).append(score)
-                if at_once > 1:  # there is no bar to watch
+                if at_once > 1:  # there is no progress bar
                     print(f"{name}: {score:.1f} on validation", flush=True)
-            except RuntimeError as error:  # the rest go on
+            except RuntimeError as error:  # the rest still run
                 failed[pair] = f"{name}: {error}"
             if sum(map(len, by_parameters.values())) == len(SEEDS) * len(candidates(grid)):
                 searches.add(folder, _name(spec, pair), _outcome(spec, pair, by_parameters))
     for message in failed.values():
-        warnings.warn(f"the search was not finished: {message}", stacklevel=2)
+        warnings.warn(f"the search did not finish: {message}", stacklevel=2)
     return found(spec, wanted, folder)
 
 
 def _outcome(
     spec: TableSpec, pair: tuple[str, str], by_parameters: Mapping[str, Sequence[float]]
 ) -> ParameterSearch:
-    """What a search found; `by_parameters` has the parameters as JSON -> score of every seed.
+    """The finished search; `by_parameters` is parameters as JSON -> score of every seed.
 
-    Of equal scores the first of the grid is chosen, whichever run ended first.
+    Ties go to the first in the grid, in whatever order the runs ended.
     """
     tried = [
         (parameters, statistics.fmean(by_parameters[json.dumps(parameters)]))
@@ -111,7 +111,7 @@ def _outcome(
 def found(
     spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
 ) -> dict[tuple[str, str], ParameterSearch]:
-    """What `search` has found for the wanted pairs so far."""
+    """The finished searches of the wanted pairs."""
     known = searches.read(folder)
     names = {pair: _name(spec, pair) for pair in wanted if spec.grid(*pair)}
     return {pair: known[name] for pair, name in names.items() if name in known}
@@ -120,10 +120,10 @@ def found(
 def missing_cells(
     spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
 ) -> list[cells_lib.Cell]:
-    """The runs that `search` would take now.
+    """The runs that `search` still needs.
 
     Raises:
-      ValueError: the table's changes set what is to be searched.
+      ValueError: the table's changes set a parameter that is searched.
     """
     for row, column in wanted:
         for name in spec.grid(row, column):
@@ -140,10 +140,10 @@ def missing_cells(
 
 
 def _score(summary: train.Summary | Exception) -> float:
-    """Validation accuracy in percent at the end; nothing is worse than to diverge.
+    """Final validation accuracy in percent; 0 if the run diverged.
 
     Raises:
-      RuntimeError: the run failed otherwise.
+      RuntimeError: the run failed in another way.
     """
     if isinstance(summary, train.NonFiniteLossError):
         return 0.0
@@ -162,7 +162,7 @@ def _candidate(
 
 
 def _name(spec: TableSpec, pair: tuple[str, str]) -> str:
-    """What a search is known by: the cell, and all that its outcome depends on."""
+    """The name of a search: the cell, and all that its outcome depends on."""
     row, column = pair
     probe = _candidate(spec, row, column, SEEDS[0], candidates(spec.grid(row, column))[0])
     grid = json.dumps([spec.grid(row, column), list(SEEDS)])

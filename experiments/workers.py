@@ -1,7 +1,7 @@
-"""Programs that train at the same time, each in a process of its own: a run, or a population.
+"""Trains several programs (runs or populations) at the same time, each in its own process.
 
-A small network leaves a large GPU idle, and several use it (docs/performance.md). Of several GPUs a
-process sees one, so that they are shared out evenly.
+A small network leaves a large GPU idle, and several use it (docs/performance.md). With several
+GPUs, each process sees one, and the processes are spread evenly.
 """
 
 import collections
@@ -22,7 +22,7 @@ from dm_jax.train.stop_request import StopRequest
 from experiments import cells as cells_lib
 from experiments import startup
 
-# Fresh processes: a forked one would share JAX's threads and the device's state.
+# Not forked: a fork would share JAX's threads and the device's state.
 _spawning = multiprocessing.get_context("spawn")
 _PREALLOCATE, _VISIBLE = "XLA_PYTHON_CLIENT_PREALLOCATE", "CUDA_VISIBLE_DEVICES"
 Outcome = tuple[cells_lib.Cell, train.Summary | Exception]
@@ -31,29 +31,29 @@ Outcome = tuple[cells_lib.Cell, train.Summary | Exception]
 def run_all(
     cells: Sequence[cells_lib.Cell], folder: pathlib.Path, progress: train.Progress, *, at_once: int
 ) -> Generator[Outcome, None, None]:
-    """As `cells.run_all`, with so many runs (or populations) at a time.
+    """As `cells.run_all`, with several runs (or populations) at a time.
 
-    SIGTERM and Ctrl-C stop them all, each as it stops alone; so does closing the generator. With
-    several at a time `progress` shows nothing.
+    SIGTERM, Ctrl-C and closing the generator stop them all, each as it would stop alone. With
+    several at a time, `progress` shows nothing.
 
     Args:
-      cells, folder, progress: of `cells.run_all`.
-      at_once: how many processes; 1 is this one.
+      cells, folder, progress: as for `cells.run_all`.
+      at_once: number of processes; with 1, everything runs in this process.
 
     Raises:
       StoppedError: a stop was requested.
-      ValueError: several runs that want several devices each, or that cannot share a device.
+      ValueError: at_once > 1, and a run wants several devices or the device cannot be shared.
     """
     if at_once == 1:
         yield from cells_lib.run_all(cells, folder, progress)
         return
     _check_one_device(cells)
-    os.environ.setdefault(_PREALLOCATE, "false")  # before JAX takes the memory of a GPU
+    os.environ.setdefault(_PREALLOCATE, "false")  # before JAX reserves GPU memory
     devices = assignable_devices()
     found, failures = cells_lib.groups(cells)
     yield from failures
     waiting = collections.deque([cell for cell, _ in group] for group in found)
-    del found  # and with it the data, which each process loads itself
+    del found  # frees the data, which each process loads itself
     running, stopped = list[_Worker](), list[str]()
     with StopRequest() as stop_requested, contextlib.ExitStack() as stack:
         stack.callback(_stop, running)
@@ -72,7 +72,7 @@ def run_all(
                 elif isinstance(outcome, cells_lib.StoppedError):
                     stopped.append(str(outcome))
                 elif stop_requested():
-                    stopped.append(f"{worker.name} had not begun")
+                    stopped.append(f"{worker.name} had not started")
                 else:
                     yield from ((cell, outcome) for cell in worker.cells)
         if stopped or waiting:
@@ -81,11 +81,11 @@ def run_all(
 
 
 class _Worker:
-    """A process that runs cells which are one program, on one device.
+    """A process that runs the cells of one program on one device.
 
     Attributes:
       cells: what it runs.
-      device: the number of its GPU, or None where there is nothing to choose.
+      device: its GPU, as CUDA_VISIBLE_DEVICES names it, or None on a CPU.
       outcome: the connection on which it reports, once, how its cells ended.
     """
 
@@ -105,16 +105,16 @@ class _Worker:
         return f"{cell.row}, {cell.column}, seed {cell.seed}" + (f" (and {more})" if more else "")
 
     def end(self) -> list[Outcome] | Exception:
-        """How its cells ended: a StoppedError, or an error if the process died without a report."""
+        """The outcomes, a StoppedError, or an error if the process died without reporting."""
         try:
             return self.outcome.recv()
-        except (EOFError, OSError):  # no report, or a torn one
+        except (EOFError, OSError):  # no report, or an incomplete one
             self._process.join()
             code = self._process.exitcode
             return RuntimeError(f"the process of {self.name} ended with exit code {code}")
 
     def stop(self) -> None:
-        """Asks it, once, to checkpoint and end."""
+        """Asks the process, once, to save a checkpoint and end."""
         if not self._asked:
             self._asked = True
             self._process.terminate()
@@ -131,7 +131,7 @@ def _work(
     parent: int,
     sender: multiprocessing.connection.Connection,
 ) -> None:
-    # Around the run's own handler: finished cells are reported even if a stop comes meanwhile.
+    # Around the run's own handler, so that finished cells are reported even if a stop comes.
     with StopRequest() as stop_requested:
         startup.prepare()
         outcome: list[Outcome] | Exception
@@ -140,12 +140,12 @@ def _work(
             outcome = [(cell, picklable(summary)) for cell, summary in ended]
         except cells_lib.StoppedError as stopped:
             outcome = stopped
-        with contextlib.suppress(BrokenPipeError):  # the parent is gone
+        with contextlib.suppress(BrokenPipeError):  # the parent has ended
             sender.send(outcome)
 
 
 class _StopWithParent(train.NoProgress):
-    """Stops the run if the process that started it is gone."""
+    """Stops the run if the process that started it has ended."""
 
     def __init__(self, parent: int, stop_requested: Callable[[], bool]):
         self._parent, self._stop_requested = parent, stop_requested
@@ -155,13 +155,13 @@ class _StopWithParent(train.NoProgress):
         self.update(step)
 
     def update(self, step: int) -> None:
-        """Stops the run if its parent is gone or a stop was requested before it began."""
+        """Stops the run if its parent has ended or a stop was requested before it started."""
         if os.getppid() != self._parent or self._stop_requested():
             signal.raise_signal(signal.SIGTERM)
 
 
 def picklable(summary: train.Summary | Exception) -> train.Summary | Exception:
-    """The summary, or an error that pickles in place of one that does not."""
+    """The summary; an error that cannot be pickled is replaced by one that can."""
     try:
         pickle.loads(pickle.dumps(summary))
     except Exception:
@@ -173,7 +173,7 @@ def _check_one_device(cells: Sequence[cells_lib.Cell]) -> None:
     for parallel in (cell.config.parallel for cell in cells):
         if parallel.devices > 1 or parallel.distributed:
             raise ValueError(
-                "several runs at once have one device each: parallel.devices must be 0 or 1, got "
+                "several runs at once use one device each: parallel.devices must be 0 or 1, got "
                 f"{parallel.devices}, and parallel.distributed false, got {parallel.distributed}"
             )
 
@@ -183,7 +183,7 @@ def assignable_devices() -> list[str | None]:
     backend = jax.default_backend()
     if backend not in ("cpu", "gpu"):
         raise ValueError(
-            f"several runs at once need a CPU or GPUs, got {backend}, which one process owns"
+            f"several runs at once need a CPU or GPUs, got {backend}, which takes only one process"
         )
     if backend == "cpu":
         return [None]
@@ -193,7 +193,7 @@ def assignable_devices() -> list[str | None]:
 
 @contextlib.contextmanager
 def _ignoring_sigint() -> Iterator[None]:
-    """Processes started within ignore Ctrl-C: this one passes it on."""
+    """Processes started within ignore Ctrl-C; this one stops them instead."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -206,7 +206,7 @@ def _ignoring_sigint() -> Iterator[None]:
 
 @contextlib.contextmanager
 def visible_device(device: str | None) -> Iterator[None]:
-    """Processes started within see this GPU only."""
+    """Processes started within see only this GPU."""
     if device is None:
         yield
         return

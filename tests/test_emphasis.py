@@ -204,6 +204,19 @@ def test_any_leaf_goes_through_a_tree():
     assert jax.jit(lambda lam: DM(lam=lam, beta=1.0).mode)(1.0) == 0.5
 
 
+@pytest.mark.parametrize(
+    ("weight", "highest"),
+    [
+        (lambda p: jnp.where(p > 0.1, 1.0, 0.0), 1.0),
+        (lambda p: jnp.where(p > 0.1, 1 - p, 0.0), 0.9),
+        (lambda p: jnp.where(p < 0.5, p, 0.1), 0.5),
+    ],
+)
+def test_the_mode_of_a_weight_with_a_jump_is_on_its_high_side(weight, highest):
+    edf = from_weight(weight)
+    assert float(edf.weight(edf.mode)) == pytest.approx(highest, rel=0.02)
+
+
 def test_density_and_mode_follow_the_parameters():
     """Differentiable by the parameters, the quadrature included."""
     with jax.enable_x64(True):

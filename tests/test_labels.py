@@ -18,7 +18,7 @@ def test_whole_numbers_become_int32(dtype):
 def test_the_first_bad_row_and_its_value_are_named(value):
     values = np.array([0, 1, value, 2, value])
     named = re.escape(f"row 2 is {values[2]}; accepted: whole numbers from 0 to 2 (3 classes)")
-    with pytest.raises(ValueError, match=named + "; 2 rows are not"):
+    with pytest.raises(ValueError, match=named + "; 2 rows are invalid"):
         as_labels(values, 3)
 
 

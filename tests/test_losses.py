@@ -318,6 +318,39 @@ def test_class_weights_multiply_the_emphasis():
     np.testing.assert_allclose(got, weights / weights.sum(), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("edf", "class_weights"),
+    [(DM(lam=0.0, beta=200.0), [0.0, 1.0]), (DM(lam=0.0, beta=10.0), [3e38, 1e38])],
+    ids=["the heaviest example has weight zero", "their sum overflows"],
+)
+def test_only_ratios_of_class_weights_count(edf, class_weights):
+    logits, labels = jnp.array([[-4.0, 4.0], [-3.0, 3.0], [-8.0, 8.0]]), jnp.array([0, 0, 1])
+
+    def mean(logits, class_weights):
+        losses = dm_softmax_cross_entropy(
+            logits, labels, edf, class_weights=class_weights, saturation=0.0
+        )
+        return losses.mean()
+
+    got = jax.grad(mean)(logits, np.array(class_weights, np.float32))
+    assert np.abs(got).sum() == pytest.approx(1, rel=1e-5)
+    scaled = np.array(class_weights, np.float32) / np.float32(max(class_weights))
+    np.testing.assert_allclose(got, jax.grad(mean)(logits, scaled), rtol=1e-5)
+
+
+def test_masked_examples_leave_no_nan_in_derivatives_of_the_gradient():
+    logits, labels = jnp.array([[1.0, 0.0], [0.0, 3.0], [jnp.nan, 0.0]]), jnp.array([0, 0, 0])
+    where = jnp.array([True, True, False])
+
+    def size(beta, logits):
+        edf = DM(lam=0.5, beta=beta)
+        loss = lambda z: dm_softmax_cross_entropy(z, labels, edf, where=where).sum()  # noqa: E731
+        return (jax.grad(loss)(logits) ** 2).sum()
+
+    expected = jax.grad(size)(8.0, logits.at[2].set(0.0))
+    np.testing.assert_allclose(jax.grad(size)(8.0, logits), expected, rtol=1e-6)
+
+
 def test_small_label_types_reach_all_classes():
     logits, _ = examples(4, 1000, 1.0)
     labels = np.array([0, 3, 200, 255], np.uint8)
@@ -346,6 +379,7 @@ LABELS = np.zeros(4, np.int32)
         ({"where": np.ones(4, np.float32)}, TypeError, "where.*bool.*float32"),
         ({"class_weights": np.ones(4, np.float32)}, ValueError, r"class_weights.*\(3,\).*\(4,\)"),
         ({"class_weights": np.ones(3, np.int32)}, TypeError, "class_weights.*floating.*int32"),
+        ({"class_weights": np.float32([1, -1, 1])}, ValueError, "at least 0, got -1.0 for class 1"),
     ],
 )
 def test_bad_input_is_named(changes, error, words):

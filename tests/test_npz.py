@@ -38,6 +38,14 @@ def test_npy_stands_for_one_array_only(tmp_path):
         npz.read(tmp_path / "one.npy", ["labels", "kept"])
 
 
+def test_a_damaged_header_is_named(tmp_path):
+    np.save(tmp_path / "one.npy", ARRAYS["labels"])
+    content = (tmp_path / "one.npy").read_bytes()
+    (tmp_path / "one.npy").write_bytes(content.replace(b"}", b" ", 1))
+    with pytest.raises(ValueError, match=r"one\.npy is damaged"):
+        npz.read(tmp_path / "one.npy", ["labels"])
+
+
 def test_missing_file_is_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         npz.read(tmp_path / "none.npz", ["labels"])

@@ -178,12 +178,12 @@ def test_tracklet_features_are_normalised_means_whatever_the_order_of_frames():
 @pytest.mark.parametrize(
     ("frames", "ids", "num", "error", "message"),
     [
-        (np.ones(3), [0, 0, 0], 1, ValueError, r"frame_features has shape \[n, d\].*got \[3\]"),
-        (np.ones((3, 2)), [0, 0], 1, ValueError, r"tracklet_ids has shape \[3\].*got \[2\]"),
+        (np.ones(3), [0, 0, 0], 1, ValueError, r"frame_features must be \[n, d\].*got \[3\]"),
+        (np.ones((3, 2)), [0, 0], 1, ValueError, r"tracklet_ids must be \[3\].*got \[2\]"),
         (np.ones((2, 2)), [0.0, 0.0], 1, TypeError, "tracklet_ids .* integers, got float64"),
         (np.ones((2, 2)), [0, 2], 2, ValueError, r"in \[0, 2\), got 2 at frame 1"),
-        (np.ones((2, 2)), [0, 0], 2, ValueError, "tracklet 1 has no frame"),
-        (np.full((1, 2), np.nan), [0], 1, ValueError, "frame_features is finite, but row 0"),
+        (np.ones((2, 2)), [0, 0], 2, ValueError, "tracklet 1 has none of the 2 frames"),
+        (np.full((1, 2), np.nan), [0], 1, ValueError, "frame_features must be finite, row 0"),
     ],
 )
 def test_bad_frames_are_named(frames, ids, num, error, message):
@@ -204,16 +204,18 @@ GOOD = {
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
-        ({"gallery_features": np.ones((2, 3))}, ValueError, r"gallery_features has shape \[n, 2\]"),
+        ({"gallery_features": np.ones((2, 3))}, ValueError, r"gallery_features must be \[n, 2\]"),
         ({"gallery_features": np.ones((0, 2))}, ValueError, r"not empty, got \[0, 2\]"),
-        ({"gallery_ids": np.array([1])}, ValueError, r"gallery_ids has shape \[2\].*got \[1\]"),
+        ({"gallery_ids": np.array([1])}, ValueError, r"gallery_ids must be \[2\].*got \[1\]"),
         ({"gallery_ids": np.array([1, -2])}, ValueError, "at least -1, got -2 at position 1"),
         ({"query_ids": np.array([0])}, ValueError, "query_ids must be at least 1, got 0"),
-        ({"query_cameras": np.array(["a"])}, TypeError, "query_cameras is an array of integers"),
+        ({"query_cameras": np.array(["a"])}, TypeError, "query_cameras must be an array of int"),
         ({"gallery_ids": np.array([3, 2])}, ValueError, "none of the 1 queries has a right answer"),
         ({"ranks": (0, 1)}, ValueError, r"integers above 0, got \(0, 1\)"),
+        ({"ranks": 5}, ValueError, "must be a sequence of integers above 0, got 5"),
+        ({"ranks": (1.0,)}, ValueError, r"integers above 0, got \(1\.0,\)"),
         ({"ranks": ()}, ValueError, r"integers above 0, got \(\)"),
-        ({"query_features": np.full((1, 2), np.inf)}, ValueError, "query_features is finite"),
+        ({"query_features": np.full((1, 2), np.inf)}, ValueError, "query_features must be finite"),
     ],
 )
 def test_bad_input_is_named(changed, error, message):

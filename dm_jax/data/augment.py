@@ -1,7 +1,7 @@
 """Augmentation inside the compiled step: pure functions of one random key per example.
 
-The key of an example depends on its position in the global batch alone, never on the device that
-holds it, so that any sharding of the batch draws the same crops and flips.
+The key of an example depends only on its position in the global batch, not on its device, so any
+sharding of the batch draws the same crops and flips.
 """
 
 import jax
@@ -17,8 +17,8 @@ def example_keys(key: jax.Array, first: jax.typing.ArrayLike, count: int) -> jax
     """One key for each of the examples `first` .. `first + count - 1`.
 
     Args:
-      key: a key, as of `jax.random.key`.
-      first: int, may be traced: the global position of the first example.
+      key: a `jax.random.key`.
+      first: int, may be traced; the global position of the first example.
       count: static int.
 
     Returns:
@@ -28,10 +28,10 @@ def example_keys(key: jax.Array, first: jax.typing.ArrayLike, count: int) -> jax
 
 
 def random_crop(images: jax.Array, keys: jax.Array, *, padding: int = 4) -> jax.Array:
-    """Pads each image with zeros (black) on all sides and crops it back at a random place.
+    """Pads each image with zeros (black) on all sides and crops it back at a random offset.
 
     Args:
-      images: [n, height, width, channels], any dtype, not normalised yet.
+      images: [n, height, width, channels], any dtype, not yet normalised.
       keys: [n], one key per image.
       padding: pixels on each side; all (2 * padding + 1)**2 offsets are equally likely.
 
@@ -68,13 +68,13 @@ def normalize(
     std: jax.typing.ArrayLike,
     dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> jax.Array:
-    """(x - mean) / std per channel, where uint8 images are scaled to [0, 1] first.
+    """Returns (x - mean) / std per channel; uint8 images are scaled to [0, 1] first.
 
     Args:
-      images: uint8 [..., channels], or floating features [..., channels], taken as they are.
+      images: uint8 [..., channels], or floating features [..., channels], which are not scaled.
       mean: [channels].
       std: [channels].
-      dtype: of the result; computed in float32, or in float64 if that is asked for.
+      dtype: of the result; computed in float32, or in float64 if `dtype` is float64.
 
     Returns:
       [..., channels] of `dtype`.

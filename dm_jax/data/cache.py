@@ -1,4 +1,4 @@
-"""Arrays that are made once and kept."""
+"""A cache of arrays on disk."""
 
 import os
 import pathlib
@@ -10,21 +10,20 @@ from dm_jax import npz
 
 
 def directory() -> pathlib.Path:
-    """Where caches lie: $DM_JAX_CACHE, else ~/.cache/dm_jax."""
+    """The cache folder: $DM_JAX_CACHE, else ~/.cache/dm_jax."""
     return pathlib.Path(os.environ.get("DM_JAX_CACHE", "~/.cache/dm_jax")).expanduser()
 
 
 def cached(
     path: pathlib.Path, names: Sequence[str], make: Callable[[], dict[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
-    """The named arrays of an .npz; makes and writes them first where there is no such file.
+    """The named arrays of an .npz; makes and writes them first if the file does not exist.
 
-    The file appears under its name only once it is complete, and its check sums are verified at
-    every reading. Who makes the arrays reads them back, so that of two processes that made
-    different ones both go on with those that lie in the file.
+    The file is written atomically and its checksums are verified on every read. New arrays are read
+    back from it, so that two processes that made different ones both use those in the file.
 
     Raises:
-      ValueError: the file is damaged; it says so and names the file to delete.
+      ValueError: the file is damaged; names the file to delete.
     """
     if not path.exists():
         arrays = make()
@@ -33,4 +32,4 @@ def cached(
     try:
         return npz.read(path, names)
     except ValueError as error:
-        raise ValueError(f"{error}; delete this cache and it is made again") from error
+        raise ValueError(f"{error}; delete this cache file to make it again") from error

@@ -1,4 +1,4 @@
-"""The catalogue: every data set by its name."""
+"""The catalogue of data sets by name."""
 
 from collections.abc import Callable
 
@@ -24,10 +24,10 @@ _NAMES = (*_LOADERS, *tfds_builders.OWN_BUILDERS, "npz:PATH", "stream:NAME", "tf
 
 
 def names() -> tuple[str, ...]:
-    """Every name of the catalogue, sorted.
+    """All names in the catalogue, sorted.
 
-    "clothing1m", "mars" and "stream:NAME" do not fit in memory: `load_streamed` opens them, `load`
-    takes the others. "npz:PATH" stands for any file, "tfds:NAME" and "stream:NAME" for any image
+    "clothing1m", "mars" and "stream:NAME" do not fit in memory: open them with `load_streamed`, the
+    others with `load`. "npz:PATH" stands for any file, "tfds:NAME" and "stream:NAME" for any image
     classification data set of TFDS.
     """
     return tuple(sorted(_NAMES))
@@ -37,14 +37,14 @@ def load(name: str, *, data_dir: str | None = None) -> Dataset:
     """Loads a data set into memory.
 
     Args:
-      name: "digits", "cifar10", … (`names()`), "npz:PATH" for your own arrays, or "tfds:NAME" for
-        any image classification set of TFDS with images of one size.
+      name: "digits", "cifar10", … (`names()`), "npz:PATH" for custom arrays, or "tfds:NAME" for any
+        image classification set of TFDS with images of one size.
       data_dir: where TFDS keeps prepared data ($TFDS_DATA_DIR or ~/tensorflow_datasets if None);
-        for "npz:PATH" where a relative path starts (the working directory if None).
+        for "npz:PATH" the base of a relative path (the working directory if None).
 
     Raises:
-      ValueError: for an unknown name, giving the nearest known one; for data that are wrong.
-      FileNotFoundError: for data that are not there, with the command that gets them.
+      ValueError: an unknown name (names the nearest known one) or invalid data.
+      FileNotFoundError: the data are missing; names the command that prepares them.
     """
     family, colon, rest = name.partition(":")
     if colon and rest and family in _FAMILIES:

@@ -1,6 +1,6 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009), and the vehicles of CIFAR-100.
 
-Examples keep their original order, so that a corruption means the same for everyone.
+Examples keep their original order, so that a corruption is the same on every machine.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ _VEHICLES = ("vehicles_1", "vehicles_2")
 def load(
     name: str, data_dir: str | None = None, *, human_features: Mapping[str, str] | None = None
 ) -> Dataset:
-    """A data set of 50,000 and 10,000 images [32, 32, 3] in the format of CIFAR.
+    """Loads 50,000 training and 10,000 test images [32, 32, 3] in the format of CIFAR.
 
     Args:
       name: "cifar10", "cifar100", or the name of a TFDS data set with the same features.
       data_dir: where TFDS keeps it.
-      human_features: name of a set of human labels -> feature of the training split that holds it.
+      human_features: name of a set of human labels -> its feature in the training split.
 
     Returns:
       The data set; with real superclasses if it has coarse labels.
@@ -88,7 +88,7 @@ def _superclasses(columns: Mapping[str, np.ndarray], num_classes: int) -> np.nda
 
 
 def _only(split: Split, classes: np.ndarray) -> Split:
-    """The examples of the given sorted classes, relabelled by their place among them."""
+    """The examples of the given sorted classes, relabelled by their index among them."""
     chosen = np.isin(split.labels, classes)
     labels = np.searchsorted(classes, split.labels[chosen]).astype(np.int32)
     return Split(split.inputs[chosen], labels)

@@ -1,8 +1,8 @@
-"""CIFAR-10N and CIFAR-100N (Wei et al., ICLR 2022): CIFAR with labels that people gave.
+"""CIFAR-10N and CIFAR-100N (Wei et al., ICLR 2022): CIFAR with human labels.
 
-The human labels follow CIFAR's original order, TFDS stores the images in another, and a mistake in
-joining them would show only in the results. So both columns are checked: the clean labels against
-CIFAR's in its original order, the human ones against the published share of wrong labels.
+The human labels follow CIFAR's original order, but TFDS stores the images in another, and a mistake
+in joining them would show only in the results. So both are checked: the clean labels against
+CIFAR's in its original order, the human labels against the published share of wrong ones.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from dm_jax.data.dataset import Dataset
 
 @dataclasses.dataclass(frozen=True)
 class _Facts:
-    """What is known of a data set beforehand.
+    """Published facts that a data set is checked against.
 
     Attributes:
       features: set of human labels -> its feature in TFDS.

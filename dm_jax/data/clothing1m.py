@@ -1,7 +1,7 @@
 """TFDS builder of Clothing1M (Xiao et al., CVPR 2015): about a million photographs of clothes.
 
-Labels of the split "train" come from the text around the photographs, about 38.5% of them wrong;
-those of "clean_train", "validation" and "test" from people.
+Labels of the split "train" come from the text around the photographs, and about 38.5% of them are
+wrong; those of "clean_train", "validation" and "test" come from annotators.
 """
 
 import pathlib
@@ -35,7 +35,7 @@ _SPLITS = {
 
 
 class Clothing1m(tfds.core.GeneratorBasedBuilder):
-    """Clothing1M from the files of its authors; a key is the path of an image, "images/…"."""
+    """Clothing1M from its authors' files; a key is the path of an image, "images/…"."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (TFDS wants a dict here)
@@ -81,7 +81,7 @@ class Clothing1m(tfds.core.GeneratorBasedBuilder):
 
 
 def read_keys(path: pathlib.Path) -> list[str]:
-    """The keys of a list, one a line."""
+    """The keys of a list, one per line."""
     return path.read_text().split()
 
 

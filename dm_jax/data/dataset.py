@@ -1,4 +1,4 @@
-"""What a data set in memory is: two checked splits, its classes, and how to normalise it."""
+"""Data sets in memory: two validated splits, the classes and the statistics of the inputs."""
 
 import dataclasses
 import functools
@@ -32,7 +32,7 @@ class Split:
             raise TypeError(f"labels must be int32, got {self.labels.dtype}")
         if self.labels.shape != self.inputs.shape[:1]:
             raise ValueError(
-                f"labels must have shape {self.inputs.shape[:1]}, one for each of the inputs, "
+                f"labels must have shape {self.inputs.shape[:1]}, one for each input, "
                 f"got {self.labels.shape}"
             )
 
@@ -49,7 +49,7 @@ class Dataset:
       train, test: the two splits.
       class_names: [num_classes] strings.
       superclasses: int32 [num_classes], the superclass of each class, or None.
-      human_labels: kind -> int32 [len(train)], labels that people gave (CIFAR-N).
+      human_labels: kind -> int32 [len(train)], labels by annotators (CIFAR-N).
 
     Raises:
       ValueError: if a label, a superclass or a human label does not fit the number of classes.
@@ -79,17 +79,17 @@ class Dataset:
 
     @property
     def num_classes(self) -> int:
-        """Labels are in 0 .. num_classes - 1."""
+        """Number of classes; labels are in 0 .. num_classes - 1."""
         return len(self.class_names)
 
     @property
     def mean(self) -> np.ndarray:
-        """Of the training images over 255, float32 [channels]; zeros [d] for features."""
+        """Mean of the training images over 255, float32 [channels]; zeros [d] for features."""
         return self._statistics[0]
 
     @property
     def std(self) -> np.ndarray:
-        """Of the training images over 255, float32 [channels]; ones [d] for features."""
+        """Standard deviation, as `mean`: float32 [channels]; ones [d] for features."""
         return self._statistics[1]
 
     @functools.cached_property
@@ -100,7 +100,7 @@ class Dataset:
         return np.zeros(inputs.shape[1], np.float32), np.ones(inputs.shape[1], np.float32)
 
     def fingerprint(self) -> str:
-        """SHA-256, hex, of the inputs and labels of both splits: which data an experiment had."""
+        """Hexadecimal SHA-256 of the inputs and labels of both splits; identifies the data."""
         return self._fingerprint
 
     @functools.cached_property
@@ -116,7 +116,7 @@ class Dataset:
 def image_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation per channel, float32 [channels], of uint8 images over 255.
 
-    From a histogram of the 256 values, so that it is exact and needs no float copy of the images.
+    Computed from a histogram of the 256 values: exact, and without a float copy of the images.
     """
     values = np.arange(256) / 255.0
     channels = images.shape[-1]

@@ -3,15 +3,14 @@
 import numpy as np
 
 from dm_jax.data.dataset import Dataset, Split
-from dm_jax.data.split import stratified_split
+from dm_jax.split import stratified_split
 
 
 def load(name: str = "digits", data_dir: str | None = None) -> Dataset:
-    """The ten digits: 1,438 images to train, 359 to test, uint8 [n, 8, 8, 1].
+    """Loads the digits: 1,438 training and 359 test images, uint8 [n, 8, 8, 1].
 
-    The test set is a fifth of each class, drawn once with seed 0 and the same on every platform.
-    The grey values 0 .. 16 are spread over 0 .. 255: still 17 values, at most half a step of
-    1/255 off.
+    The test set is a fifth of each class, drawn with seed 0, the same on every platform. The grey
+    values 0 .. 16 are scaled to 0 .. 255 and rounded.
 
     Args:
       name: the name to give the data set.

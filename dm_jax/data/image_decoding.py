@@ -1,11 +1,11 @@
-"""From an encoded image to the pixels that a network sees, by OpenCV.
+"""Decodes, scales and crops images with OpenCV.
 
-Pillow takes more than half as long to scale a photograph as to decode it, OpenCV a tenth.
+Scaling a photograph takes Pillow more than half as long as decoding it, and OpenCV a tenth.
 """
 
 import numpy as np
 
-# Segments of a JPEG that begin a frame and tell its size (baseline, extended, progressive).
+# JPEG segments that start a frame and hold its size (baseline, extended, progressive).
 _FRAMES = (0xC0, 0xC1, 0xC2)
 
 
@@ -16,14 +16,14 @@ class DamagedImageError(ValueError):
 def resized_crop(
     image: bytes, key: str, *, resize: int, crop: int, row: int, column: int
 ) -> np.ndarray:
-    """Scales an image to resize x resize, whatever its proportions, and crops from that.
+    """Scales an image to resize x resize, ignoring its aspect ratio, and crops the result.
 
-    Bilinear between the nearest pixels, as Caffe's tools do. A JPEG at least twice as large on both
-    sides is decoded at half its size, which is faster and spares it aliasing.
+    Interpolates bilinearly between the nearest pixels, as Caffe's tools do. A JPEG at least twice
+    as large on both sides is decoded at half its size, which is faster and reduces aliasing.
 
     Args:
-      image: an encoded file: JPEG, PNG, or what else OpenCV reads.
-      key: what an error calls it.
+      image: an encoded file: JPEG, PNG, or another format that OpenCV reads.
+      key: name of the image in errors.
       resize: height and width after scaling.
       crop: height and width of the crop.
       row, column: top left corner of the crop in the scaled image.
@@ -32,7 +32,7 @@ def resized_crop(
       uint8 [crop, crop, 3], RGB.
 
     Raises:
-      DamagedImageError: it is truncated or no image.
+      DamagedImageError: it is truncated or not an image.
       ModuleNotFoundError: OpenCV is not installed.
     """
     cv2 = _opencv()
@@ -40,12 +40,12 @@ def resized_crop(
     half = min(height, width) >= 2 * resize
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     if half:
-        # Together with IMREAD_COLOR_RGB this bit says "half size", not "grey".
+        # Together with IMREAD_COLOR_RGB this bit means "half size", not "grey".
         flags |= cv2.IMREAD_REDUCED_GRAYSCALE_2
     pixels = cv2.imdecode(np.frombuffer(image, np.uint8), flags) if image else None
     if pixels is None:
         raise DamagedImageError(
-            f"image {key!r} cannot be decoded: its {len(image)} bytes are truncated or no image"
+            f"image {key!r} cannot be decoded: its {len(image)} bytes are truncated or not an image"
         )
     scaled = cv2.resize(pixels, (resize, resize), interpolation=cv2.INTER_LINEAR)
     return scaled[row : row + crop, column : column + crop]
@@ -56,13 +56,13 @@ def _opencv():
         import cv2
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "images are streamed with OpenCV: pip install 'dm_jax[images]'"
+            "streaming images needs OpenCV: pip install 'dm_jax[images]'"
         ) from error
     return cv2
 
 
 def _jpeg_size(image: bytes) -> tuple[int, int]:
-    """Height and width from the header of a JPEG; (0, 0) where there is none."""
+    """Height and width from the header of a JPEG; (0, 0) if there is none."""
     place = 2
     while image[place : place + 1] == b"\xff" and place + 9 <= len(image):
         if image[place + 1] in _FRAMES:

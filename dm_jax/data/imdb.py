@@ -7,11 +7,11 @@ from dm_jax.data.dataset import Dataset, Split
 
 
 def load(name: str = "imdb", data_dir: str | None = None) -> Dataset:
-    """The original split, 25,000 reviews to train and 25,000 to test; 0 is negative, 1 positive.
+    """Loads the original split: 25,000 training and 25,000 test reviews; 0 negative, 1 positive.
 
-    The vectors are trained on the texts of both splits, as the paper does, and cached: the first
-    call takes minutes, the next a second. No label enters them, and the unlabelled reviews of TFDS
-    (`unsupervised`) are left out.
+    The vectors are trained on the texts of both splits, as in the paper, and cached: the first call
+    takes minutes, the next a second. They use neither labels nor the unlabelled reviews of TFDS
+    (`unsupervised`).
 
     Args:
       name: the name to give the data set.

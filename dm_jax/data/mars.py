@@ -1,7 +1,7 @@
 """TFDS builder of MARS (Zheng et al., ECCV 2016): video person re-identification.
 
-Frames are written tracklet after tracklet in the order of the protocol, unshuffled, so that the
-place of a frame tells its tracklet. The tracklets themselves and the queries are the metadata.
+Frames are written tracklet after tracklet in the order of the protocol, unshuffled, so the index of
+a frame determines its tracklet. The tracklets and the queries are stored as metadata.
 """
 
 import json
@@ -19,10 +19,10 @@ _FOLDERS = {"train": "bbox_train", "test": "bbox_test"}
 
 
 class Mars(tfds.core.GeneratorBasedBuilder):
-    """MARS from the files of its authors.
+    """MARS from its authors' files.
 
-    The label of a training frame is the place of its person among the sorted training people; a
-    test frame has the label -1, its people are others.
+    The label of a training frame is the index of its person among the sorted training people; test
+    frames show other people and have label -1.
     """
 
     VERSION = tfds.core.Version("1.0.0")

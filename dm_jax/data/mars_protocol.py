@@ -1,8 +1,7 @@
 """The protocol of MARS (Zheng et al., ECCV 2016): the frames of each tracklet, and the queries.
 
-Read from the authors' info/*.mat, whose rows point into the sorted list of all images. An image
-says in its name whose it is and from which camera, "0001C1T0001F001.jpg", so that a wrong list
-does not pass.
+Read from the authors' info/*.mat, whose rows index the sorted list of all images. The name of an
+image gives its person and camera, "0001C1T0001F001.jpg", so a wrong list is detected.
 """
 
 import dataclasses
@@ -33,7 +32,7 @@ class Tracklets:
 
     @property
     def tracklet_of_frame(self) -> np.ndarray:
-        """int64, the tracklet of each frame, tracklet after tracklet as the builder writes them."""
+        """The tracklet of each frame, int64, in the order in which the builder writes them."""
         return np.repeat(np.arange(len(self)), self.stop - self.start)
 
 
@@ -41,7 +40,7 @@ def read_tracklets(path: pathlib.Path) -> Tracklets:
     """Reads tracks_train_info.mat or tracks_test_info.mat.
 
     Raises:
-      ValueError: it does not hold rows of first image, last image, person, camera; names the row.
+      ValueError: its rows are not first image, last image, person, camera; names the row.
     """
     rows = _only_array(path)
     if rows.ndim != 2 or rows.shape[1] != 4:
@@ -58,7 +57,7 @@ def read_queries(path: pathlib.Path, tracklets: Tracklets) -> np.ndarray:
     """Reads query_IDX.mat: int64 [q], the query tracklets, counted from 0.
 
     Raises:
-      ValueError: a query points past the tracklets.
+      ValueError: a query is not one of the tracklets.
     """
     queries = _only_array(path).astype(np.int64).ravel()
     if queries.min() < 1 or queries.max() > len(tracklets):
@@ -70,12 +69,12 @@ def read_queries(path: pathlib.Path, tracklets: Tracklets) -> np.ndarray:
 
 
 def check_frames(tracklets: Tracklets, names: list[str], what: str) -> None:
-    """Checks that the images are those that the tracklets speak of.
+    """Checks that the images are those of the tracklets.
 
     Args:
-      tracklets: of `read_tracklets`.
+      tracklets: from `read_tracklets`.
       names: sorted names of the image files.
-      what: what an error calls the images, such as "bbox_test".
+      what: name of the images in errors, such as "bbox_test".
 
     Raises:
       ValueError: a tracklet ends past the images, or an image is of another person or camera.
@@ -100,7 +99,7 @@ def check_frames(tracklets: Tracklets, names: list[str], what: str) -> None:
 def _only_array(path: pathlib.Path) -> np.ndarray:
     from scipy.io import loadmat
 
-    # As a string: of a path that is not there scipy would not say which.
+    # As a string: scipy's error would not name a missing `Path`.
     arrays = [value for key, value in loadmat(str(path)).items() if not key.startswith("__")]
     if len(arrays) != 1:
         raise ValueError(f"{path.name} must hold one array, got {len(arrays)}")

@@ -12,28 +12,34 @@ _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def load(path: str, data_dir: str | None = None) -> Dataset:
-    """A data set from the arrays x_train, y_train, x_test and y_test of an .npz.
+    """Loads a data set from the arrays x_train, y_train, x_test and y_test of an .npz.
 
     Inputs are uint8 images [n, height, width] or [n, height, width, channels], or numbers [n, d],
-    which become float32 features. Labels are whole numbers [n]; there are as many classes as the
-    largest training label says, which is below n. Nothing in the file is unpickled.
+    which become float32 features. Labels are whole numbers [n]; the largest training label, which
+    must be below n, sets the number of classes. Nothing in the file is unpickled.
 
     Args:
       path: of the file.
-      data_dir: where a relative path starts; the working directory if None.
+      data_dir: base of a relative path; the working directory if None.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is damaged, an array is missing, misshaped or not finite, or a label is wrong.
+      ValueError: it is damaged, an array is missing, misshaped or not finite, or a label invalid.
       TypeError: labels are not numbers.
     """
     file = pathlib.Path(data_dir or "").expanduser() / pathlib.Path(path).expanduser()
     arrays = npz.read(file, _ARRAYS)
     if arrays["y_train"].size == 0:
         raise ValueError(f"y_train of {file} is empty")
-    # One stray label, such as 10**12, must not ask for the memory of as many classes.
+    # One stray label, such as 10**12, must not allocate memory for as many classes.
     y_train = as_labels(arrays["y_train"], arrays["y_train"].size, what="y_train")
     num_classes = int(y_train.max()) + 1
+    for split in ("train", "test"):
+        inputs, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        if inputs.ndim and len(inputs) != labels.size:
+            raise ValueError(
+                f"x_{split} of {file} has {len(inputs)} inputs, y_{split} {labels.size} labels"
+            )
     train, test = (
         Split(
             _inputs(f"x_{split} of {file}", arrays[f"x_{split}"]),
@@ -51,6 +57,8 @@ def load(path: str, data_dir: str | None = None) -> Dataset:
 
 
 def _inputs(what: str, array: np.ndarray) -> np.ndarray:
+    if 0 in array.shape[1:]:
+        raise ValueError(f"{what} must not have an axis of size 0, got {list(array.shape)}")
     if array.ndim == 3 and array.dtype == np.uint8:
         return array[..., None]
     if array.ndim == 4 and array.dtype == np.uint8:

@@ -1,9 +1,8 @@
-"""Paragraph vectors of texts: PV-DBOW (Le and Mikolov, arXiv 1405.4053) by gensim, made once.
+"""Paragraph vectors of texts: PV-DBOW (Le and Mikolov, arXiv 1405.4053) by gensim, cached.
 
-Only the texts enter, never a label. gensim trains its threads without locks, so two trainings
-agree bit for bit with one worker only; what makes the vectors of an experiment fixed is the cache,
-a file named by the hash of the texts and the settings. `Dataset.fingerprint` tells which vectors an
-experiment had.
+Labels are not used. gensim's threads train without locks, so two trainings agree bit for bit with
+one worker only; an experiment's vectors are fixed by the cache, a file named by the hash of the
+texts and the settings. `Dataset.fingerprint` identifies them.
 """
 
 import dataclasses
@@ -25,11 +24,11 @@ _TOKEN = re.compile(r"\w+(?:'\w+)?|[^\w\s]")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the vectors depend on besides the texts.
+    """Hyperparameters of the vectors.
 
     Documents are shuffled once with `seed` before training: in the order of most corpora (all
-    positive reviews, then all negative) the falling step size favours whoever comes first. No word
-    is subsampled and no hierarchical softmax is used.
+    positive reviews, then all negative) the decaying step size favours those that come first. Words
+    are not subsampled, and hierarchical softmax is not used.
     """
 
     dimensions: int = 100
@@ -51,7 +50,7 @@ def tokenize(text: str) -> list[str]:
 
 
 def vectors(texts: Sequence[str], settings: Settings, *, workers: int | None = None) -> np.ndarray:
-    """The vector of each text, from the cache or trained now under a progress bar.
+    """The vector of each text, from the cache or trained now with a progress bar.
 
     Args:
       texts: n documents.
@@ -74,7 +73,7 @@ def vectors(texts: Sequence[str], settings: Settings, *, workers: int | None = N
 
 
 def cache_path(texts: Sequence[str], settings: Settings) -> pathlib.Path:
-    """The file that holds the vectors: its name hashes the settings and every text."""
+    """The cache file of the vectors, named by a hash of the settings and all texts."""
     sha = hashlib.sha256(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode())
     for pattern in (_TOKEN.pattern, *texts):
         encoded = pattern.encode()
@@ -88,7 +87,7 @@ def _train(texts: Sequence[str], settings: Settings, workers: int | None) -> np.
         from gensim.models.doc2vec import Doc2Vec
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "paragraph vectors are trained with gensim: pip install 'dm_jax[text]'"
+            "training paragraph vectors needs gensim: pip install 'dm_jax[text]'"
         ) from error
     with tqdm(total=(settings.epochs + 1) * len(texts), desc="paragraph vectors") as bar:
         corpus = _Corpus(texts, settings.seed, bar)
@@ -110,14 +109,14 @@ def _train(texts: Sequence[str], settings: Settings, workers: int | None) -> np.
 
 
 class _Corpus:
-    """Tokenised documents in one shuffled order, tagged by their place in `texts`."""
+    """Tokenised documents in one shuffled order, tagged by their index in `texts`."""
 
     def __init__(self, texts: Sequence[str], seed: int, bar: tqdm):
-        # Interned: a corpus has few different words, and millions of them.
+        # Interned: a corpus has millions of words but few different ones.
         self._documents = [[sys.intern(token) for token in tokenize(text)] for text in texts]
         empty = [index for index, tokens in enumerate(self._documents) if not tokens]
         if empty:
-            raise ValueError(f"text {empty[0]} has no word: it can have no vector")
+            raise ValueError(f"text {empty[0]} has no words and so cannot have a vector")
         self._order = np.random.Generator(np.random.PCG64(seed)).permutation(len(texts))
         self._bar = bar
 

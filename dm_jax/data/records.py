@@ -1,4 +1,4 @@
-"""Prepared images that are read one by one, still encoded."""
+"""Random access to the encoded images of a prepared data set."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ from dm_jax.data import tfds_arrays, tfds_builders
 
 
 class Record(NamedTuple):
-    """One example as it lies on disk.
+    """One example as stored on disk.
 
     Attributes:
       image: the encoded file, JPEG or PNG.
       label: its class.
-      key: what an error calls it.
+      key: its name in errors.
     """
 
     image: bytes
@@ -20,10 +20,10 @@ class Record(NamedTuple):
 
 
 class Records:
-    """A split of a prepared TFDS data set with random access; worker processes can copy it.
+    """A split of a prepared TFDS data set with random access; can be pickled for workers.
 
     Args:
-      name: as TFDS takes it: "clothing1m", "mars", "imagenette/full-size".
+      name: TFDS name: "clothing1m", "mars", "imagenette/full-size".
       split: "train", "test", "train[:10%]", …
       data_dir: where TFDS keeps it.
 
@@ -41,7 +41,7 @@ class Records:
         self.num_classes = len(self.class_names)
         self._title = f"{name} {split}"
         raw = tfds.core.decode.DeserializeMethod.RAW_BYTES
-        # The reader below TFDS' own: it copies into worker processes, and TFDS takes longer to
+        # The reader below TFDS's own: it can be pickled for workers, and TFDS takes longer to
         # unpack an example than Pillow to decode a small image.
         self._source = builder.as_data_source(split, deserialize_method=raw).data_source
 

@@ -1,8 +1,8 @@
-"""Images too many for the memory: grain reads, decodes and augments them in worker processes.
+"""Streams of images too many for memory, read, decoded and augmented by grain in worker processes.
 
 Every batch is a pure function of the settings and of its number. So the state of a stream is the
-number of the next batch, and neither workers nor processes change the global batches, their crops
-or their flips.
+number of the next batch, and the numbers of workers and processes do not change the global batches,
+their crops or their flips.
 """
 
 import contextlib
@@ -20,13 +20,13 @@ from dm_jax.data.image_decoding import DamagedImageError, resized_crop
 from dm_jax.data.records import Record
 
 Batch = dict[str, np.ndarray]
-# Batches that a worker, or the thread of a stream without workers, prepares ahead.
+# Batches that each worker, or the thread of a stream without workers, prepares ahead.
 _AHEAD = 2
 _PADDING = -1
 
 
 class Source(Protocol):
-    """Random access to encoded images, such as `records.Records`; it must pickle for workers."""
+    """Random access to encoded images, such as `records.Records`; picklable if used by workers."""
 
     def __len__(self) -> int: ...
 
@@ -35,20 +35,20 @@ class Source(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Batching:
-    """What the batches depend on besides the images and the seed.
+    """Settings of the batches.
 
     Attributes:
       batch_size: examples of the global batch, over all processes.
-      resize: images are first scaled to this height and width, whatever their proportions.
-      crop: height and width of what is cropped from that.
+      resize: images are first scaled to this height and width, ignoring their aspect ratio.
+      crop: height and width of the crop from the scaled image.
       process_index, process_count: this process gets every `process_count`-th example of a global
-        batch, from the `process_index`-th on.
-      num_classes: labels lie in 0 .. num_classes - 1; None where they are no classes.
+        batch, starting at `process_index`.
+      num_classes: labels are in 0 .. num_classes - 1; None if they are not classes.
       damaged: for an image that cannot be decoded, "raise" an error that names its key, or "skip"
-        it: black and masked, it keeps its place in the batch and is counted (`Stream.skipped`).
+        it: it stays in the batch, black and masked, and is counted (`Stream.skipped`).
 
     Raises:
-      ValueError: for a value that cannot be.
+      ValueError: an invalid value.
     """
 
     batch_size: int
@@ -62,7 +62,7 @@ class Batching:
     def __post_init__(self):
         if self.process_count < 1 or not 0 <= self.process_index < self.process_count:
             raise ValueError(
-                f"process_index must lie below process_count, got {self.process_index} "
+                f"process_index must be below process_count, got {self.process_index} "
                 f"of {self.process_count}"
             )
         if self.batch_size < 1 or self.batch_size % self.process_count:
@@ -70,7 +70,7 @@ class Batching:
                 f"batch_size {self.batch_size} does not divide over {self.process_count} processes"
             )
         if not 1 <= self.crop <= self.resize:
-            raise ValueError(f"crop must lie in 1 .. {self.resize} (resize), got {self.crop}")
+            raise ValueError(f"crop must be in 1 .. {self.resize} (resize), got {self.crop}")
         if self.damaged not in ("raise", "skip"):
             raise ValueError(f"damaged must be 'raise' or 'skip', got {self.damaged!r}")
 
@@ -78,13 +78,13 @@ class Batching:
 def train_stream(source: Source, batching: Batching, *, seed: int, workers: int = 0) -> "Stream":
     """Endless shuffled batches with random crops and flips.
 
-    Every epoch is a new permutation; a batch may span two. See `Stream` for what a batch holds.
+    Every epoch is a new permutation; a batch may span two epochs. See `Stream` for the batches.
 
     Args:
       source: the images.
-      batching: sizes, and this process' share.
+      batching: sizes, and this process's share.
       seed: of order, crops and flips.
-      workers: processes that prepare batches; with 0 a thread does.
+      workers: number of processes that prepare batches; 0 uses a thread.
     """
     order = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
     examples = order.random_map(functools.partial(_augmented, source, batching))
@@ -95,7 +95,7 @@ def train_stream(source: Source, batching: Batching, *, seed: int, workers: int 
 def eval_stream(source: Source, batching: Batching, *, workers: int = 0) -> "Stream":
     """Every image once, in order, cropped in the centre; the last batch is padded and masked.
 
-    All processes get the same number of batches. See `Stream` for what a batch holds.
+    All processes get the same number of batches. See `Stream` for the batches.
     """
     padded = -(-len(source) // batching.batch_size) * batching.batch_size
     examples = grain.MapDataset.range(padded).map(functools.partial(_centred, source, batching))
@@ -107,11 +107,11 @@ class Stream(Iterator[Batch]):
     """An iterator over batches of this process, b = batch_size / process_count:
 
     - "inputs" uint8 [b, crop, crop, 3], "labels" int32 [b],
-    - "index" int64 [b]: the place of the image in the source, -1 for padding,
+    - "index" int64 [b]: the index of the image in the source, -1 for padding,
     - "where" bool [b]: False for padding and for skipped images.
 
     Attributes:
-      skipped: damaged images in the batches given out so far.
+      skipped: number of damaged images in the batches returned so far.
     """
 
     def __init__(self, batches: grain.MapDataset[Batch], identity: dict, workers: int):
@@ -123,7 +123,7 @@ class Stream(Iterator[Batch]):
         self.skipped = 0
 
     def __len__(self) -> int:
-        """Batches in all, of a stream that ends."""
+        """Number of batches of a finite stream."""
         return len(self._batches)
 
     def __next__(self) -> Batch:
@@ -138,11 +138,11 @@ class Stream(Iterator[Batch]):
         return batch
 
     def get_state(self) -> dict:
-        """What JSON can hold and `set_state` goes on from, to the very next batch."""
+        """The position of the stream as a JSON-serialisable dict, for `set_state`."""
         return {**self._identity, "next_batch": self._next, "skipped": self.skipped}
 
     def set_state(self, state: dict) -> None:
-        """Goes on where the stream stood that gave the state.
+        """Moves the stream to a position from `get_state`.
 
         Raises:
           ValueError: the state is of a stream with other data or settings; names what differs.
@@ -158,7 +158,7 @@ class Stream(Iterator[Batch]):
         self._next, self.skipped = state["next_batch"], state["skipped"]
 
     def close(self) -> None:
-        """Ends the workers; the next batch starts them again."""
+        """Stops the workers; the next batch restarts them."""
         if self._running is not None:
             self._running.close()
             self._running = None
@@ -167,7 +167,7 @@ class Stream(Iterator[Batch]):
         ahead = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_AHEAD)
         batches = self._batches[self._next :].to_iter_dataset(ahead)
         if self._workers:
-            # grain asks absl flags of its own and fails in a program that does not use absl.
+            # grain reads absl flags, which fails in a program that has not parsed them.
             if not flags.FLAGS.is_parsed():
                 flags.FLAGS.mark_as_parsed()
             options = grain.multiprocessing.MultiprocessingOptions(
@@ -179,9 +179,9 @@ class Stream(Iterator[Batch]):
 
 @contextlib.contextmanager
 def _sigterm_blocked() -> Iterator[None]:
-    """Processes and threads started within ignore SIGTERM, from their first instruction on.
+    """Processes and threads started in this context ignore SIGTERM from their first instruction.
 
-    Whoever stops a job tells all its processes, but the trainer still has to save.
+    Schedulers signal all processes of a job, but the trainer needs its workers until it has saved.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
@@ -191,14 +191,14 @@ def _sigterm_blocked() -> Iterator[None]:
 
 
 def _content(batching: Batching) -> dict:
-    """The settings that a state must agree with; it may move to other processes."""
+    """The settings that a state must match; the number of processes may differ."""
     settings = dataclasses.asdict(batching)
     del settings["process_index"], settings["process_count"]
     return settings
 
 
 def _batches(examples: grain.MapDataset, batching: Batching) -> grain.MapDataset[Batch]:
-    # Cut after the random draws, so that a draw belongs to the place in the global batch.
+    # Sliced after the random draws, so that draws belong to positions in the global batch.
     own = examples[batching.process_index :: batching.process_count]
     return own.batch(batching.batch_size // batching.process_count)
 

@@ -1,4 +1,4 @@
-"""Data sets too large for the memory: what their images, classes and tests are."""
+"""Data sets too large for memory: their images, classes and tests."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from dm_jax.data.mars_protocol import Tracklets
 from dm_jax.data.records import Records
 from dm_jax.data.stream import Source
 
-# Of ImageNet's training images over 255, per channel: what pretrained weights expect.
+# Statistics of ImageNet's training images over 255, per channel, which pretrained weights expect.
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
 _FAMILY = "stream:"
@@ -19,12 +19,12 @@ _FAMILY = "stream:"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RetrievalTest:
-    """A test by retrieval: which tracklets of the gallery show the person of a query.
+    """A retrieval test: find the tracklets in the gallery that show the person of a query.
 
     Attributes:
       frames: images, tracklet after tracklet.
-      tracklets: of the frames; all of them are the gallery.
-      queries: int64 [q], those among the tracklets that are searched for.
+      tracklets: tracklets of the frames; all of them form the gallery.
+      queries: int64 [q], indices of the query tracklets.
     """
 
     frames: Source
@@ -38,11 +38,11 @@ class StreamedDataset:
 
     Attributes:
       name: the name it was loaded by.
-      train: the training images with the labels they come with.
+      train: the training images and their labels.
       held_out: name -> images whose classes are predicted ("validation", "test").
       class_names: [num_classes] strings.
-      search: a test by retrieval, or None.
-      mean, std: float32 [3], of ImageNet, whatever the data set.
+      search: a retrieval test, or None.
+      mean, std: float32 [3], those of ImageNet for every data set.
     """
 
     name: str
@@ -55,14 +55,14 @@ class StreamedDataset:
 
     @property
     def num_classes(self) -> int:
-        """Labels lie in 0 .. num_classes - 1."""
+        """Number of classes; labels are in 0 .. num_classes - 1."""
         return len(self.class_names)
 
     @property
     def own_labels(self) -> noise.Corruption:
-        """The corruption of a run on it: none, of labels that nobody holds in memory.
+        """An empty corruption, as the labels are not held in memory.
 
-        Its hash changes with the name and the size of the training set.
+        Its hash depends on the name and the size of the training set.
         """
         nothing = np.zeros(0, np.int32)
         kind = f"own labels of {self.name}, {len(self.train)} images"
@@ -70,7 +70,7 @@ class StreamedDataset:
 
 
 def is_streamed(name: str) -> bool:
-    """Whether `load` is for that name: "clothing1m", "mars" or "stream:NAME"."""
+    """Whether `load` accepts the name: "clothing1m", "mars" or "stream:NAME"."""
     return name in tfds_builders.OWN_BUILDERS or name.startswith(_FAMILY)
 
 
@@ -79,13 +79,13 @@ def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:
 
     Args:
       name: "clothing1m", "mars", or "stream:NAME" for any image classification data set of TFDS,
-        whose splits "validation" and "test" are held out. Without the latter, or where its labels
-        are kept secret (-1, as of ImageNet), the former is the test.
+        whose splits "validation" and "test" are held out. If "test" is missing or its labels are
+        secret (-1, as in ImageNet), "validation" is the test set.
       data_dir: where TFDS keeps prepared data; $TFDS_DATA_DIR or ~/tensorflow_datasets if None.
 
     Raises:
       FileNotFoundError: it is not prepared; names the command.
-      ValueError: TFDS does not know it, or it is no such data set.
+      ValueError: TFDS does not know it, or it is not an image classification data set.
     """
     source = name.removeprefix(_FAMILY)
     train = Records(source, "train", data_dir)
@@ -102,7 +102,7 @@ def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:
 
 
 def _mars_search(data_dir: str | None) -> RetrievalTest:
-    # Its module defines a TFDS builder and imports TFDS, which others need not.
+    # Imported here, as this module imports TFDS, which other data sets do not need.
     from dm_jax.data import mars
 
     tracklets, queries = mars.load_protocol(data_dir)

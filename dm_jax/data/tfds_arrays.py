@@ -1,4 +1,4 @@
-"""Data sets of TFDS with small images, decoded into arrays once and cached."""
+"""TFDS data sets of small images, decoded into arrays once and cached."""
 
 import hashlib
 import pathlib
@@ -16,12 +16,12 @@ _CHUNK = 1000
 
 
 def load(name: str, data_dir: str | None = None) -> Dataset:
-    """A prepared TFDS data set with one label per image and images of one size.
+    """Loads a prepared TFDS data set with one label per image and images of one size.
 
-    Its splits "train" and "test" are taken, "validation" where there is no "test".
+    Uses the splits "train" and "test", or "validation" if there is no "test".
 
     Args:
-      name: as TFDS takes it: "mnist", "eurosat/rgb".
+      name: TFDS name: "mnist", "eurosat/rgb".
       data_dir: where TFDS keeps it.
 
     Raises:
@@ -42,7 +42,7 @@ def load(name: str, data_dir: str | None = None) -> Dataset:
 
 
 def supervised_features(builder: Any) -> tuple[str, str]:
-    """Names of the image and the label feature; a ValueError if there is not one of each."""
+    """Names of the image and the label feature; raises ValueError without one of each."""
     keys = builder.info.supervised_keys or ("image", "label")
     features = builder.info.features
     if len(keys) == 2 and all(key in features for key in keys):
@@ -58,14 +58,14 @@ def supervised_features(builder: Any) -> tuple[str, str]:
 def load_arrays(builder: Any, split: str, features: Sequence[str]) -> dict[str, np.ndarray]:
     """The features of all examples of a split as arrays, images decoded.
 
-    The examples come in the order of their "id" where the data set has one (CIFAR: the original
-    order), else in the order in which TFDS wrote them. Decoding 60,000 small images takes some ten
-    seconds; the arrays are cached and read in less than one the next time.
+    The examples are ordered by their "id" if the data set has one (CIFAR: the original order), else
+    as TFDS wrote them. Decoding 60,000 small images takes about ten seconds; the arrays are cached
+    and later read in less than one.
 
     Args:
-      builder: of `tfds_files.builder`.
+      builder: from `tfds_builders.open_prepared`.
       split: name of a split.
-      features: names of features of one shape each, such as "image" and "label".
+      features: names of features of fixed shape, such as "image" and "label".
 
     Returns:
       feature -> array [n, ...].
@@ -110,7 +110,7 @@ def _decode(builder: Any, split: str, features: Sequence[str]) -> dict[str, np.n
 
 
 def _cache_path(builder: Any, split: str, features: Sequence[str]) -> pathlib.Path:
-    """A file named by what is decoded and by the sizes and dates of the prepared files."""
+    """The cache file, named by a hash of its content and of the prepared files' sizes and dates."""
     sha = hashlib.sha256(" ".join([split, *features]).encode())
     for file in sorted(builder.info.splits[split].filepaths):
         stat = pathlib.Path(file).stat()

@@ -1,4 +1,4 @@
-"""Data sets of TFDS as files: prepared once, which needs TensorFlow, and read ever after without.
+"""TFDS data sets as files: prepared once with TensorFlow, then read without it.
 
 TFDS itself is imported inside the functions: not every data set needs it.
 """
@@ -11,7 +11,7 @@ from dm_jax import errors
 
 # Data sets whose builders are in this package; TFDS itself does not know them.
 OWN_BUILDERS = ("clothing1m", "mars")
-# Names of the catalogue that are made from a TFDS data set of another name.
+# Catalogue names that are made from a TFDS data set of another name.
 _SOURCES = {"imdb": "imdb_reviews", "vehicles10": "cifar100"}
 
 
@@ -20,18 +20,18 @@ def prepare(
 ) -> pathlib.Path:
     """Downloads a data set, or reads it from `manual_dir`, and writes it as array_record files.
 
-    Needs TensorFlow (`pip install 'dm_jax[datasets]'`). What is prepared already is left alone.
+    Needs TensorFlow (`pip install 'dm_jax[datasets]'`). Does nothing if it is already prepared.
 
     Args:
-      name: of the catalogue, or as TFDS takes it: "cifar10", "clothing1m", "imagenette/full-size".
+      name: catalogue or TFDS name: "cifar10", "clothing1m", "imagenette/full-size".
       data_dir: where it is written; $TFDS_DATA_DIR or ~/tensorflow_datasets if None.
-      manual_dir: where what cannot be downloaded lies, in its official layout (docs/data.md).
+      manual_dir: folder of files that cannot be downloaded, in official layout (docs/data.md).
 
     Returns:
       The folder of the prepared data set.
 
     Raises:
-      ValueError: if there is no such data set, or its files are not as they should be.
+      ValueError: if there is no such data set, or its files are invalid.
     """
     import tensorflow_datasets as tfds
 
@@ -48,17 +48,17 @@ def prepare(
     config = tfds.download.DownloadConfig(manual_dir=manual_dir)
     try:
         builder.download_and_prepare(download_config=config)
-    except AssertionError as error:  # TFDS's, where the manual folder is not there
+    except AssertionError as error:  # from TFDS, if the manual folder is missing
         raise ValueError(f"{name}: {error}") from error
     return pathlib.Path(builder.data_path)
 
 
 def open_prepared(name: str, data_dir: str | None = None) -> Any:
-    """The TFDS builder of a data set that lies prepared as array_record files.
+    """The TFDS builder of a data set that is prepared as array_record files.
 
     Args:
-      name: as TFDS takes it: "cifar10", "name/config", "name:version".
-      data_dir: where it lies; $TFDS_DATA_DIR or ~/tensorflow_datasets if None.
+      name: TFDS name: "cifar10", "name/config", "name:version".
+      data_dir: where it is stored; $TFDS_DATA_DIR or ~/tensorflow_datasets if None.
 
     Raises:
       ValueError: if there is no such data set.

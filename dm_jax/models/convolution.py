@@ -1,4 +1,4 @@
-"""The convolution of the networks: XLA's, but for the gradient of its kernel on a CPU."""
+"""The convolution of the networks: XLA's, except for the gradient of its kernel on a CPU."""
 
 import functools
 import math
@@ -11,7 +11,7 @@ from jax import lax
 
 from dm_jax.dtypes import at_least_float32
 
-# Images a part. Measured at batches of 64 to 256: fewer are little faster, and compile longer.
+# Images per part. Measured at batches of 64 to 256: fewer are hardly faster and compile longer.
 _PART = 16
 
 
@@ -24,9 +24,9 @@ def conv_general_dilated(
 ) -> jax.Array:
     """`jax.lax.conv_general_dilated` of images [B, ...], for `flax.linen.Conv`.
 
-    The gradient of the kernel is a sum over the batch. XLA's time for it on a CPU grows faster than
-    the batch (docs/performance.md), so that there it is computed in parts and added up; devices
-    that share a batch communicate once a part. Elsewhere the program is XLA's own. Reverse-mode
+    The gradient of the kernel is a sum over the batch. On a CPU, XLA's time for it grows faster
+    than the batch (docs/performance.md), so it is computed in parts and added up; devices that
+    share a batch communicate once per part. Other devices use XLA's gradient. Supports reverse-mode
     derivatives only, of any order.
     """
 
@@ -61,10 +61,10 @@ def conv_general_dilated(
 
 
 def _parts(batch: jax.Array) -> list[jax.Array]:
-    """Every n-th example of [B, ...], from each of the first n, for the n that makes small parts.
+    """Splits a batch [B, ...] into n parts of at most `_PART` examples, with stride n.
 
-    A part takes from the whole batch, so that of a batch that devices share each holds its own.
-    Batches of odd sizes are filled up with zeros.
+    So each part takes equally from all devices that share the batch. Batches that do not divide
+    into parts are padded with zeros.
     """
     if len(batch) <= _PART:
         return [batch]

@@ -16,13 +16,13 @@ def parameters(model: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 def multiply_adds(model: nn.Module, shape: tuple[int, ...]) -> int:
-    """Multiply-adds of the convolutions and linear layers of one evaluation.
+    """Number of multiply-adds of the convolutions and linear layers in one evaluation.
 
-    Products with the zeros of the padding count, as in the figures of papers. XLA's own
-    ``cost_analysis`` leaves them out (8% of a ResNet-44) and counts two operations for each.
+    Products with padding zeros count, as in published figures. XLA's ``cost_analysis`` leaves them
+    out (8% of a ResNet-44) and counts two operations for each product.
 
     Args:
-      model: a network of `create`.
+      model: a network from `create`.
       shape: of the inputs, batch included.
     """
     counts: list[int] = []

@@ -1,8 +1,8 @@
 """GoogLeNet, also called Inception V1 (Szegedy et al., 2015, Table 1).
 
 For 224x224 images it is the published network: biases, local response normalisation, no batch
-normalisation. For 32x32 images the stem keeps the size of the image and batch normalisation stands
-in for both, so that the network trains at the learning rate of 0.1 that Table 2 asks for.
+normalisation. For 32x32 images the stem keeps the image size and batch normalisation replaces both,
+so that the network trains at the learning rate of 0.1 in Table 2.
 """
 
 import functools
@@ -41,7 +41,7 @@ MODULES = {
 
 
 class ConvBias(nn.Module):
-    """Convolution with a bias, and ReLU; it takes and ignores what `ConvNorm` takes."""
+    """Convolution with a bias, and ReLU; ignores the further arguments of `ConvNorm`."""
 
     features: int
     kernel: int
@@ -56,7 +56,7 @@ class ConvBias(nn.Module):
 
 
 class AuxiliaryHead(nn.Module):
-    """The classifier that the paper attaches to 4a and 4d: 5x5 mean pool, 1x1, 1024 units."""
+    """The auxiliary classifier after 4a and 4d: 5x5 mean pool, 1x1 convolution, 1024 units."""
 
     num_classes: int
     unit: Callable[..., nn.Module]
@@ -68,7 +68,7 @@ class AuxiliaryHead(nn.Module):
         if min(x.shape[1:3]) < 5:
             raise ValueError(
                 f"auxiliary heads need maps of at least 5x5, got {x.shape[1]}x{x.shape[2]}: "
-                "larger images, or auxiliary=False"
+                "use larger images or auxiliary=False"
             )
         x = self.unit(128, 1, name="conv")(nn.avg_pool(x, (5, 5), (3, 3)), train, where)
         hidden = nn.Dense(1024, True, self.dtype, at_least_float32(self.dtype), name="hidden")
@@ -77,16 +77,16 @@ class AuxiliaryHead(nn.Module):
 
 
 class GoogLeNet(Network, kw_only=True):
-    """A stem, nine Inception modules and the classifier, before which the paper drops 0.4.
+    """A stem, nine Inception modules and the classifier, with dropout 0.4 in the paper.
 
-    There are 1024 features. Images are at least 32x32, small ones 8x8.
+    It has 1024 features. Images must be at least 32x32, or 8x8 with `small_images`.
 
     Attributes:
       small_images: whether it is the variant for 32x32 images.
-      auxiliary: whether it has the two auxiliary heads. While training, `apply` with
-        ``mutable=["auxiliary"]`` among others returns their logits in that collection, as
-        {"4a": ([B, num_classes],), "4d": ...}; the paper adds their losses times 0.3. They always
-        drop 0.7, so they need the rng "dropout".
+      auxiliary: whether it has the two auxiliary heads. In training, `apply` with "auxiliary" in
+        ``mutable`` returns their logits in that collection, as {"4a": ([B, num_classes],),
+        "4d": ...}; the paper adds their losses times 0.3. They always have dropout 0.7, so they
+        need the rng "dropout".
     """
 
     small_images: bool = False
@@ -137,7 +137,7 @@ class GoogLeNet(Network, kw_only=True):
         train: bool,
         where: jax.Array | None,
     ) -> None:
-        """Runs one auxiliary head and leaves its logits in the collection "auxiliary"."""
+        """Runs one auxiliary head and stores its logits in the collection "auxiliary"."""
         if not (train or self.is_initializing()):
             return
         head = AuxiliaryHead(
@@ -149,7 +149,7 @@ class GoogLeNet(Network, kw_only=True):
 
 
 def inception(unit: Callable[..., nn.Module], name: str, sizes: tuple[int, ...]) -> Inception:
-    """The module of one row of `MODULES`."""
+    """The Inception module of one row of `MODULES`."""
     single, three_reduce, three, five_reduce, five, projection = sizes
     branches = (((single, 1),), ((three_reduce, 1), (three, 3)), ((five_reduce, 1), (five, 5)))
     return Inception(unit, branches, "max", projection, name=f"inception_{name}")

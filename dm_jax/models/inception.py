@@ -8,16 +8,16 @@ import jax.numpy as jnp
 
 from dm_jax.models.layers import max_pool
 
-# The (features, kernel side) of each convolution of a branch, from the input on.
+# The (features, kernel size) of each convolution of a branch, in order.
 Branch = tuple[tuple[int, int], ...]
 
 
 class Inception(nn.Module):
-    """Branches of convolutions beside a branch of a 3x3 pool and a 1x1 projection.
+    """Parallel branches of convolutions, and one of a 3x3 pool and a 1x1 projection.
 
     Attributes:
-      unit: makes a convolution unit, called with features, kernel, stride and name; the unit is
-        called with x, train and where.
+      unit: creates a convolution unit from features, kernel, stride and name; the unit is called
+        with x, train and where.
       branches: the convolutions of every branch; the last of each has the stride.
       pool: "max" or "mean"; the mean counts the padding, as in Caffe.
       projection: features of the 1x1 convolution after the pool, or 0 to pass the pool through.
@@ -50,5 +50,5 @@ class Inception(nn.Module):
 
 
 def mean_pool(x: jax.Array) -> jax.Array:
-    """3x3 mean with stride 1, over the zeros of the padding too."""
+    """3x3 mean pool with stride 1, which counts the zeros of the padding."""
     return nn.avg_pool(x, (3, 3), (1, 1), ((1, 1), (1, 1)))

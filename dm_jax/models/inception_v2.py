@@ -1,8 +1,8 @@
-"""BN-Inception, also called GoogLeNet V2 (Ioffe and Szegedy, 2015, Figure 5): Table 4.
+"""BN-Inception, also called GoogLeNet V2 (Ioffe and Szegedy, 2015, Figure 5), of Table 4.
 
-Widths are those of the Caffe model that re-identification uses and its PyTorch port share. The
-paper's figure differs in two places: its first convolution is separable in depth, and the sizes it
-lists for 4c and 4d do not add up.
+Widths are those of the Caffe model used in re-identification and of its PyTorch port. The paper's
+figure differs in two places: its first convolution is depthwise separable, and the sizes it lists
+for 4c and 4d do not add up.
 """
 
 import functools
@@ -32,7 +32,7 @@ MODULES = {
 class InceptionV2(Network):
     """A stem, ten Inception modules with batch normalisation, and the classifier.
 
-    There are 1024 features. The sides of the images, 224 in the paper, are multiples of 32:
+    It has 1024 features. The sides of the images, 224 in the paper, must be multiples of 32, as
     strided convolutions and the pools beside them would otherwise differ in size.
     """
 

@@ -1,4 +1,4 @@
-"""What the networks are made of: convolution units, pools, dropout and the classifier."""
+"""Building blocks of the networks: convolution units, pools, dropout and the classifier."""
 
 import flax.linen as nn
 import jax
@@ -15,7 +15,7 @@ he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, batch normalisation and, unless it is the last of a block, ReLU.
+    """Convolution without bias, batch normalisation and, if `relu`, ReLU.
 
     Attributes:
       features: output channels.
@@ -44,10 +44,10 @@ class ConvNorm(nn.Module):
 def convolve(
     x: jax.Array, features: int, kernel: int, stride: int, *, use_bias: bool, dtype: DTypeLike
 ) -> jax.Array:
-    """A square convolution called "conv" of the module at hand, padded by kernel // 2.
+    """A square convolution, a submodule named "conv", padded by kernel // 2.
 
-    A 1x1 convolution is a matrix product, its kernel [C, features]: twice as fast on a CPU, and
-    over a population a batched product where a convolution would become a grouped one.
+    A 1x1 convolution is a matrix product with kernel [C, features]: twice as fast on a CPU, and for
+    a population a batched product where a convolution would become a grouped one.
     """
     if kernel == 1:
         dense = nn.Dense(
@@ -69,7 +69,7 @@ def convolve(
 
 
 class Dropout(nn.Module):
-    """Dropout that draws one mask per example, from its place in the global batch.
+    """Dropout with one mask per example, drawn from its index in the global batch.
 
     The key of an example is ``fold_in(key, global index)``, so the masks do not depend on how many
     devices share the batch. The key itself must be the same on all of them.
@@ -98,7 +98,7 @@ class Dropout(nn.Module):
 class Classifier(nn.Module):
     """Dropout and a linear layer from pooled features to logits, in float32 (or float64).
 
-    Logits of bfloat16 would be multiples of 1/8 at 20, too coarse for a margin.
+    In bfloat16, logits near 20 would be multiples of 1/8, too coarse for a margin.
     """
 
     num_classes: int
@@ -108,7 +108,7 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(self, features: jax.Array, train: bool) -> jax.Array:
-        """Features [B, F] to logits [B, num_classes]; float32 and float64 stay what they are."""
+        """The logits [B, num_classes] of features [B, F], in the dtype of the features."""
         features = Dropout(self.dropout, self.axis_name)(features, train)
         return nn.Dense(
             self.num_classes,
@@ -143,11 +143,11 @@ def max_pool(x: jax.Array, stride: int, pads: tuple[int, int]) -> jax.Array:
 
 
 def check_images(network: str, x: jax.Array, min_size: int, multiple: int = 1) -> None:
-    """Raises unless ``x`` is a float batch of images that the network can take.
+    """Raises unless ``x`` is a floating batch of images of accepted size.
 
     Args:
       network: its name, for the message.
-      x: what should be float [B, H, W, C].
+      x: the input, which should be floating [B, H, W, C].
       min_size: smallest height and width.
       multiple: what height and width must be multiples of.
 

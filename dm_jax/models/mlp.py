@@ -1,5 +1,7 @@
 """Multilayer perceptron: Table 5 classifies paragraph vectors with one hidden layer of 8."""
 
+import numbers
+
 import flax.linen as nn
 import jax
 
@@ -12,7 +14,7 @@ class MLP(Network, kw_only=True):
     """Linear layers with ReLU between them, xavier-uniform weights and zero biases.
 
     Inputs are flattened to [B, d]; the features are the last hidden layer. There are no batch
-    statistics, so ``where`` changes nothing.
+    statistics, so ``where`` has no effect.
 
     Attributes:
       hidden: sizes of the hidden layers; () is a linear classifier.
@@ -25,8 +27,8 @@ class MLP(Network, kw_only=True):
     def __post_init__(self) -> None:
         if not isinstance(self.hidden, tuple | list):
             raise TypeError(f"hidden takes a tuple of sizes, such as (8,), got {self.hidden!r}")
-        if any(size < 1 for size in self.hidden):
-            raise ValueError(f"hidden takes positive sizes, got {self.hidden}")
+        if any(not isinstance(size, numbers.Integral) or size < 1 for size in self.hidden):
+            raise ValueError(f"hidden takes positive integers, got {self.hidden}")
         super().__post_init__()
 
     def check(self, x: jax.Array) -> None:

@@ -1,17 +1,18 @@
-"""What the networks have in common: their fields, their call and their classifier."""
+"""The base class of the networks: common fields, the call and the classifier."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from dm_jax.dtypes import at_least_float32
 from dm_jax.models.layers import Classifier, check_floating
 
 
 class Network(nn.Module):
-    """A classifier of features; a subclass computes them, by `embed`.
+    """A classifier of features, which a subclass computes in `embed`.
 
-    It may say which inputs it can take, by `check`, and have fields of its own, with defaults.
+    A subclass may check its inputs in `check` and add fields, with defaults.
 
     Attributes:
       num_classes: number of logits.
@@ -25,7 +26,7 @@ class Network(nn.Module):
     axis_name: str | None = None
     dtype: DTypeLike = jnp.float32
 
-    # Initialises the classifier; a constant of the class, not a field.
+    # Initialiser of the classifier; a class constant, not a field.
     kernel_init = staticmethod(nn.initializers.lecun_normal())
 
     @nn.compact
@@ -36,23 +37,24 @@ class Network(nn.Module):
         where: jax.Array | None = None,
         features: bool = False,
     ) -> jax.Array | tuple[jax.Array, jax.Array]:
-        """Logits [B, num_classes]; with ``features`` also the features [B, F].
+        """The logits [B, num_classes]; with ``features`` also the features [B, F].
 
         Args:
           x: float images [B, H, W, C], or vectors [B, ...] for "mlp".
           train: whether to use batch statistics and dropout.
-          where: bool [B]; the other examples stay out of the batch statistics.
+          where: bool [B]; examples outside it do not enter the batch statistics.
           features: whether to return the features too.
 
         Returns:
-          Both float32, or float64 if ``dtype`` is.
+          float32, or float64 if ``dtype`` is float64.
 
         Raises:
           TypeError: ``x`` is not floating.
-          ValueError: the network cannot take the shape of ``x``.
+          ValueError: the shape of ``x`` is not accepted.
         """
         self.check(x)
         embedded = self.embed(x.astype(self.dtype), train, where)
+        embedded = embedded.astype(at_least_float32(embedded.dtype))
         classifier = Classifier(
             self.num_classes, self.dropout, self.axis_name, self.kernel_init, name="classifier"
         )
@@ -60,9 +62,9 @@ class Network(nn.Module):
         return (logits, embedded) if features else logits
 
     def check(self, x: jax.Array) -> None:
-        """Raises TypeError or ValueError unless the network can take ``x``: any floats, here."""
+        """Raises TypeError or ValueError unless ``x`` is accepted; here, any floating input is."""
         check_floating(type(self).__name__, x)
 
     def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
-        """The features that are classified, [B, F], float32 or float64."""
+        """The features to classify, [B, F], floating."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Batch normalisation (Ioffe and Szegedy, 2015) whose statistics are those of the global batch."""
+"""Batch normalisation (Ioffe and Szegedy, 2015) with the statistics of the global batch."""
 
 import math
 
@@ -19,9 +19,9 @@ class BatchNorm(nn.Module):
 
     Statistics are float32 (float64 when ``dtype`` is float64) whatever the dtype of the input, and
     the variance is the mean squared deviation from the mean: the one-pass ``E[x^2] - E[x]^2``
-    loses all its digits where the mean is large. The running variance keeps that same biased
-    estimate, as TensorFlow and Flax do; PyTorch and Caffe store n/(n-1) of it, which for the last
-    stage of a CIFAR ResNet at batch 256 is a factor of 1.00006.
+    loses all its digits where the mean is large. The running variance keeps the same biased
+    estimate, as in TensorFlow and Flax; PyTorch and Caffe store n/(n-1) times it, which for the
+    last stage of a CIFAR ResNet at batch 256 is a factor of 1.00006.
 
     Attributes:
       axis_name: ``pmap``, ``vmap`` or ``shard_map`` axis over which the sums are ``psum``'ed while
@@ -54,10 +54,11 @@ class BatchNorm(nn.Module):
         x = x.astype(precision)
         if train:
             axis_name = None if self.is_initializing() else self.axis_name
-            mean, var = batch_moments(x, where, axis_name)
+            mean, var, count = _moments_and_count(x, where, axis_name)
             if not self.is_initializing():
-                _move(running_mean, mean)
-                _move(running_var, var)
+                momentum = MOMENTUM if where is None else jnp.where(count > 0, MOMENTUM, 1.0)
+                _move(running_mean, mean, momentum)
+                _move(running_var, var, momentum)
         else:
             mean, var = running_mean.value, running_var.value
         gain = lax.rsqrt(var + EPSILON) * scale
@@ -72,7 +73,7 @@ def batch_moments(
     """Mean and biased variance of each channel over the global batch.
 
     Two passes and two sums over ``axis_name``: first (sum, count) together, then the squared
-    deviations. Devices may hold different numbers of examples; a batch without any gives zeros.
+    deviations. Devices may hold different numbers of examples; an empty batch gives zeros.
 
     Args:
       x: float32 or float64 [B, ..., C].
@@ -82,6 +83,13 @@ def batch_moments(
     Returns:
       Mean and variance, each [C] of the dtype of ``x``.
     """
+    return _moments_and_count(x, where, axis_name)[:2]
+
+
+def _moments_and_count(
+    x: jax.Array, where: jax.Array | None, axis_name: str | None
+) -> tuple[jax.Array, jax.Array, float | jax.Array]:
+    """`batch_moments`, and the number of values of each channel."""
     axes = tuple(range(x.ndim - 1))
     positions = math.prod(x.shape[1:-1])
     mask = None if where is None else where.reshape((-1,) + (1,) * (x.ndim - 1))
@@ -93,17 +101,18 @@ def batch_moments(
     else:
         local = jnp.sum(where, dtype=x.dtype).reshape(1) * positions
         packed = _global(jnp.concatenate([total, local]), axis_name)
-        total, count = packed[:-1], jnp.maximum(packed[-1], 1)
-    mean = total / count
-    return mean, _global(_squared_deviations(x, mean, mask), axis_name) / count
+        total, count = packed[:-1], packed[-1]
+    divisor = count if where is None else jnp.maximum(count, 1)
+    mean = total / divisor
+    return mean, _global(_squared_deviations(x, mean, mask), axis_name) / divisor, count
 
 
 @jax.custom_jvp
 def _squared_deviations(x: jax.Array, mean: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Sum over all axes but the last of (x - mean)^2, where `mean` is that of the global batch.
 
-    By the mean its derivative is zero, as deviations from it add up to nothing: they need not be
-    summed up again in every backward pass.
+    Its derivative in the mean is zero, as deviations from the mean add up to zero: the backward
+    pass need not sum them again.
     """
     return jnp.sum(jnp.square(_deviations(x, mean)), tuple(range(x.ndim - 1)), where=mask)
 
@@ -123,5 +132,5 @@ def _global(total: jax.Array, axis_name: str | None) -> jax.Array:
     return total if axis_name is None else lax.psum(total, axis_name)
 
 
-def _move(running: nn.Variable, value: jax.Array) -> None:
-    running.value = MOMENTUM * running.value + (1 - MOMENTUM) * value
+def _move(running: nn.Variable, value: jax.Array, momentum: float | jax.Array) -> None:
+    running.value = momentum * running.value + (1 - momentum) * value

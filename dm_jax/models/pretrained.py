@@ -1,4 +1,4 @@
-"""ImageNet weights from torchvision-style files: Table 3 starts its ResNet-50 from them."""
+"""ImageNet weights from torchvision-style files, from which Table 3 starts its ResNet-50."""
 
 import pathlib
 import pickle
@@ -12,7 +12,7 @@ from flax import traverse_util
 
 from dm_jax.models.resnet import STAGES
 
-# The networks that such files are for.
+# Networks that have such files.
 NETWORKS = tuple(f"resnet{depth}" for depth in STAGES)
 # The torchvision name of each variable of a convolution and of batch normalisation.
 _LEAVES = {
@@ -25,22 +25,21 @@ _LEAVES = {
 
 
 def load(path: str | PathLike[str], variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables of a ResNet with the weights of a file in place of its own.
+    """The variables of a ResNet with weights loaded from a file.
 
-    All but the classifier comes from the file, whose classifier is left out: the classes differ.
+    All but the classifier is loaded, as the classes differ.
 
     Args:
       path: a state dict with torchvision's names ("layer1.0.conv1.weight"), as .safetensors, or as
         .pth or .pt, which needs PyTorch and is read with ``weights_only=True``.
-      variables: what ``init`` of "resnet18", "resnet34" or "resnet50" returned, "params" and
-        "batch_stats".
+      variables: "params" and "batch_stats" from ``init`` of "resnet18", "resnet34" or "resnet50".
 
     Returns:
       A new tree of the same structure, shapes and dtypes.
 
     Raises:
       ValueError: a tensor is missing, left over or of another shape than the network's, the file
-        is damaged or holds something else than tensors, or its ending is not known.
+        is damaged or holds anything but tensors, or its extension is unknown.
       ImportError: the library that reads the file is not installed.
       FileNotFoundError: there is no such file.
     """
@@ -61,7 +60,7 @@ def convert(tensors: Mapping[str, np.ndarray], variables: Mapping[str, Any]) -> 
 
 
 def torchvision_name(path: tuple[str, ...]) -> str:
-    """The name that torchvision gives to a variable of our ResNets.
+    """The torchvision name of a variable of our ResNets.
 
     >>> torchvision_name(("params", "layer1_0", "conv2", "norm", "scale"))
     'layer1.0.bn2.weight'
@@ -88,8 +87,8 @@ def read(path: str | PathLike[str]) -> dict[str, np.ndarray]:
         raise ImportError(f"reading {path} needs the package {error.name!r}") from error
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"no file {path} with pretrained weights: docs/models.md says what it holds; "
-            "config.model.pretrained names it, and is '' for random weights"
+            f"no file {path} with pretrained weights: see docs/models.md, or set "
+            "config.model.pretrained to '' for random weights"
         ) from error
 
 
@@ -100,7 +99,7 @@ def _read_safetensors(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"damaged or no .safetensors file: {error}") from error
+        raise ValueError(f"damaged or not a .safetensors file: {error}") from error
 
 
 def _read_torch(path: str | PathLike[str]) -> dict[str, np.ndarray]:
@@ -109,9 +108,9 @@ def _read_torch(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError("damaged, or more than tensors, which is not unpickled") from error
+        raise ValueError("damaged, or holds more than tensors, which is not unpickled") from error
     if not isinstance(tensors, dict) or any(not torch.is_tensor(t) for t in tensors.values()):
-        raise ValueError("no state dict: tensors by name are read, nothing around them")
+        raise ValueError("not a state dict, which has tensors by name and nothing else")
     return {name: tensor.detach().float().numpy() for name, tensor in tensors.items()}
 
 
@@ -119,12 +118,12 @@ _READERS = {".safetensors": _read_safetensors, ".pth": _read_torch, ".pt": _read
 
 
 def _ignored(name: str) -> bool:
-    """Whether a tensor of the file has no place in the network: its classifier and counters."""
+    """Whether a tensor of the file is not loaded: those of the classifier, and counters."""
     return name.startswith("fc.") or name.endswith(".num_batches_tracked")
 
 
 def _arranged(tensor: np.ndarray) -> np.ndarray:
-    """OIHW as HWIO, and as the matrix IO where the kernel is 1x1."""
+    """OIHW transposed to HWIO, or to the matrix IO for a 1x1 kernel."""
     if tensor.ndim != 4:
         return tensor
     kernel = tensor.transpose(2, 3, 1, 0)
@@ -132,7 +131,7 @@ def _arranged(tensor: np.ndarray) -> np.ndarray:
 
 
 def _check(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, np.ndarray]) -> None:
-    """Raises ValueError that lists what is missing, left over and misshaped."""
+    """Raises a ValueError that lists missing, left-over and misshaped tensors."""
     shapes = [
         f"{name} is {found[name].shape} instead of {shape}"
         for name, shape in wanted.items()

@@ -16,7 +16,7 @@ from dm_jax.models.network import Network
 from dm_jax.models.resnet import STAGES, ResNet
 from dm_jax.models.resnet_cifar import CifarResNet
 
-# The class of each network and the fields that make it the one of that name.
+# The class of each network and its fixed fields.
 _NETWORKS: dict[str, tuple[type[Network], dict[str, Any]]] = {
     "mlp": (MLP, {}),
     **{f"resnet{depth}": (CifarResNet, {"depth": depth}) for depth in (20, 32, 44, 56, 110)},
@@ -31,7 +31,7 @@ _DTYPES = ("float32", "bfloat16", "float64")
 
 
 def names() -> tuple[str, ...]:
-    """The names `create` takes.
+    """The names that `create` accepts.
 
     >>> names()[:3]
     ('mlp', 'resnet20', 'resnet32')
@@ -48,24 +48,24 @@ def create(
     dropout: float = 0.0,
     **options: Any,
 ) -> Network:
-    """The network called ``name``.
+    """Creates the network called ``name``.
 
     Its ``apply(variables, x, train=..., where=..., features=...)`` takes float inputs [B, H, W, C]
     ([B, ...] for "mlp") and returns logits [B, num_classes], float32 (float64 if ``dtype`` is).
     Its collections are "params" and, with batch normalisation, "batch_stats", of that same dtype.
 
     Args:
-      name: one of `names`, or the place of your own `Network`, "package.module:Class".
+      name: one of `names`, or the import path of a custom `Network`, "package.module:Class".
       num_classes: number of logits.
       dtype: float32, bfloat16 or float64, of activations and convolutions.
       axis_name: mapped axis of the batch under ``pmap`` or ``shard_map``; None under ``jit``.
       dropout: rate of the dropout before the classifier, in [0, 1); needs the rng "dropout".
-      **options: of the one network: ``hidden`` sizes (mlp), ``auxiliary`` heads (googlenet), the
-        fields that your own class has beside those of `Network`.
+      **options: specific to the network: ``hidden`` sizes (mlp), ``auxiliary`` heads (googlenet),
+        the fields that a custom class adds to those of `Network`.
 
     Raises:
       ValueError: unknown name or option, or a value out of range.
-      TypeError: an option of another type.
+      TypeError: an option of the wrong type.
 
     >>> create("mlp", num_classes=2, hidden=(8,)).hidden
     (8,)
@@ -96,7 +96,7 @@ def create(
 
 
 def _checked_dtype(dtype: DTypeLike) -> jnp.dtype:
-    """``dtype`` as a jnp.dtype, or a ValueError that says what is accepted."""
+    """``dtype`` as a jnp.dtype; raises ValueError if it is not accepted."""
     try:
         found = jnp.dtype(dtype)
     except TypeError:

@@ -1,7 +1,7 @@
 """ResNets for ImageNet (He et al., 2016, Table 1) and their variants for 32x32 images.
 
-In a bottleneck the 3x3 convolution carries the stride, as in torchvision ("v1.5"); the names of
-the parameters follow torchvision's, so that `pretrained` can map its files.
+In a bottleneck the 3x3 convolution has the stride, as in torchvision ("v1.5"); the names of the
+parameters follow torchvision's, so that `pretrained` can map its files.
 """
 
 import functools
@@ -48,7 +48,8 @@ class ImageNetBlock(nn.Module):
 class ResNet(Network, kw_only=True):
     """A stem, four stages of residual blocks (64 to 512 wide) and the classifier.
 
-    There are 512 features, 2048 with bottlenecks. Images are at least 32x32, small ones 8x8.
+    It has 512 features, or 2048 with bottlenecks. Images must be at least 32x32, or 8x8 with
+    `small_images`.
 
     Attributes:
       depth: 18, 34 or 50; 50 has bottlenecks.

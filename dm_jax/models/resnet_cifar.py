@@ -40,7 +40,7 @@ class Block(nn.Module):
 class CifarResNet(Network, kw_only=True):
     """6n + 2 weighted layers: a convolution, three stages of n blocks, and the classifier.
 
-    There are 64 features. Images are 32x32 in the paper, at least 8x8.
+    It has 64 features. Images are 32x32 in the paper and must be at least 8x8.
 
     Attributes:
       depth: 6n + 2: 20, 32, 44, 56, 110.

@@ -4,7 +4,7 @@
     corruption.labels, corruption.actual_rate, corruption.hash
     corruption.save("corruption.npz")
 
-Papers mean different noises by one name; here every noise has its own. See docs/noise.md.
+Papers use one name for different kinds of noise; here each has its own. See docs/noise.md.
 """
 
 from dm_jax.noise.apply import corrupt, hold_out, kinds, transition_matrix

@@ -1,12 +1,12 @@
-"""Drawing a corruption, and the two things that are done with one."""
+"""Corrupting labels, holding out a validation part, and transition matrices."""
 
+import numbers
 import pathlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from dm_jax import draws, errors
-from dm_jax.data.split import stratified_split
 from dm_jax.labels import as_labels
 from dm_jax.noise import class_conditional
 from dm_jax.noise import imbalance as imbalances
@@ -14,6 +14,7 @@ from dm_jax.noise.corruption import Corruption
 from dm_jax.noise.existing_labels import from_file, human
 from dm_jax.noise.instance_dependent import instance
 from dm_jax.noise.request import Request
+from dm_jax.split import stratified_split
 
 _KINDS: dict[str, Callable[[Request], np.ndarray]] = {
     "symmetric": class_conditional.symmetric,
@@ -33,7 +34,7 @@ _ARGUMENTS = {"human": "NAME", "file": "PATH"}
 
 
 def kinds() -> tuple[str, ...]:
-    """The noises that `corrupt` knows; NAME and PATH stand for the caller's own."""
+    """The kinds of noise that `corrupt` accepts; NAME and PATH are placeholders."""
     return tuple(_KINDS)
 
 
@@ -52,28 +53,30 @@ def corrupt(
 ) -> Corruption:
     """Corrupts the labels of a training set.
 
-    All examples are corrupted, then the imbalance keeps some of them by their true class: so
-    neither an imbalance nor its ratio changes the given label of an example that is kept.
+    All examples are corrupted, then the imbalance keeps some of them by true class, so neither the
+    imbalance nor its ratio changes the given label of a kept example.
 
     Args:
       labels: true labels, int [n] (or whole floats) in 0 .. num_classes - 1.
       num_classes: C.
       kind: one of `kinds()`, such as "symmetric", "human:worst" or "file:given.npy".
-      rate: probability r in [0, 1]; what it means and yields, each kind's docstring says.
+      rate: probability r in [0, 1]; see the docstring of each kind for its meaning.
       seed: integer of at least 0; the same arguments always give the same `Corruption`.
       superclasses: int [C], class to superclass; for the kinds that use them.
       inputs: [n, ...] uint8 images or float features; for kind "instance".
       human_labels: name to int [n]; for kind "human:NAME".
       imbalance: "none", "ratio", "long_tail" or "step".
-      ratio: of the imbalance, at least 1; what it divides, each imbalance's docstring says.
+      ratio: of the imbalance, at least 1; see the docstring of each imbalance for its meaning.
 
     Raises:
       TypeError: labels, or inputs for kind "instance", are not numbers.
-      FileNotFoundError: there is no file of kind "file:PATH".
-      ValueError: an argument outside what is accepted; names it, what came and what is accepted.
+      FileNotFoundError: the file of kind "file:PATH" does not exist.
+      ValueError: an invalid argument; names it, its value and what is accepted.
     """
+    num_classes = _class_count(num_classes)
     true = as_labels(labels, num_classes)
     noise, argument = _parse(kind)
+    errors.check_number("rate", rate)
     if not 0.0 <= rate <= 1.0:
         raise ValueError(f"rate must be in [0, 1], got {rate}")
     flip, choice = draws.generator(seed, "noise").random((true.size, 2)).T
@@ -94,8 +97,16 @@ def corrupt(
     )
 
 
+def _class_count(num_classes: int) -> int:
+    if not isinstance(num_classes, numbers.Integral) or num_classes < 1:
+        raise ValueError(f"num_classes must be an integer of at least 1, got {num_classes!r}")
+    return int(num_classes)
+
+
 def _parse(kind: str) -> tuple[Callable[[Request], np.ndarray], str]:
-    """The function of a kind, and what stands behind its colon."""
+    """The function of a kind, and the argument after its colon."""
+    if not isinstance(kind, str):
+        raise TypeError(f"kind must be a string, got {kind!r}")
     name, colon, argument = kind.partition(":")
     form = f"{name}:{_ARGUMENTS.get(name, '')}" if colon else name
     if form not in _KINDS:
@@ -104,7 +115,7 @@ def _parse(kind: str) -> tuple[Callable[[Request], np.ndarray], str]:
 
 
 def _recorded(kind: str) -> str:
-    """The kind without a file's folder: that differs between machines, the hash must not."""
+    """The kind without the folder of its file, so that the hash is the same on all machines."""
     name, _, path = kind.partition(":")
     return f"file:{pathlib.PurePath(path).name}" if name == "file" else kind
 
@@ -117,11 +128,11 @@ def hold_out(
     seed: int,
     validation_labels: str = "clean",
 ) -> tuple[Corruption, Corruption]:
-    """A training and a validation part of a corruption, stratified by the true class.
+    """Splits a corruption into a training and a validation part, stratified by true class.
 
-    The protocol of the paper: train on 80% of the corrupted training data, choose by the other
-    20% with clean labels, then train on all of it. The parts come from the corruption of the whole
-    set, so an example has the same given label in the search and in the final training.
+    The protocol of the paper: train on 80% of the corrupted training data, select on the other 20%
+    with clean labels, then train on all of it. The parts come from the corruption of the whole set,
+    so an example has the same given label in the search and in the final training.
 
     Args:
       corruption: of the training set.
@@ -135,11 +146,12 @@ def hold_out(
       `kept` still indexes the original training set.
 
     Raises:
-      ValueError: fraction outside [0, 1], or unknown validation_labels.
+      ValueError: fraction outside [0, 1], unknown validation_labels, or true_labels that are not
+        those that were corrupted.
     """
     if validation_labels not in ("clean", "noisy"):
         raise errors.unknown("validation_labels", validation_labels, ("clean", "noisy"))
-    true = np.asarray(true_labels)[corruption.kept]
+    true = _true_labels_of_kept(corruption, true_labels)
     train, held = stratified_split(true, fraction=fraction, seed=seed)
     how = f"fraction={fraction}, seed={seed}"
     training = corruption.take(train, part=f"training({how})")
@@ -147,6 +159,23 @@ def hold_out(
     if validation_labels == "clean":
         validation = validation.cleaned(true[held])
     return training, validation
+
+
+def _true_labels_of_kept(corruption: Corruption, true_labels: np.ndarray) -> np.ndarray:
+    true_labels = np.asarray(true_labels)
+    needed = int(corruption.kept.max(initial=-1)) + 1
+    if true_labels.ndim != 1 or true_labels.size < needed:
+        raise ValueError(
+            f"true_labels must be [n] with n of at least {needed}, the size of the training set, "
+            f"got {list(true_labels.shape)}"
+        )
+    true = true_labels[corruption.kept]
+    if not np.array_equal(true != corruption.labels, corruption.changed):
+        raise ValueError(
+            "true_labels are not those of this corruption: they differ from its labels in other "
+            "rows than those it changed"
+        )
+    return true
 
 
 def transition_matrix(true: np.ndarray, given: np.ndarray, num_classes: int) -> np.ndarray:

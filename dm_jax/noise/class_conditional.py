@@ -1,6 +1,6 @@
 """Label noise whose flips depend on the class alone (or on nothing).
 
-A kind is a function from a `Task` to the given labels.
+Each kind is a function from a `Request` to the given labels.
 """
 
 import numpy as np
@@ -15,8 +15,8 @@ BLOCK = 5
 def symmetric(request: Request) -> np.ndarray:
     """With probability r one of the **other** classes, uniformly. True noise rate: r.
 
-    Source: section 4 of the paper; Ghosh et al. 2017; Zhang and Sabuncu 2018. With C classes the
-    rate r (C - 1) / C of this kind has the distribution of `symmetric_any` at r.
+    Source: section 4 of the paper; Ghosh et al. 2017; Zhang and Sabuncu 2018. With C classes, this
+    kind at rate r (C - 1) / C has the distribution of `symmetric_any` at r.
     """
     _at_least(2, request, "symmetric")
     return request.flip_to(draws.others(request.choice, request.labels, request.num_classes))
@@ -32,7 +32,7 @@ def symmetric_any(request: Request) -> np.ndarray:
 
 
 def pair(request: Request) -> np.ndarray:
-    """With probability r the next class, C - 1 to 0. True noise rate: r.
+    """With probability r the next class, or 0 after C - 1. True noise rate: r.
 
     Source: Co-teaching (Han et al. 2018), "pair flipping".
     """
@@ -41,7 +41,7 @@ def pair(request: Request) -> np.ndarray:
 
 
 def asymmetric_cifar10(request: Request) -> np.ndarray:
-    """Truck to automobile, bird to airplane, deer to horse, cat to dog and back, each with r.
+    """With probability r truck to automobile, bird to airplane, deer to horse, cat to dog and back.
 
     True noise rate: r on five of the ten classes, so r / 2 on CIFAR-10. Source: Patrini et al.
     2017. The class ids are CIFAR-10's; on other data of ten classes the same ids are mapped.
@@ -54,36 +54,36 @@ def asymmetric_cifar10(request: Request) -> np.ndarray:
 
 
 def superclass_swap(request: Request) -> np.ndarray:
-    """In each superclass two classes are drawn; with probability r their labels are swapped.
+    """With probability r swaps the labels of two classes, drawn once in each superclass.
 
     True noise rate: r on two classes of each superclass, so 2r / 5 on CIFAR-100. Source: the
-    asymmetric noise of the paper (section 4). Superclasses are the data set's own.
+    asymmetric noise of the paper (section 4). The data set defines the superclasses.
     """
     return _swap(request, _superclasses(request, "superclass_swap"))
 
 
 def superclass_next(request: Request) -> np.ndarray:
-    """With probability r the next class (by id, in a circle) of the same superclass.
+    """With probability r the next class (by id, cyclically) of the same superclass.
 
-    True noise rate: r. Source: Patrini et al. 2017 on CIFAR-100. Superclasses are the data set's
-    own.
+    True noise rate: r. Source: Patrini et al. 2017 on CIFAR-100. The data set defines the
+    superclasses.
     """
     return _next(request, _superclasses(request, "superclass_next"))
 
 
 def block_swap(request: Request) -> np.ndarray:
-    """`superclass_swap` with blocks of five consecutive ids in the place of superclasses.
+    """`superclass_swap` with blocks of five consecutive ids instead of superclasses.
 
     True noise rate: 2r / 5. Fine ids of CIFAR-100 are alphabetical, so its blocks are not its
-    superclasses. Many public codes take them for superclasses.
+    superclasses, though much public code takes them for superclasses.
     """
     return _swap(request, _blocks(request, "block_swap"))
 
 
 def block_next(request: Request) -> np.ndarray:
-    """`superclass_next` with blocks of five consecutive ids in the place of superclasses.
+    """`superclass_next` with blocks of five consecutive ids instead of superclasses.
 
-    True noise rate: r. Source: the public code of SCE (Wang et al. 2019) and those that follow it.
+    True noise rate: r. Source: the public code of SCE (Wang et al. 2019) and code based on it.
     On CIFAR-100 only 6 of the 100 classes get a target inside their true superclass.
     """
     return _next(request, _blocks(request, "block_next"))
@@ -95,7 +95,7 @@ def _at_least(count: int, request: Request, kind: str) -> None:
 
 
 def _swap(request: Request, groups: np.ndarray) -> np.ndarray:
-    """Flips between two classes of each group, chosen by two uniforms a group, groups by id."""
+    """Flips between two classes of each group, chosen by two uniforms per group, groups by id."""
     target = np.arange(request.num_classes)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     uniforms = draws.generator(request.seed, "structure").random((len(members), 2))
@@ -107,7 +107,7 @@ def _swap(request: Request, groups: np.ndarray) -> np.ndarray:
 
 
 def _next(request: Request, groups: np.ndarray) -> np.ndarray:
-    """Flips to the next in the circle of the classes of a group, by id."""
+    """Flips to the next class of the same group, by id, cyclically."""
     target = np.arange(request.num_classes)
     for group in np.unique(groups):
         own = np.flatnonzero(groups == group)
@@ -116,10 +116,12 @@ def _next(request: Request, groups: np.ndarray) -> np.ndarray:
 
 
 def _superclasses(request: Request, kind: str) -> np.ndarray:
-    """The superclass of each class [num_classes], every superclass with two classes or more."""
+    """The superclass of each class, [num_classes]; each must have two classes or more."""
     if request.superclasses is None:
-        raise ValueError(f"kind {kind!r} needs superclasses, and this data set has none")
+        raise ValueError(f"kind {kind!r} needs superclasses, but this data set has none")
     groups = np.asarray(request.superclasses)
+    if groups.dtype.kind not in "iu":
+        raise TypeError(f"superclasses must be integers, got {groups.dtype}")
     if groups.shape != (request.num_classes,):
         raise ValueError(
             f"superclasses must have shape [{request.num_classes}] (class to superclass), "
@@ -128,7 +130,7 @@ def _superclasses(request: Request, kind: str) -> np.ndarray:
     ids, sizes = np.unique(groups, return_counts=True)
     if sizes.min() < 2:
         alone = ids[sizes.argmin()]
-        raise ValueError(f"kind {kind!r} needs two classes a superclass, {alone} has one")
+        raise ValueError(f"kind {kind!r} needs two classes per superclass, {alone} has one")
     return groups
 
 

@@ -1,4 +1,4 @@
-"""The value that label noise and imbalance produce: seeded, hashed, saved."""
+"""The result of label noise and imbalance: seeded, hashed and saved."""
 
 import dataclasses
 import hashlib
@@ -16,18 +16,18 @@ _FACTS = ("kind", "rate", "seed", "imbalance", "ratio", "part")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Corruption:
-    """What was done to the labels of a training set, drawn once and never changed.
+    """The corrupted labels of a training set; drawn once and immutable.
 
     Attributes:
       labels: int32 [m], the given label of each kept example.
       kept: int64 [m], the kept examples as indices into the original training set, ascending.
       changed: bool [m], whether the given label differs from the true one.
-      kind: the noise, by its name in `dm_jax.noise.kinds()`.
-      rate: the rate asked for (`actual_rate` is the one that came out).
+      kind: name of the noise, as in `dm_jax.noise.kinds()`.
+      rate: the requested rate (`actual_rate` is the realised one).
       seed: of all draws.
       imbalance: "none", "ratio", "long_tail" or "step".
       ratio: of the imbalance.
-      part: "all", or which side of which hold-out (`dm_jax.noise.hold_out`).
+      part: "all", or the part of a hold-out (`dm_jax.noise.hold_out`).
     """
 
     labels: np.ndarray
@@ -50,12 +50,12 @@ class Corruption:
 
     @property
     def actual_rate(self) -> float:
-        """The share of the kept examples whose label was changed; 0 where none are kept."""
+        """The share of kept examples whose label was changed; 0 if none are kept."""
         return float(self.changed.mean()) if self.changed.size else 0.0
 
     @property
     def hash(self) -> str:
-        """Hexadecimal SHA-256 over every field, the same on every platform."""
+        """Hexadecimal SHA-256 of all fields, the same on every platform."""
         digest = hashlib.sha256(self._facts().encode())
         for name in _ARRAYS:
             digest.update(getattr(self, name).tobytes())
@@ -71,7 +71,7 @@ class Corruption:
         return dataclasses.replace(self, labels=true_labels, changed=np.zeros_like(self.changed))
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes one .npz that `load` verifies. The file appears whole or not at all."""
+        """Writes an .npz that `load` verifies, atomically."""
         content = {name: getattr(self, name) for name in _ARRAYS}
         content |= {"facts": np.array(self._facts()), "hash": np.array(self.hash)}
         npz.write(path, content)
@@ -82,7 +82,7 @@ class Corruption:
 
         Raises:
           FileNotFoundError: there is no such file.
-          ValueError: the file is not a whole, unchanged corruption; says what is wrong.
+          ValueError: the file is damaged, altered or not a saved corruption.
         """
         content = npz.read(path, [*_ARRAYS, "facts", "hash"])
         try:
@@ -99,5 +99,5 @@ class Corruption:
         return corruption
 
     def _facts(self) -> str:
-        """The fields that are not arrays, as one canonical line."""
+        """The fields that are not arrays, as canonical JSON."""
         return json.dumps({name: getattr(self, name) for name in _FACTS}, sort_keys=True)

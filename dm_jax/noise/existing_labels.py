@@ -1,4 +1,4 @@
-"""Noisy labels that people or a file give, where nothing is drawn."""
+"""Existing noisy labels, from annotators or a file; nothing is drawn."""
 
 import numpy as np
 
@@ -8,10 +8,10 @@ from dm_jax.noise.request import Request
 
 
 def human(request: Request) -> np.ndarray:
-    """Labels that people gave, "human:NAME" with the name of one of the data set's label sets.
+    """Human labels, "human:NAME" with the name of one of the data set's label sets.
 
     CIFAR-N (Wei et al. 2022): CIFAR-10 has aggregate, random1, random2, random3 and worst (true
-    noise rates 9.0, 17.2, 18.1, 17.6 and 40.2%), CIFAR-100 has fine (40.2%). `rate` stays 0.
+    noise rates 9.0, 17.2, 18.1, 17.6 and 40.2%), CIFAR-100 has fine (40.2%). `rate` must be 0.
     """
     if not request.human_labels:
         raise ValueError(
@@ -25,8 +25,8 @@ def human(request: Request) -> np.ndarray:
 def from_file(request: Request) -> np.ndarray:
     """Labels from "file:PATH": an .npy of integers [n], or an .npz with such an array `labels`.
 
-    True noise rate: what the file holds, one label per training example, in their order. `rate`
-    stays 0. A `Corruption` records the file's name without its folder.
+    One label per training example, in order. The file sets the true noise rate; `rate` must be 0.
+    A `Corruption` records the file's name without its folder.
     """
     labels = npz.read(request.argument, ["labels"])["labels"]
     return _checked(labels, request, f"file:{request.argument}")

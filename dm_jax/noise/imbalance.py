@@ -8,7 +8,7 @@ from dm_jax import draws, errors
 
 
 def imbalances() -> tuple[str, ...]:
-    """The imbalances that `keep` knows, sorted."""
+    """The names of imbalances that `keep` accepts, sorted."""
     return tuple(sorted(_IMBALANCES))
 
 
@@ -16,10 +16,11 @@ def kept_counts(labels: np.ndarray, num_classes: int, imbalance: str, ratio: flo
     """How many examples of each class the imbalance keeps, int64 [num_classes].
 
     Raises:
-      ValueError: an unknown imbalance, a ratio it cannot have, or a class that it would empty.
+      ValueError: an unknown imbalance, an invalid ratio, or a class that would become empty.
     """
     if imbalance not in _IMBALANCES:
         raise errors.unknown("imbalance", imbalance, _IMBALANCES)
+    errors.check_number("ratio", ratio)
     if not np.isfinite(ratio) or ratio < 1.0:
         raise ValueError(f"ratio must be a finite number of at least 1, got {ratio}")
     available = np.bincount(labels, minlength=num_classes)
@@ -35,8 +36,8 @@ def keep(
 ) -> np.ndarray:
     """The indices of the examples to keep, ascending, int64.
 
-    Of each class those with the smallest of one uniform per example, drawn in the order of the
-    examples (stream "imbalance"): a stronger imbalance keeps a part of what a weaker one keeps.
+    Each class keeps the examples with the smallest uniforms, of one per example drawn in order
+    (stream "imbalance"): a stronger imbalance keeps a subset of what a weaker one keeps.
     """
     counts = kept_counts(labels, num_classes, imbalance, ratio)
     uniforms = draws.generator(seed, "imbalance").random(labels.size)
@@ -46,14 +47,14 @@ def keep(
 
 
 def _none(available: np.ndarray, ratio: float) -> np.ndarray:
-    """Everything is kept."""
+    """Keeps everything."""
     if ratio != 1.0:
         raise ValueError(f"imbalance 'none' has no ratio, got ratio {ratio}; leave it at 1")
     return available
 
 
 def _ratio(available: np.ndarray, ratio: float) -> np.ndarray:
-    """All positives (class 1) and a sample of negatives: positives / ratio, rounded.
+    """Keeps all positives (class 1) and a sample of positives / ratio negatives, rounded.
 
     Source: the P-N ratio of the IMDB experiment (Table 5 of the paper).
     """
@@ -69,7 +70,7 @@ def _long_tail(available: np.ndarray, ratio: float) -> np.ndarray:
     Source: Cui et al. 2019 (class-balanced loss); `ratio` is largest over smallest class.
     """
     order = np.arange(available.size) / max(available.size - 1, 1)
-    # 1e-9: so that a power that should be whole is not floored to one less.
+    # 1e-9, so that a power that should be whole is not floored to one less.
     return np.floor(available.max() * ratio**-order + 1e-9).astype(np.int64)
 
 

@@ -1,5 +1,6 @@
-"""Label noise that depends on what the example looks like."""
+"""Label noise that depends on the features of the example."""
 
+import math
 import statistics
 
 import numpy as np
@@ -16,12 +17,12 @@ def instance(request: Request) -> np.ndarray:
 
     Example i of class y with features x is flipped with probability q_i, to class j != y with
     probability softmax over the other classes of x W_y, where each class has its own projection
-    W_y of standard normals, [features, C]. The q_i are normal around r with deviation 0.1, cut off
-    at the same distance on both sides, r +- min(r, 1 - r).
+    W_y of standard normals, [features, C]. The q_i are normal around r with deviation 0.1,
+    truncated symmetrically at r +- min(r, 1 - r).
 
     True noise rate: r, the mean of the q_i. Source: Xia et al. 2020 (part-dependent label noise),
-    the generator of their experiments. Theirs cuts at [0, 1], where the mean is not r (12.9% for
-    r = .1, 20.6% for r = .2). uint8 images are scaled to [0, 1], float features taken as they are.
+    the generator of their experiments, which truncates to [0, 1], so that its mean is not r (12.9%
+    for r = .1, 20.6% for r = .2). uint8 images are scaled to [0, 1], float features are not scaled.
     """
     features = _features(request)
     rng = draws.generator(request.seed, "structure")
@@ -42,11 +43,14 @@ def _features(request: Request) -> np.ndarray:
     if request.inputs is None:
         raise ValueError("kind 'instance' needs inputs, got none")
     inputs = np.asarray(request.inputs)
-    if len(inputs) != request.labels.size:
-        raise ValueError(f"{len(inputs)} inputs, but {request.labels.size} labels")
+    if inputs.ndim < 2 or len(inputs) != request.labels.size:
+        raise ValueError(
+            f"inputs must be [{request.labels.size}, ...], one row for each label, got "
+            f"{list(inputs.shape)}"
+        )
     if inputs.dtype != np.uint8 and inputs.dtype.kind != "f":
         raise TypeError(f"inputs must be uint8 images or float features, got {inputs.dtype}")
-    features = inputs.reshape(len(inputs), -1)
+    features = inputs.reshape(len(inputs), math.prod(inputs.shape[1:]))
     if inputs.dtype.kind == "f" and not np.isfinite(features).all():
         row = int(np.argmin(np.isfinite(features).all(axis=1)))
         raise ValueError(f"inputs: row {row} is not finite")
@@ -54,7 +58,7 @@ def _features(request: Request) -> np.ndarray:
 
 
 def _flip_rates(rate: float, uniforms: np.ndarray) -> np.ndarray:
-    """Normal(rate, DEVIATION^2) cut off symmetrically inside [0, 1], from uniforms [n]."""
+    """Normal(rate, DEVIATION^2) truncated symmetrically within [0, 1], from uniforms [n]."""
     reach = min(rate, 1.0 - rate)
     if reach == 0.0:
         return np.full(uniforms.size, rate)
@@ -65,10 +69,10 @@ def _flip_rates(rate: float, uniforms: np.ndarray) -> np.ndarray:
 
 
 def _project(features: np.ndarray, projection: np.ndarray) -> np.ndarray:
-    """features [n, d] times projection [d, C], exactly: float64 [n, C].
+    """The exact product of features [n, d] and projection [d, C], float64 [n, C].
 
-    Both are multiples of 2^-16 (pixels are whole), so that float64 holds every partial sum, and
-    the product does not depend on the order in which a platform's BLAS adds.
+    Both are multiples of 2^-16 (pixels are integers), so float64 holds every partial sum and the
+    product does not depend on the order in which a platform's BLAS adds.
     """
     if features.dtype == np.uint8:
         return features.astype(np.float64) @ projection / 255.0
@@ -76,7 +80,7 @@ def _project(features: np.ndarray, projection: np.ndarray) -> np.ndarray:
 
 
 def _choose(logits: np.ndarray, own: int, uniforms: np.ndarray) -> np.ndarray:
-    """One class per row of logits [n, C] by softmax over all but `own`, int64 [n]."""
+    """One class per row of logits [n, C], drawn by softmax over all but `own`, int64 [n]."""
     logits = logits.copy()
     logits[:, own] = -np.inf
     weights = np.exp(logits - logits.max(axis=1, initial=-np.inf, keepdims=True))

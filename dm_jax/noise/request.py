@@ -1,4 +1,4 @@
-"""What a kind of noise may look at, and the one place where an example is flipped."""
+"""The inputs of a kind of noise, and the flipping of examples."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ import numpy as np
 class Request:
     """The arguments of `dm_jax.noise.corrupt`, checked, and two uniforms per example.
 
-    An example's uniforms depend on its position and the seed only. So with one seed the examples
-    flipped at a lower rate are a part of those flipped at a higher one.
+    An example's uniforms depend on its position and the seed only, so for one seed the examples
+    flipped at a lower rate are a subset of those flipped at a higher one.
 
     Attributes:
-      labels: int32 [n], true.
+      labels: int32 [n], true labels.
       num_classes: C.
       rate: in [0, 1].
-      seed: for draws that belong to classes, not to examples.
+      seed: for draws per class rather than per example.
       flip: float64 [n] uniforms that decide whether an example is flipped.
       choice: float64 [n] uniforms that choose among several targets.
-      argument: what stands behind the colon of the kind.
+      argument: the part of the kind after its colon.
       superclasses: int [C] or None.
       inputs: [n, ...] or None.
       human_labels: name to int [n], or None.
@@ -38,5 +38,5 @@ class Request:
     human_labels: Mapping[str, np.ndarray] | None = None
 
     def flip_to(self, target: np.ndarray, rates: np.ndarray | None = None) -> np.ndarray:
-        """The target [n] where flipped, with probability `rate` or its own of `rates` [n]."""
+        """`target` [n] for flipped examples (by `rates` [n] or `rate`), else their labels."""
         return np.where(self.flip < (self.rate if rates is None else rates), target, self.labels)

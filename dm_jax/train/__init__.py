@@ -1,4 +1,4 @@
-"""Training: one run or many at once, from a config to numbers, and the network that it leaves."""
+"""Training of single runs and populations from a config, and loading of trained networks."""
 
 from dm_jax.train.build import experiment
 from dm_jax.train.config import Config

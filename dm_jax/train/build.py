@@ -1,4 +1,4 @@
-"""From a config to everything a run needs before its first step."""
+"""Builds everything that a run needs before its first step from its config."""
 
 import dataclasses
 import typing
@@ -15,12 +15,12 @@ from dm_jax.train.sampler import Sampler
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Experiment(setup_lib.Setup):
-    """A config, resolved, of a data set in memory.
+    """A resolved config of a data set in memory.
 
     Attributes:
-      dataset: in memory.
-      validation: corruption of the held-out part, as `training` of the other; None without one.
-      sampler: which rows of the training set each step sees.
+      dataset: the data set.
+      validation: corruption of the held-out part, or None.
+      sampler: selects the rows of the training set for each step.
     """
 
     dataset: data.Dataset
@@ -29,7 +29,7 @@ class Experiment(setup_lib.Setup):
 
     @property
     def fingerprint(self) -> str:
-        """Which data these are: that of the data set."""
+        """The fingerprint of the data set."""
         return self.dataset.fingerprint()
 
     @property
@@ -40,7 +40,7 @@ class Experiment(setup_lib.Setup):
 
     @property
     def train_labels(self) -> np.ndarray:
-        """int32 [n]: the label given to every training row (validation labels where held out)."""
+        """The given label of every training row, int32 [n] (validation labels if held out)."""
         labels = self.dataset.train.labels.copy()
         for part in (self.training, self.validation):
             if part is not None:
@@ -49,7 +49,7 @@ class Experiment(setup_lib.Setup):
 
     @property
     def evaluated(self) -> dict[str, tuple[str, np.ndarray]]:
-        """{name: (split of the data set, rows)} of what can be evaluated."""
+        """The sets to evaluate, as {name: (split of the data set, rows)}."""
         sets = {"train": ("train", self.training.kept)}
         if self.config.data.test:
             sets["test"] = ("test", np.arange(len(self.dataset.test)))
@@ -60,13 +60,13 @@ class Experiment(setup_lib.Setup):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StreamedExperiment(setup_lib.Setup):
-    """A config, resolved, of a data set that is streamed."""
+    """A resolved config of a streamed data set."""
 
     dataset: StreamedDataset
 
     @property
     def fingerprint(self) -> str:
-        """Empty: nobody reads all images to begin. The corruption knows the name and the size."""
+        """Empty, as not all images are read at the start; `training` records name and size."""
         return ""
 
     @property
@@ -77,7 +77,7 @@ class StreamedExperiment(setup_lib.Setup):
 
 
 def load(name: str, data_dir: str) -> data.Dataset | StreamedDataset:
-    """A data set of the catalogue, or one that is streamed; `data_dir` "" is TFDS' own."""
+    """Loads a data set, or opens a streamed one; `data_dir` "" is TFDS's default."""
     loader = data.load_streamed if data.is_streamed(name) else data.load
     return loader(name, data_dir=data_dir or None)
 
@@ -95,11 +95,11 @@ def experiment(
 def experiment(
     config: config_lib.Config, dataset: data.Dataset | StreamedDataset | None = None
 ) -> Experiment | StreamedExperiment:
-    """Loads, corrupts and builds; no network is computed yet.
+    """Loads and corrupts the data and resolves the config; the network is not initialised.
 
     Args:
       config: of the run.
-      dataset: spares loading it again.
+      dataset: the data set, if it is already loaded.
     """
     dataset = dataset or load(config.data.name, config.data.data_dir)
     if isinstance(dataset, StreamedDataset):
@@ -125,21 +125,22 @@ def _check_counts(
     training: noise.Corruption,
     validation: noise.Corruption | None,
 ) -> None:
-    """Raises a ValueError where there is nothing to train on, or nothing to evaluate."""
+    """Raises ValueError if there is nothing to train on or nothing to evaluate."""
     held_out = 0 if validation is None else len(validation.kept)
     if not len(training.kept) or (validation is not None and not held_out):
         raise ValueError(
             f"config.data.validation {config.data.validation:g} of {dataset.name} leaves "
-            f"{len(training.kept)} examples to train on and holds {held_out} out; both take one"
+            f"{len(training.kept)} examples to train on and holds {held_out} out; each needs at "
+            "least one"
         )
     if config.data.test and not len(dataset.test):
         raise ValueError(
-            f"{dataset.name} has no test examples; config.data.test=False goes without"
+            f"{dataset.name} has no test examples; set config.data.test=False"
         )
 
 
 def _streamed(config: config_lib.Config, dataset: StreamedDataset) -> StreamedExperiment:
-    """The images of a stream come cropped and flipped, with the labels that the data set has."""
+    """Streamed images are cropped and flipped by the stream and keep the data set's labels."""
     required = {
         "data.augment": "crop_flip",
         "data.last_batch": "wrap",
@@ -152,7 +153,7 @@ def _streamed(config: config_lib.Config, dataset: StreamedDataset) -> StreamedEx
         found = config_lib.get(config, path)
         if found != value:
             raise ValueError(
-                f"config.{path} must be {value!r} for {dataset.name}, which is streamed as it is; "
+                f"config.{path} must be {value!r} for {dataset.name}, which is streamed; "
                 f"got {found!r}"
             )
     setup = setup_lib.resolve(

@@ -1,15 +1,18 @@
-"""Checkpoints through orbax: written in the background, whole or not at all, verified when read.
+"""Orbax checkpoints: written in the background, atomic, and verified when read.
 
-They hold plain arrays and no shardings, so a run may go on with other devices or another mode.
-Orbax notices a file that is short or missing; bytes that flipped it would hand on, therefore every
-checkpoint carries checksums of its arrays.
+They hold plain arrays without shardings, so a run can resume on other devices or in another mode.
+Orbax detects short or missing files but not flipped bits, so every checkpoint carries CRC-32
+checksums.
 """
 
 import contextlib
+import json
 import logging
+import numbers
 import pathlib
 import time
 import zlib
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import jax
@@ -30,6 +33,7 @@ class Checkpoints:
         # orbax warns at each save without a score; most have none.
         logging.getLogger("absl").addFilter(_is_news)
         self._directory = directory.absolute()
+        self._set_aside_damaged_scores()
         policies = [
             managers.LatestN(keep),
             managers.BestN(
@@ -41,7 +45,7 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
-                best_fn=_score,  # without it the scores are not written down
+                best_fn=_score,  # without it the scores are not written
                 preservation_policy=managers.AnyPreservationPolicy(policies),
                 cleanup_tmp_directories=True,
             ),
@@ -55,16 +59,16 @@ class Checkpoints:
     def save(
         self, step: int, tree: Any, *, score: float | None = None, seconds: float = 0.0
     ) -> None:
-        """Starts to write `tree`; returns when it may be overwritten.
+        """Starts to write `tree`; when it returns, `tree` may be overwritten.
 
         Args:
           step: steps taken.
           tree: of arrays and random keys.
           score: higher is better; the best checkpoint is never deleted.
-          seconds: that the run has taken so far, of all its starts.
+          seconds: wall time of the run so far, over all its starts.
 
         Raises:
-          OSError: this or the checkpoint before could not be written. Those already there stay.
+          OSError: this or the previous checkpoint could not be written. Older ones are kept.
         """
         arrays = _to_numpy(tree)
         try:
@@ -95,16 +99,16 @@ class Checkpoints:
             raise self._unwritable(error) from error
 
     def restore(self, like: Any) -> tuple[int, Any] | None:
-        """(step, tree) of the newest checkpoint that is whole, or None if there is none.
+        """(step, tree) of the newest intact checkpoint, or None if there is none.
 
-        A damaged one is set aside under `damaged/`, with a warning that names it and its successor.
+        Damaged ones are moved to `damaged/`, with a warning that names them and the fallback.
 
         Args:
           like: a tree of the same structure; its arrays may be abstract.
 
         Raises:
-          ValueError: a checkpoint holds other arrays: of another network, optimiser or scheme.
-          MemoryError, OSError: the machine could not read it; it stays where it is.
+          ValueError: a checkpoint is of another network, optimiser or scheme.
+          MemoryError, OSError: it could not be read, but may be intact; it is not moved.
         """
         shapes = jax.tree.map(_numpy_like, jax.eval_shape(_raw_keys, like))
         while (step := self.latest) is not None:
@@ -126,11 +130,11 @@ class Checkpoints:
         return None
 
     def seconds(self, step: int) -> float:
-        """What `save` was told that the run had taken by a checkpoint."""
+        """The `seconds` that `save` recorded for a checkpoint."""
         return self._read(step, meta=ocp.args.JsonRestore()).meta["seconds"]
 
     def close(self) -> None:
-        """Waits for the writing to end and frees the manager."""
+        """Waits for pending writes and closes the manager."""
         self.wait()
         self._manager.close()
 
@@ -142,74 +146,112 @@ class Checkpoints:
         _verify(arrays, checksums)
         return arrays
 
-    def _set_aside(self, step: int, error: Exception) -> None:
-        """Every host finds the damage; the first one moves the files, the others wait for it."""
-        damaged = self._directory / "damaged" / f"{step}-{time.time_ns()}"
+    def _set_aside_damaged_scores(self) -> None:
+        """Moves checkpoints with damaged scores, which would make orbax's manager fail."""
         if parallel.is_primary():
-            damaged.parent.mkdir(exist_ok=True)
-            (self._directory / str(step)).rename(damaged)
+            for path in sorted(self._directory.glob("*/metrics/metrics")):
+                try:
+                    json.loads(path.read_text())
+                except ValueError as error:
+                    self._move(path.parents[1].name, error)
+        parallel.any_host(True)
+
+    def _set_aside(self, step: int, error: Exception) -> None:
+        """Every host detects the damage; the first moves the files while the others wait."""
+        if parallel.is_primary():
+            self._move(str(step), error)
         parallel.any_host(True)
         self._manager.reload()
+        latest = "the start" if self.latest is None else f"checkpoint {self.latest}"
+        log.warning("falling back to %s", latest)
+
+    def _move(self, step: str, error: Exception) -> None:
+        damaged = self._directory / "damaged" / f"{step}-{time.time_ns()}"
+        damaged.parent.mkdir(exist_ok=True)
+        (self._directory / step).rename(damaged)
+        reason = str(error).split("\n")[0][:200]
         log.warning(
-            "checkpoint %d in %s is damaged (%s) and was moved to %s; falling back to %s",
+            "checkpoint %s in %s is damaged (%s) and was moved to %s",
             step,
             self._directory,
-            str(error).split("\n")[0][:200],
+            reason,
             damaged,
-            "the start" if self.latest is None else f"checkpoint {self.latest}",
         )
 
     def _unwritable(self, error: Exception) -> OSError:
         reason = str(error).split("\n")[0][:300]
         return OSError(
             f"a checkpoint could not be written to {self._directory}: {reason}. "
-            f"The newest whole one is of step {self.latest}"
+            f"The newest intact one is of step {self.latest}"
         )
 
 
 def read_variables(
     directory: pathlib.Path, step: int | Literal["last", "best"] = "last"
 ) -> tuple[int, dict[str, Any]]:
-    """The step and {"params": ..., "batch_stats": ...} of a run's checkpoint, NumPy arrays.
+    """The step and {"params": ..., "batch_stats": ...} of a run's checkpoint, as NumPy arrays.
 
     Args:
       directory: of the checkpoints; nothing in it is changed.
-      step: of the checkpoint, or the last one, or the one of the best validation.
+      step: of the checkpoint, or "last", or "best" by validation accuracy.
 
     Raises:
       FileNotFoundError: there is no such checkpoint.
-      ValueError: its arrays are damaged, or "best" where no checkpoint has a score: nothing was
-        held out, or nothing evaluated at its step.
+      ValueError: it is damaged, or "best" if no checkpoint has a score: nothing was held out, or
+        nothing was evaluated at the step of a checkpoint.
     """
-    options = ocp.CheckpointManagerOptions(best_fn=_score, create=False)
-    manager = ocp.CheckpointManager(directory.absolute(), options=options)
-    with contextlib.closing(manager):
-        found = _chosen(manager, step)
-        items = {"tree": ocp.args.StandardRestore(), "meta": ocp.args.JsonRestore()}
-        read = manager.restore(found, args=ocp.args.Composite(**items))
-    variables = {name: read.tree[0][name] for name in ("params", "batch_stats")}
-    for name, arrays in variables.items():
-        _verify(arrays, read.meta["checksums"], f"[0].{name}")
+    found = _chosen(directory, step)
+    items = {"tree": ocp.args.StandardRestore(), "meta": ocp.args.JsonRestore()}
+    with (
+        _damage_of(f"checkpoint {found} in {directory}"),
+        ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader,
+    ):
+        path = directory.absolute() / str(found)
+        read = reader.restore(path, args=ocp.args.Composite(**items))
+        variables = {name: read.tree[0][name] for name in ("params", "batch_stats")}
+        for name, arrays in variables.items():
+            _verify(arrays, read.meta["checksums"], f"[0].{name}")
     return found, variables
 
 
-def _chosen(manager: ocp.CheckpointManager, step: int | str) -> int:
-    """The step that is meant, of a checkpoint that is there."""
-    steps = manager.all_steps()
+@contextlib.contextmanager
+def _damage_of(what: str) -> Iterator[None]:
+    """Turns any error but the machine's into a ValueError that names what is damaged."""
+    try:
+        yield
+    except Exception as error:  # orbax and tensorstore raise bare Exceptions
+        if _is_of_the_machine(error):
+            raise
+        reason = str(error).split("\n")[0][:200]
+        raise ValueError(f"{what} is damaged: {reason}") from error
+
+
+def _chosen(directory: pathlib.Path, step: int | str) -> int:
+    """The step of the existing checkpoint that `step` refers to."""
+    steps = sorted(int(path.name) for path in directory.glob("*") if path.name.isdigit())
     if step == "last" and steps:
-        return max(steps)
+        return steps[-1]
     if step == "best" and steps:
-        scores = {one: _score(metrics) for one in steps if (metrics := manager.metrics(one))}
+        paths = {one: directory / str(one) / "metrics" / "metrics" for one in steps}
+        with _damage_of(f"a score in {directory}"):
+            scores = {
+                one: _score(json.loads(path.read_text()))
+                for one, path in paths.items()
+                if path.exists()
+            }
         if not scores:
             raise ValueError(
-                f"{manager.directory} has no best checkpoint: nothing was held out, or nothing was "
+                f"{directory} has no best checkpoint: nothing was held out, or nothing was "
                 "evaluated when a checkpoint was written"
             )
-        return max(scores, key=lambda one: (scores[one], one))  # of equals orbax keeps the last
-    if isinstance(step, int) and step in steps:
-        return step
-    there = ", ".join(map(str, steps)) or "none"
-    raise FileNotFoundError(f"{manager.directory} has no checkpoint {step!r}; there: {there}")
+        return max(scores, key=lambda one: (scores[one], one))  # of ties orbax keeps the last
+    if isinstance(step, numbers.Integral) and step in steps:
+        return int(step)
+    available = ", ".join(map(str, steps)) or "none"
+    raise FileNotFoundError(
+        f"{directory} has no checkpoint {step!r}; available: {available} ('last', 'best' or one "
+        "of these)"
+    )
 
 
 def _score(metrics: Any) -> float:
@@ -217,12 +259,12 @@ def _score(metrics: Any) -> float:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """A filter of log messages: all but the one that a checkpoint has no score."""
+    """A log filter that drops orbax's warning about a checkpoint without a score."""
     return "did not provide metrics" not in str(record.msg)
 
 
 def _is_of_the_machine(error: Exception) -> bool:
-    """Whether the next try may succeed: nothing is known of the files then."""
+    """Whether the error is the machine's: the files may be intact, and a retry may succeed."""
     of_the_files = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
     return isinstance(error, MemoryError | OSError) and not of_the_files
 
@@ -236,7 +278,7 @@ def _raw_keys(tree: Any) -> Any:
 
 
 def _to_numpy(tree: Any) -> Any:
-    """A copy on the host: the device's own buffers are donated to the next step."""
+    """A copy on the host, as the device buffers are donated to the next step."""
     return jax.tree.map(np.array, jax.device_get(_raw_keys(tree)))
 
 
@@ -263,7 +305,7 @@ def _description(arrays: Any) -> dict[str, str]:
 
 
 def _differences(old: dict[str, str], new: dict[str, str]) -> str:
-    """The first of what differs, and how many more there are; "" if nothing does."""
+    """The first difference and the number of others; "" if there is none."""
     paths = [path for path in sorted(old.keys() | new.keys()) if old.get(path) != new.get(path)]
     if not paths:
         return ""
@@ -280,7 +322,7 @@ def _checksums(tree: Any, prefix: str = "") -> dict[str, int]:
 
 
 def _verify(tree: Any, recorded: dict[str, int], prefix: str = "") -> None:
-    """Raises a ValueError where a leaf is not what was recorded under its path."""
+    """Raises ValueError if the checksum of a leaf is not the recorded one."""
     for path, found in _checksums(tree, prefix).items():
         if found != recorded.get(path):
             raise ValueError(f"the checksum of {path} is {found}, recorded {recorded.get(path)}")

@@ -1,4 +1,4 @@
-"""The configuration of a run, typed: what each key means, what it takes, errors for the rest.
+"""The typed configuration of a run: its keys, their meaning and the values they accept.
 
 Files under configs/ hold plain `ml_collections.ConfigDict`s; `Config.parse` turns one into the
 frozen dataclasses below, the only form the engine reads.
@@ -16,26 +16,24 @@ import numpy as np
 from dm_jax import errors
 
 Parameters = Mapping[str, Any]
-# "N steps", "N epochs" or "N examples"; a number is one of steps.
+# "N steps", "N epochs" or "N examples"; a bare number counts steps.
 Duration = NewType("Duration", str)
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Which examples: a name of the catalogue, and how a training image is augmented."""
+    """The data set (a name of the catalogue), its augmentation and its splits."""
 
     name: str = "digits"
-    data_dir: str = ""  # where TFDS prepared its data sets; "" is TFDS's own default
+    data_dir: str = ""  # folder of prepared TFDS data sets; "" is TFDS's default
     augment: str = "none"  # none | crop_flip (pad 4, random crop, horizontal flip)
-    resize: int = 256  # of streamed images: height and width they are scaled to ...
-    crop: int = 224  # ... and of what is cropped from that; crop_flip: at a random place, flipped
+    resize: int = 256  # height and width that streamed images are scaled to ...
+    crop: int = 224  # ... and those of the crop; crop_flip: at a random offset, flipped
     damaged: str = "raise"  # a streamed image that cannot be decoded: raise | skip
-    last_batch: str = (
-        "wrap"  # wrap: batches run on over epochs (Caffe) | mask: the epoch's last is padded
-    )
+    last_batch: str = "wrap"  # wrap: batches span epochs (Caffe) | mask: an epoch's last is padded
     validation: float = 0.0  # fraction of the training set held out, stratified
     validation_labels: str = "clean"  # clean | noisy
-    test: bool = True  # whether the test set is evaluated; a search leaves it alone
+    test: bool = True  # whether the test set is evaluated; not in a search
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +49,9 @@ class NoiseConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """A network of `dm_jax.models`; `parameters` are those only this network takes."""
+    """A network of `dm_jax.models`; `parameters` are specific to this network."""
 
-    name: str = "mlp"  # or package.module:Class, your own
+    name: str = "mlp"  # or package.module:Class, a custom network
     pretrained: str = ""  # file with ImageNet weights to start from (`models.pretrained`); "": none
     dtype: str = "float32"  # float32 | bfloat16 | float64 (with jax_enable_x64)
     dropout: float = 0.0
@@ -62,20 +60,20 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    """An emphasis density function; `parameters` are its own, such as lam and beta of DM."""
+    """An emphasis density function and its `parameters`, such as lam and beta of DM."""
 
     name: str = "DM"
     normalization: str = "batch"  # batch | density | none
     saturation: float = 1e-6
     class_weights: tuple[float, ...] = ()  # one per class, multiplying the emphasis; () is none
     schedule: Parameters = dataclasses.field(default_factory=dict)  # parameter -> end, "cosine 2.0"
-    schedule_length: Duration = Duration("0 steps")  # in which scheduled parameters move there
+    schedule_length: Duration = Duration("0 steps")  # over which scheduled parameters move
     parameters: Parameters = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """An optimiser of the tables, or your own. Weight decay is L2 in the gradient."""
+    """An optimiser of the tables, or a custom one. Weight decay is L2 in the gradient."""
 
     name: str = "sgd"  # sgd | adam | package.module:function (`optimizers.create`)
     learning_rate: float = 0.1
@@ -89,7 +87,7 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ScheduleConfig:
-    """The factor on the learning rate by step."""
+    """The factor on the learning rate as a function of the step."""
 
     # constant | steps | inv | cosine | package.module:function (`schedules.learning_rate_factor`)
     name: str = "constant"
@@ -102,7 +100,7 @@ class ScheduleConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How long, how many at once, and how often something is written."""
+    """Length, batch sizes, and intervals of logging, evaluation and checkpoints."""
 
     length: Duration = Duration("1000 steps")
     batch_size: int = 256
@@ -118,9 +116,9 @@ class ParallelConfig:
     """How the step is spread over devices and hosts."""
 
     mode: str = "jit"  # jit | pmap
-    devices: int = 0  # 0: all there are
+    devices: int = 0  # 0: all
     distributed: bool = False  # jax.distributed.initialize() before anything else
-    coordinator: str = ""  # host:port; "" lets SLURM or a TPU pod tell
+    coordinator: str = ""  # host:port; "" if SLURM or a TPU pod provides it
     processes: int = 0
     process: int = 0
     workers: int = 0  # processes of each host that decode streamed images; 0: a thread
@@ -128,10 +126,10 @@ class ParallelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A whole run.
+    """The configuration of a run.
 
     Raises:
-      ValueError: a choice that does not exist, or a number out of its range.
+      ValueError: an unknown choice, or a number out of range.
     """
 
     seed: int = 0
@@ -152,7 +150,7 @@ class Config:
         """Reads a ConfigDict or nested dict.
 
         Raises:
-          ValueError: an unknown key (with the nearest known one), or a value that cannot be.
+          ValueError: an unknown key (names the nearest known one), or an invalid value.
           TypeError: a value of the wrong type.
         """
         return _parse(cls, values, "config")
@@ -162,7 +160,7 @@ class Config:
         return _plain(self)
 
 
-# What stands for a function of the user's own.
+# Placeholder for the import path of a custom function.
 _OWN = "package.module:function"
 _CHOICES = {
     "data.augment": ("none", "crop_flip"),
@@ -190,7 +188,7 @@ _NOT_NEGATIVE = (
     "schedule.factor",
     "schedule.gamma",
 )
-# A key of JAX's generator holds 32 bits of a seed.
+# A `jax.random.key` holds 32 bits of a seed.
 _SEEDS = 2**32
 
 
@@ -242,20 +240,20 @@ def _check_group(values: Any, path: str) -> None:
 
 
 def _free(value: Any, path: str) -> Any:
-    """A value whose type nobody declared: one that JSON holds, a list as a tuple."""
+    """A value without a declared type, which must be JSON-serialisable; a list as a tuple."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, tuple | list):
         return tuple(_free(item, f"{path}[{i}]") for i, item in enumerate(value))
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"{path} must be a number, a text or a tuple of them, got {value!r}")
+    raise TypeError(f"{path} must be a number, a string or a tuple of them, got {value!r}")
 
 
 def _convert(kind: Any, value: Any, path: str) -> Any:
     """`value` as the declared type.
 
-    An int passes for a float, a list for a tuple, NumPy's numbers for Python's, nothing else.
+    Accepts an int for a float, a list for a tuple and NumPy scalars for Python's, nothing else.
     """
     if dataclasses.is_dataclass(kind):
         return _parse(kind, value, path)
@@ -285,7 +283,7 @@ def _plain(value: Any) -> Any:
         return items | items.pop("parameters", {})
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def steps(duration: str, *, examples: int, batch_size: int, last_batch: str = "wrap") -> int:
@@ -294,8 +292,8 @@ def steps(duration: str, *, examples: int, batch_size: int, last_batch: str = "w
     Args:
       duration: "N steps", "N epochs" or "N examples".
       examples: in an epoch.
-      batch_size: examples a step.
-      last_batch: of `DataConfig`: with "mask", every epoch ends with a step of its own.
+      batch_size: examples per step.
+      last_batch: of `DataConfig`; with "mask", no step spans two epochs.
 
     >>> steps("10 epochs", examples=1000, batch_size=300)
     34

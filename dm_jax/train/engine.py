@@ -1,8 +1,8 @@
-"""An experiment, or a population of them, compiled and on its devices.
+"""Compiled training and evaluation of one experiment, or of a population.
 
 A population is `jax.vmap` of the same steps over a leading axis of members. What all members share
-(the inputs, and the order of the batches where their seeds agree) is not copied, so that they also
-share the first matrix product.
+(the inputs and, for equal seeds, the order of the batches) is not copied, so that they also share
+the first matrix product.
 """
 
 import dataclasses
@@ -29,8 +29,8 @@ class Engine:
       experiments: one, or the members of a population (`dm_jax.train.population`).
       population: whether state and totals have a leading axis of members.
       mesh, mode: of `dm_jax.train.parallel`.
-      plan: the experiment's, in calls that suit the device.
-      scans: whether several steps are one call: not for convolutions on the CPU.
+      plan: the experiment's plan, with calls sized for the device.
+      scans: whether one call scans several steps; not for convolutions on the CPU.
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class Engine:
         return self._advance(state, self._data["train"], block)
 
     def lower(self, state: State, block: Any) -> jax.stages.Lowered:
-        """`advance`, lowered but not run: to read its HLO or its cost."""
+        """Lowers `advance` without running it, to read its HLO or its cost."""
         return self._advance.lower(state, self._data["train"], block)
 
     def empty_totals(self, state: State) -> metrics.Totals:
-        """Totals of nothing, as `advance` returns them."""
+        """Zero totals with the structure that `advance` returns."""
         return metrics.Totals.empty(jax.eval_shape(self.advance, state, self.blocks(0, 1))[1])
 
     def evaluate_all(self, state: State, *, last: bool) -> dict[str, Any]:
-        """{"test_accuracy": ...} of everything; `fit_*`, of the training set, only at the last."""
+        """{"test_accuracy": ...} of all sets; of the training set (`fit_*`) only if `last`."""
         values: dict[str, Any] = {}
         for name in self._evaluated:
             if name == "train" and not last:
@@ -86,12 +86,12 @@ class Engine:
         return found.argument_size_in_bytes + found.temp_size_in_bytes
 
     def place(self, tree: Any) -> Any:
-        """State or totals, whole on every device (a population's: over the run axis)."""
+        """Replicates state or totals on every device; shards a population's over the run axis."""
         place = parallel.shard_members if self.population else parallel.replicate
         return place(tree, self._placed)
 
     def close(self) -> None:
-        """Nothing to end: the data lie in memory."""
+        """Does nothing, as the data are in memory."""
 
     def _evaluate_one(self, state: State, name: str) -> dict[str, Any]:
         """Exact means over the rows of `Experiment.evaluated[name]`."""
@@ -109,8 +109,9 @@ class Engine:
         )
 
     def _convolves(self) -> bool:
-        params = jax.eval_shape(lambda: self.experiments[0].create_state(0).params)
-        return any(leaf.ndim == 4 for leaf in jax.tree.leaves(params))
+        # Initialising runs the network, whatever the shapes of its kernels are.
+        program = jax.make_jaxpr(lambda: self.experiments[0].create_state(0).params)()
+        return "conv_general_dilated" in str(program)
 
     def _place(self, split: str) -> dict[str, jax.Array]:
         arrays = getattr(self.experiments[0].dataset, split)
@@ -128,7 +129,7 @@ class Engine:
         return data
 
     def _rows(self, name: str) -> tuple[str, list[Any]]:
-        """The split and the blocks to evaluate: one of many batches, or one for every batch."""
+        """The split and the blocks to evaluate: one of all batches, or one per batch."""
         split, rows = self.experiments[0].evaluated[name]
         each = _distinct([experiment.evaluated[name][1] for experiment in self.experiments])
         devices = self.mesh.shape[parallel.DATA]
@@ -146,10 +147,10 @@ class Engine:
 
 
 def _over_members(steps):
-    """`steps` mapped over members [R]; those with one order of batches gather their inputs once.
+    """vmap of `steps` over R members.
 
-    The states and labels of R members are R / S groups side by side for each of the S orders that
-    the block holds (none of its own: S = 1).
+    The S distinct batch orders of the block are an outer vmap, so members with the same order
+    gather their inputs once (R / S members per order).
     """
 
     def mapped(state, data, block):
@@ -171,7 +172,7 @@ def _grouped(array: jax.Array, groups: int) -> jax.Array:
 
 
 def _distinct(values: list[Any]) -> list[Any]:
-    """The different ones, if each is followed by equally many equals; else all of them."""
+    """The distinct values, if equal values are in runs of equal length; else all values."""
     starts = [i for i, value in enumerate(values) if i == 0 or not _same(values[i - 1], value)]
     run, rest = divmod(len(values), len(starts))
     regular = rest == 0 and starts == list(range(0, len(values), run))
@@ -185,5 +186,5 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
-    """[k, B] of all members, or [k, members, B]."""
+    """A single array [k, B] unchanged; several stacked to [k, members, B]."""
     return arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=1)

@@ -1,7 +1,7 @@
-"""The loop: blocks of steps handed to the device, and what happens at the round numbers.
+"""The training loop: runs blocks of steps on the device, and callbacks at regular intervals.
 
 It never waits for a result except where one is written, and then only for that one. Where blocks
-end depends on the absolute step alone, so a resumed run takes the very same compiled calls.
+end depends only on the absolute step, so a resumed run makes the same compiled calls.
 """
 
 import collections
@@ -15,19 +15,19 @@ import jax
 from dm_jax import metrics
 from dm_jax.train.state import State
 
-# Blocks handed to the device before the host waits for the oldest: enough that the device never
+# Blocks dispatched to the device before the host waits for the oldest: enough that the device never
 # idles, few enough that a stop request is answered soon.
 _IN_FLIGHT = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """When things happen, in steps.
+    """Length and intervals of a run, in steps.
 
     Attributes:
       total_steps: length of the training.
       log_every, evaluate_every, checkpoint_every: at every multiple of these, and at the end.
-      max_steps_per_call: in one compiled call.
+      max_steps_per_call: upper bound on the steps in one compiled call.
     """
 
     total_steps: int
@@ -56,24 +56,24 @@ class Plan:
             start = end
 
     def due(self, interval: int, step: int) -> bool:
-        """Whether something with this interval happens after `step` steps."""
+        """Whether something with this interval is due after `step` steps."""
         return step % interval == 0 or step == self.total_steps
 
 
 class Callbacks(Protocol):
-    """What `fit` calls while it trains, each after `step` steps."""
+    """Callbacks of `fit`, each called after `step` steps."""
 
     def progress(self, step: int) -> None:
         """The device has finished `step` steps."""
 
     def log(self, step: int, window: metrics.Totals) -> None:
-        """What was measured since the last call."""
+        """Logs the totals since the last call."""
 
     def evaluate(self, step: int, state: State) -> None:
-        """Time to evaluate."""
+        """Evaluates the state."""
 
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
-        """Time to save; `window` is what was measured since the last log."""
+        """Saves the state, and `window`, the totals since the last log."""
 
 
 def fit(
@@ -94,11 +94,11 @@ def fit(
       advance: the compiled steps, `(state, block) -> (state, totals)`; the state is donated.
       blocks: `(begin, end)` -> the device's block for those steps.
       state: after `start` steps.
-      plan: when things happen.
-      callbacks: are called then.
-      empty: totals of nothing.
-      window, start: what was measured since the last log, and the step, of a resumed run.
-      stop_requested: asked, with the step, between blocks; if so, checkpoints and returns.
+      plan: length and intervals.
+      callbacks: called at those intervals.
+      empty: zero totals.
+      window, start: totals since the last log, and the step, of a resumed run.
+      stop_requested: called with the step between blocks; if true, checkpoints and returns.
 
     Returns:
       (state, the number of steps it has taken).

@@ -1,4 +1,4 @@
-"""The optimisers of the tables, through optax.
+"""The optimisers of the tables, from optax.
 
 Learning rate and weight decay are leaves of the optimiser's state (`optax.inject_hyperparams`), so
 the members of a population may differ in them; the schedule is a factor on the learning rate.
@@ -13,19 +13,18 @@ from dm_jax.train.schedules import Schedule
 
 
 def create(config: config_lib.OptimizerConfig, factor: Schedule) -> optax.GradientTransformation:
-    """The optimiser: clip, L2 in the gradient, momentum or Adam, then the scheduled rate.
+    """The optimiser: clipping, L2 in the gradient, momentum or Adam, then the scheduled rate.
 
     Its state holds `hyperparams["learning_rate"]` (before the factor) and `["weight_decay"]`.
 
-    In the place of momentum or Adam may be your own: config.name is then the place,
-    "package.module:function", of a function of the config that gives an
-    `optax.GradientTransformation`. Decoupled weight decay is part of it, as in
-    `optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(5e-4))`, with
-    config.weight_decay 0. The sign and the learning rate come after it: `optax.adam` has both
-    already and would climb.
+    `config.name` may also be the import path of a function that takes this config and returns an
+    `optax.GradientTransformation`, used in place of momentum or Adam. Decoupled weight decay is
+    part of it, as in `optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(5e-4))`, with
+    `config.weight_decay` 0. The sign and the learning rate are applied after it: `optax.adam`
+    already has both and would ascend.
 
     Raises:
-      ValueError: there is no such function, or it gives something else.
+      ValueError: there is no such function, or it returns something else.
     """
 
     direction = _direction(config)
@@ -48,7 +47,7 @@ def _kernels(params):
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
-# What weight decay reaches: Caffe decays everything, He et al. 2019 the kernels alone.
+# Which leaves decay: in Caffe all of them, in He et al. 2019 only the kernels.
 _DECAYED = {"all": None, "kernels": _kernels}
 
 
@@ -57,7 +56,7 @@ def _direction(config: config_lib.OptimizerConfig) -> optax.GradientTransformati
         own = import_path.load_function(config.name)(config)
         if not isinstance(own, optax.GradientTransformation):
             raise ValueError(
-                f"{config.name} must give an optax.GradientTransformation, got {own!r}"
+                f"{config.name} must return an optax.GradientTransformation, got {own!r}"
             )
         return own
     if config.name == "adam":

@@ -1,8 +1,8 @@
-"""How one step function runs on many devices and hosts: a wrapper, never a fork.
+"""Wrappers that run one step function on many devices and hosts.
 
-"jit" is the global view: one program over a mesh with axes ("run", "data"), the compiler splits it,
-and batch statistics and sums are global by construction. "pmap" gives every device its part of the
-batch and an axis name. Both give the same numbers.
+"jit" is the global view: one program over a mesh with axes ("run", "data") that the compiler
+partitions, so that batch statistics and sums are global by construction. "pmap" gives every device
+its part of the batch and an axis name. Both give the same numbers.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ DATA, RUN = "data", "run"
 
 
 def initialize(config: ParallelConfig) -> None:
-    """Joins the other hosts, if there are any; call it before anything else touches JAX.
+    """Connects to the other hosts, if there are any; call it before anything else uses JAX.
 
-    Without a coordinator, JAX finds it itself under SLURM, Open MPI and on TPU pods.
+    Without a coordinator, JAX detects it under SLURM, Open MPI and on TPU pods.
 
     Raises:
       ValueError: a process number that is not below the number of processes.
@@ -40,12 +40,12 @@ def initialize(config: ParallelConfig) -> None:
 
 
 def is_primary() -> bool:
-    """Whether this is the host that writes files and talks: the first."""
+    """Whether this is the first host, which writes files and shows progress."""
     return jax.process_index() == 0
 
 
 def any_host(flag: bool) -> bool:
-    """Whether any host says so; every host must ask, and waits for the others."""
+    """Whether `flag` is true on any host; every host must call it, and waits for the others."""
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
@@ -82,15 +82,15 @@ def compile_step(
     """Compiles `step(state, data, block)` for the devices of a mesh.
 
     Args:
-      make_step: `make_step(axis_name=...)` returns the step. It is given None in mode "jit", where
+      make_step: `make_step(axis_name=...)` returns the step. The name is None in mode "jit", where
         arrays are global, and "data" in mode "pmap", where a block is one device's part.
-      mesh: of `make_mesh`.
+      mesh: from `make_mesh`.
       mode: "jit" or "pmap".
       donate: whether the state is donated.
-      members: whether what the step returns has a leading axis of members, to lie over "run".
+      members: whether the step's results have a leading axis of members, to shard over "run".
 
     Returns:
-      The compiled step, for `data` of `replicate` and blocks of `split`.
+      The compiled step, for `data` from `replicate` and blocks from `shard_block`.
     """
     donated = (0,) if donate else ()
     if mode == "pmap":
@@ -107,22 +107,22 @@ def compile_step(
 
 
 def placement_mesh(mesh: Mesh, mode: str) -> Mesh:
-    """Where `replicate` and `spread` put what the step takes: pmap wants this host's devices."""
+    """The mesh for `replicate` and `shard_members`; for pmap, of this host's devices only."""
     return mesh.local_mesh if mode == "pmap" else mesh
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """`tree` whole on every device; every host passes the same values."""
+    """Replicates `tree` on every device; every host passes the same values."""
     return _put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def shard_members(tree: Any, mesh: Mesh) -> Any:
-    """Arrays [members, ...] over the run axis."""
+    """Shards arrays [members, ...] over the run axis."""
     return _put(tree, NamedSharding(mesh, PartitionSpec(RUN)))
 
 
 def shard_block(block: Any, mesh: Mesh, mode: str) -> Any:
-    """A block of batches, arrays [k, B] or [k, members, B], split by B (and members) over devices.
+    """Shards a block of arrays [k, B] or [k, members, B] over devices by B (and members).
 
     Every host passes the whole block (indices into data that all of them hold).
     """
@@ -133,7 +133,7 @@ def shard_block(block: Any, mesh: Mesh, mode: str) -> Any:
 
 
 def _batch_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
-    """[k, B] by B; [k, orders, B] by orders too, where their number divides."""
+    """Shards [k, B] by B; [k, orders, B] by orders too, if their number divides."""
     if len(shape) == 2:
         return NamedSharding(mesh, PartitionSpec(None, DATA))
     orders = RUN if shape[1] % mesh.shape[RUN] == 0 else None

@@ -1,7 +1,7 @@
-"""Many runs as one program: `jax.vmap` of the very same step over a leading axis of members.
+"""Many runs as one program: `jax.vmap` of the same step over a leading axis of members.
 
 Members may differ in EDF (its parameters, or the scheme itself), labels, seed, learning rate and
-weight decay. Each member's numbers are those of its own single run.
+weight decay. Each member's results are those of a single run.
 """
 
 import contextlib
@@ -35,32 +35,32 @@ class SwitchEDF(ScaledEDF):
 
     Attributes:
       edfs: the candidates; all of them are computed.
-      index: int array, which one is meant.
+      index: int array, the index of the chosen one.
     """
 
     edfs: Any
     index: Any
 
     def weight(self, p):
-        """w(p) of the chosen one."""
+        """w(p) of the chosen EDF."""
         return jnp.stack([edf.weight(p) for edf in self.edfs])[self.index]
 
     def log_shape(self, margin):
-        """log w of the chosen one, less its `log_scale`."""
+        """log w of the chosen EDF, minus its `log_scale`."""
         return jnp.stack([edf.log_shape(margin) for edf in self.edfs])[self.index]
 
     @property
     def log_scale(self):
-        """That of the chosen one."""
+        """`log_scale` of the chosen EDF."""
         return jnp.stack([edf.log_scale for edf in self.edfs])[self.index]
 
     def log_area(self):
-        """That of the chosen one, in closed form where it has one."""
+        """`log_area` of the chosen EDF, in closed form if it has one."""
         return jnp.stack([edf.log_area() for edf in self.edfs])[self.index]
 
 
 def signature(experiment: Experiment) -> Hashable:
-    """Equal for experiments that can train as one population."""
+    """A key that is equal for experiments that can train as one population."""
     config = experiment.config.to_dict()
     config.pop("seed")
     noise, loss = config["noise"], config["loss"]
@@ -68,7 +68,7 @@ def signature(experiment: Experiment) -> Hashable:
     config["loss"] = (loss["normalization"], loss["saturation"], loss["class_weights"])
     if loss["schedule"]:
         config["loss"] += (loss,)
-    if ":" not in config["optimizer"]["name"]:  # a function of the user's own may read them
+    if ":" not in config["optimizer"]["name"]:  # a custom function may read them
         for key in ("learning_rate", "weight_decay"):
             config["optimizer"].pop(key)
     sizes = [len(rows) for _, rows in experiment.evaluated.values()]
@@ -80,13 +80,13 @@ def train_population(
 ) -> list[Summary]:
     """Trains all experiments at once.
 
-    SIGTERM and Ctrl-C return early; nothing is kept of what was not finished.
+    SIGTERM and Ctrl-C return early; unfinished runs are not saved.
 
     Args:
-      experiments: with one `signature`, and on the same data set object.
-      mesh: members lie over its run axis, batches over its data axis; default: as many devices
-        run members as their number divides by.
-      progress: is told of the progress and of means over members.
+      experiments: with equal `signature`, and on the same data set object.
+      mesh: members are sharded over its run axis, batches over its data axis; default: members
+        over the largest number of devices that divides theirs.
+      progress: shows the progress and means over members.
 
     Returns:
       One summary for each experiment, in their order.
@@ -99,8 +99,8 @@ def train_population(
     if len(different) != 1:
         raise ValueError(f"a population needs one signature, got {len(different)} different ones")
     if any(experiment.dataset is not experiments[0].dataset for experiment in experiments):
-        raise ValueError("a population needs one data set: give the same object to all experiments")
-    # Members with the same order of batches side by side: they share inputs.
+        raise ValueError("a population needs one data set: pass the same object to all experiments")
+    # Members with the same order of batches are adjacent, so that they share inputs.
     order = np.argsort([experiment.config.seed for experiment in experiments], kind="stable")
     members = [experiments[i] for i in order]
     engine, state = prepare(members, mesh=mesh)
@@ -111,7 +111,7 @@ def train_population(
 
 
 def prepare(members: Sequence[Experiment], *, mesh: Mesh | None = None) -> tuple[Engine, State]:
-    """The compiled population and its first state; members with one seed are side by side."""
+    """The compiled population and its first state; adjacent members of equal seed share inputs."""
     engine = Engine(members, mesh or _run_mesh(len(members)), "jit", population=True)
     return engine, engine.place(_create_states(members))
 
@@ -156,7 +156,7 @@ def _create_states(members: Sequence[Experiment]) -> State:
 
 
 def _stacked(edfs: Sequence[EDF]) -> EDF:
-    """One EDF whose leaves have an axis of members; a Choice where the schemes differ."""
+    """One EDF whose leaves have an axis of members; a `SwitchEDF` if the schemes differ."""
     first = {jax.tree.structure(edf): edf for edf in reversed(edfs)}
     if len(first) > 1:
         kinds = list(first)
@@ -171,7 +171,7 @@ def _stacked(edfs: Sequence[EDF]) -> EDF:
 
 
 class _Recorder:
-    """Keeps the members' numbers in memory."""
+    """Keeps the members' metrics in memory."""
 
     def __init__(self, engine: Engine, progress: Progress):
         self._engine, self._progress = engine, progress
@@ -192,10 +192,10 @@ class _Recorder:
         self._rows.append((step, self._engine.evaluate_all(state, last=last)))
 
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
-        """Populations are short: a table's finished cells are what is kept."""
+        """Does nothing: populations are short, and a table keeps its finished cells."""
 
     def summary(self, member: int, step: int, seconds: float) -> Summary:
-        """How one member ended: after `step` steps, and its share of the wall time."""
+        """The results of one member after `step` steps; `seconds` is its share of the wall time."""
         experiment = self._engine.experiments[member]
         rows: list[Row] = [
             {"step": step} | {name: float(value[member]) for name, value in values.items()}

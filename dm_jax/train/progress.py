@@ -7,7 +7,7 @@ class Progress(Protocol):
     """A display of a run's progress, such as a progress bar."""
 
     def start(self, total: int, step: int) -> None:
-        """Training goes from `step` to `total`."""
+        """Training runs from `step` to `total`."""
 
     def update(self, step: int) -> None:
         """The devices have finished `step` steps."""

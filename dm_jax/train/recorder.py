@@ -1,4 +1,4 @@
-"""What a single run writes while it trains."""
+"""Records a single run: metrics, checkpoints and progress."""
 
 import contextlib
 import pathlib
@@ -28,9 +28,9 @@ class Recorder:
 
     Names in metrics.jsonl: `train_*` of the batches since the last line, `test_*` and
     `validation_*` of a whole split, and at the end `fit_*` of the whole training set without
-    augmentation; `accuracy` is against true labels, `accuracy_given` against those trained on, both
-    in [0, 1]. Streamed sets have no `fit_*`, and MARS `test_mAP` and `test_CMC-k` instead of a test
-    accuracy.
+    augmentation; `accuracy` is on true labels, `accuracy_given` on those trained on, both in
+    [0, 1]. Streamed sets have no `fit_*`, and MARS has `test_mAP` and `test_CMC-k` instead of a
+    test accuracy.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Recorder:
           engine: of the run.
           folder: the workdir.
           checkpoints: where states are saved.
-          progress: shows it.
+          progress: the progress display.
           start: step at which the run resumes; what was written beyond it is dropped.
           seconds: returns the wall time of the run so far.
         """
@@ -89,7 +89,7 @@ class Recorder:
         last = step == self._experiment.plan.total_steps
         found = self._engine.evaluate_all(state, last=last)
         values = {name: float(value) for name, value in found.items()}
-        # By the labels that the validation part was given, clean or noisy: there are no others.
+        # On the validation part's given labels, clean or noisy: it has no others.
         if "validation_accuracy_given" in values:
             self._score = step, values["validation_accuracy_given"]
         self._write(step, values)
@@ -97,7 +97,7 @@ class Recorder:
         self._progress.show(step, {name: values[name] for name in shown if name in values})
 
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
-        """Saves, unless the loss or a parameter is no longer finite."""
+        """Saves; raises NonFiniteLossError if the loss or a parameter is not finite."""
         self._check_finite(window)
         if not _all_finite((state.params, state.batch_stats)):
             raise self._not_finite("parameters were", step - 1)
@@ -106,7 +106,7 @@ class Recorder:
         self._checkpoints.save(step, (state, window), score=score, seconds=seconds)
 
     def close(self) -> None:
-        """Closes the files, whichever of them fails."""
+        """Closes all files, even if closing one of them fails."""
         with contextlib.ExitStack() as stack:
             for one in (self._board, self._file, self._progress):
                 stack.callback(one.close)

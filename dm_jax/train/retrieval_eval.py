@@ -1,4 +1,4 @@
-"""The test of MARS: features of all frames, their mean over each tracklet, and retrieval scores."""
+"""The test of MARS: features of all frames, averaged over each tracklet, and retrieval scores."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from dm_jax.train.step import Batch, StepSettings
 def make_embed_step(settings: StepSettings, *, axis_name: str | None = None):
     """`embed_step(state, batch) -> {"features" [B, d], "index" [B], "where" [B]}`.
 
-    Of the whole batch, in one order; with `axis_name` the batch is one device's part.
+    The result is of the whole batch; with `axis_name` the input is one device's part.
     """
     model = settings.model.clone(axis_name=axis_name)
 
@@ -32,14 +32,14 @@ def make_embed_step(settings: StepSettings, *, axis_name: str | None = None):
 
 
 def one_batch(step):
-    """`steps(state, data, block)` for blocks of one batch, without data, as `step.many_steps`."""
+    """`steps(state, data, block)` like `step.many_steps`, for blocks of one batch without data."""
     return lambda state, data, block: step(state, jax.tree.map(lambda x: x[0], block))
 
 
 def scores(batches: Iterable[Mapping[str, Any]], search: RetrievalTest) -> dict[str, float]:
     """{"mAP": ..., "CMC-1": ...} in [0, 1], from the embedded batches of all frames.
 
-    Frames that were skipped as damaged do not enter the mean of their tracklet.
+    Damaged frames that were skipped do not enter the mean of their tracklet.
 
     Raises:
       ValueError: a tracklet without a frame, or no query with a right answer.

@@ -1,4 +1,4 @@
-"""One run, from a config to a summary, in a workdir that survives being killed."""
+"""One run, from a config to a summary, which resumes from its workdir after being killed."""
 
 import contextlib
 import dataclasses
@@ -30,32 +30,34 @@ def run(
     progress: Progress | None = None,
     allow_changes: bool = False,
 ) -> Summary:
-    """Trains, or goes on where the workdir's newest checkpoint stands.
+    """Trains, or resumes from the workdir's newest checkpoint.
 
-    SIGTERM and Ctrl-C checkpoint and return early. Leaves config.json, network.json,
-    environment.json, corruption.npz, metrics.jsonl, TensorBoard events and checkpoints in the
+    SIGTERM and Ctrl-C checkpoint and return early. Writes config.json, network.json,
+    environment.json, corruption.npz, metrics.jsonl, TensorBoard events and checkpoints to the
     workdir.
 
     Args:
       config: of the run.
-      workdir: is made if it is not there; one run's, never another's.
-      progress: is told of the progress.
-      allow_changes: whether a run that the workdir holds may go on with other values.
+      workdir: folder of this run only; created if missing.
+      progress: the progress display.
+      allow_changes: whether the workdir's run may resume with another config.
 
     Returns:
-      How it ended, or how far it came.
+      The results so far; `finished` if training reached its end.
 
     Raises:
       ValueError: a bad config, or a workdir of another run (see `workdir.check`).
-      OSError: the workdir or a checkpoint cannot be written, another process trains there, or of a
-        finished run's metrics.jsonl the end is gone.
+      OSError: the workdir or a checkpoint cannot be written, another process trains there, or the
+        metrics.jsonl of a finished run lacks its end.
       NonFiniteLossError: with the step, the learning rate and the last good checkpoint.
     """
-    # Before the signal is handled here: joining the other hosts, JAX installs its own handler.
+    # Before the signals are handled here, as JAX installs its own handler.
     parallel.initialize(config.parallel)
     with StopRequest() as stop_requested:
         progress = progress or NoProgress()
-        return _run(config, pathlib.Path(workdir), progress, allow_changes, stop_requested)
+        return _run(
+            config, pathlib.Path(workdir).expanduser(), progress, allow_changes, stop_requested
+        )
 
 
 def _run(
@@ -85,19 +87,19 @@ def _run(
 
 
 class _Clock:
-    """Wall time of a run, with that of its earlier starts up to where it goes on."""
+    """Wall time of a run, including earlier starts up to the checkpoint it resumes from."""
 
     def __init__(self) -> None:
         self.before = 0.0
         self._began = time.monotonic()
 
     def seconds(self) -> float:
-        """So far."""
+        """Wall time so far."""
         return self.before + time.monotonic() - self._began
 
 
 def _check_whole(rows: list[Row], step: int, total: int, folder: pathlib.Path) -> None:
-    """What a finished run says comes from its last line; refuses to take another for it."""
+    """Raises OSError if a finished run lacks its last line of metrics, which has its results."""
     if step == total and parallel.is_primary() and (not rows or rows[-1]["step"] < total):
         raise OSError(
             f"{folder}: trained to step {total}, but metrics.jsonl lacks its end; remove the "
@@ -108,7 +110,7 @@ def _check_whole(rows: list[Row], step: int, total: int, folder: pathlib.Path) -
 def make_engine(
     experiment: build.Experiment | build.StreamedExperiment, mesh: Mesh, mode: str
 ) -> Engine | StreamEngine:
-    """The engine for data in memory, or for streamed ones."""
+    """The engine for data in memory, or for streamed data."""
     if isinstance(experiment, build.StreamedExperiment):
         return StreamEngine(experiment, mesh, mode)
     return Engine([experiment], mesh, mode)
@@ -129,8 +131,13 @@ def _train(
     with contextlib.closing(Checkpoints(folder / "checkpoints", keep=keep)) as checkpoints:
         start, (saved, window) = checkpoints.restore((state, empty)) or (0, (state, empty))
         state = _as_configured(saved, state)
+        if start > engine.plan.total_steps:
+            raise ValueError(
+                f"config.train.length is {engine.plan.total_steps} steps, but {folder} holds a run "
+                f"of {start} steps already"
+            )
         clock.before = checkpoints.seconds(start) if start else 0.0
-        # Not before: what is refused leaves the workdir to the run that it holds.
+        # Only now, as a refused run must not change the workdir of another run.
         workdir_lib.record(
             folder,
             experiment.config,
@@ -156,14 +163,14 @@ def _train(
 
 
 def _as_configured(saved: State, fresh: State) -> State:
-    """The saved state, but what the config sets as it is set now: a change that was allowed."""
+    """The saved state, with what the config sets as in the current config, which may differ."""
     hyperparams = fresh.opt_state.hyperparams
     opt_state = saved.opt_state._replace(hyperparams=hyperparams)
     return dataclasses.replace(saved, opt_state=opt_state, edf=fresh.edf, rng=fresh.rng)
 
 
 def _agreement(stop_requested: Callable[[], bool], plan: Plan) -> Callable[[int], bool]:
-    """Asks this host; of several, all together, and only where they wait for results anyway."""
+    """Asks this host, or all hosts together, but only where they wait for results anyway."""
     if jax.process_count() == 1:
         return lambda step: stop_requested()
     return lambda step: plan.due(plan.log_every, step) and parallel.any_host(stop_requested())

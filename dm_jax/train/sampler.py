@@ -1,4 +1,4 @@
-"""Which examples each step sees: a pure function of the seed and the step, so nothing to save."""
+"""The examples of each step, as a pure function of the seed and the step: nothing to save."""
 
 import dataclasses
 import functools
@@ -8,16 +8,16 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sampler:
-    """Shuffles every epoch anew and cuts the epochs into batches.
+    """Shuffles every epoch anew and splits it into batches.
 
-    Epoch e is the order that sorts the doubles of PCG64([seed, e]); it never depends on the steps
-    taken before, on the platform or on the number of devices.
+    Epoch e is the order that sorts the doubles of PCG64([seed, e]); it does not depend on earlier
+    steps, the platform or the number of devices.
 
     Attributes:
       indices: int [n], the rows to draw from (`Corruption.kept`).
-      batch_size: examples a step.
+      batch_size: examples per step.
       seed: of the order.
-      last_batch: "wrap" runs on into the next epoch; "mask" pads the last batch of every epoch.
+      last_batch: "wrap" continues into the next epoch; "mask" pads the last batch of every epoch.
     """
 
     indices: np.ndarray
@@ -27,11 +27,11 @@ class Sampler:
 
     @property
     def masks(self) -> bool:
-        """Whether some batch is padded."""
+        """Whether any batch is padded."""
         return self.last_batch == "mask" and len(self.indices) % self.batch_size > 0
 
     def batches(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """index int32 [stop - start, B], and where, bool of that shape, or None: no padding."""
+        """index, int32 [stop - start, B], and where, bool of that shape, or None if not padded."""
         size, count = self.batch_size, len(self.indices)
         step = np.arange(start, stop)[:, None]
         slot = np.arange(size)[None, :]

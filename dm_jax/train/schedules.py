@@ -1,4 +1,4 @@
-"""What changes with the step: the learning rate, and the parameters of the emphasis."""
+"""Schedules of the learning rate and of the parameters of the emphasis."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,23 +21,23 @@ def learning_rate_factor(
     Args:
       config: "steps" multiplies by `factor` at each of `boundaries`; "inv" is Caffe's
         (1 + gamma * step) ** -power; "cosine" falls to 0 at `total_steps`. `warmup` rises linearly
-        from 0 and multiplies any of them. "package.module:function" is your own: a function of
-        `total_steps` that gives the function of the step.
+        from 0 and multiplies any of them. "package.module:function" is a custom function of
+        `total_steps` that returns a function of the step.
       total_steps: length of the run.
       duration: "N epochs" and the like as a number of steps (`config.steps`).
 
     Raises:
-      ValueError: boundaries that do not rise, or that end, like the warm-up, after training does;
-        there is no such function.
+      ValueError: boundaries that do not increase, boundaries or a warm-up after the end of
+        training, or no such function.
     """
-    boundaries = [duration(text) for text in config.boundaries]
-    warmup = duration(config.warmup)
+    boundaries = [_steps(duration, "boundaries", text) for text in config.boundaries]
+    warmup = _steps(duration, "warmup", config.warmup)
     if sorted(set(boundaries)) != boundaries:
-        raise ValueError(f"config.schedule.boundaries must rise, got {config.boundaries}")
+        raise ValueError(f"config.schedule.boundaries must increase, got {config.boundaries}")
     for name, step in [("boundaries", s) for s in boundaries] + [("warmup", warmup)]:
         if step > total_steps:
             raise ValueError(
-                f"config.schedule.{name}: step {step} lies after the training of {total_steps}"
+                f"config.schedule.{name}: step {step} is after the end of training, {total_steps}"
             )
     known = {
         "constant": lambda step: jnp.ones_like(step, jnp.float32),
@@ -48,26 +48,33 @@ def learning_rate_factor(
     own = ":" in config.name
     base = import_path.load_function(config.name)(total_steps) if own else known[config.name]
     if not callable(base):
-        raise ValueError(f"{config.name} must give a function of the step, got {base!r}")
+        raise ValueError(f"{config.name} must return a function of the step, got {base!r}")
     if not warmup:
         return base
     return lambda step: base(step) * jnp.minimum(1.0, (step + 1) / warmup)
 
 
+def _steps(duration: Callable[[str], int], key: str, text: str) -> int:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise ValueError(f"config.schedule.{key}: {error}") from error
+
+
 def edf_transitions(
     loss: config_lib.LossConfig, edf: emphasis.EDF, *, total_steps: int, length: int
 ) -> dict[str, Schedule]:
-    """Parameter -> the way from its value in `edf` to the one of `loss.schedule`.
+    """Parameter -> its schedule from the value in `edf` to the one in `loss.schedule`.
 
     Args:
-      loss: the schedule's values read 2.0 (in a line) or "cosine 2.0" (see `transition`).
+      loss: the values of `loss.schedule` are like 2.0 (linear) or "cosine 2.0" (see `transition`).
       edf: at the start.
       total_steps: length of the run.
       length: over which the parameters move, in steps.
 
     Raises:
-      ValueError: an unknown parameter, an end that reads otherwise or is out of the parameter's
-        range, or a transition that ends after training does.
+      ValueError: an unknown parameter, an end that is malformed or out of range, or a transition
+        that ends after training.
     """
     starts = edf_fields.values(edf)
     for name in loss.schedule:
@@ -78,7 +85,8 @@ def edf_transitions(
     emphasis.create(loss.name, **{**loss.parameters, **values})  # in range at the end too
     if length > total_steps:
         raise ValueError(
-            f"config.loss.schedule_length: step {length} lies after the training of {total_steps}"
+            f"config.loss.schedule_length: step {length} is after the end of training, "
+            f"{total_steps}"
         )
     return {
         name: transition(starts[name], end, length, shape=shape)
@@ -87,13 +95,13 @@ def edf_transitions(
 
 
 def _shape_and_end(name: str, target: Any) -> tuple[str, float]:
-    """Of 2.0 or "cosine 2.0"; a bare number is approached linearly."""
+    """The shape and the end of 2.0 or "cosine 2.0"; a bare number is linear."""
     shape, _, number = target.rpartition(" ") if isinstance(target, str) else ("", "", target)
     try:
         return shape or "linear", float(number)
     except (TypeError, ValueError):
         raise ValueError(
-            f"config.loss.schedule.{name} must read like 2.0 or 'cosine 2.0', got {target!r}"
+            f"config.loss.schedule.{name} must be like 2.0 or 'cosine 2.0', got {target!r}"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""What every run has before its first step, whether its data lie in memory or are streamed."""
+"""The setup that all runs share, whether their data are in memory or streamed."""
 
 import dataclasses
 import functools
@@ -26,14 +26,14 @@ _MAX_STEPS_PER_CALL = 1000
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Setup:
-    """A config, resolved.
+    """A resolved config.
 
     Attributes:
       config: as given.
-      training: how the training labels were corrupted.
-      settings: what a step is built from.
+      training: the corruption of the training labels.
+      settings: static settings of a step.
       edf: at the start.
-      plan: when things happen.
+      plan: length and intervals.
       learning_rate: as a function of the step.
     """
 
@@ -46,7 +46,7 @@ class Setup:
 
     @property
     def fingerprint(self) -> str:
-        """Which data these are; "" where nobody reads all of them to begin."""
+        """Identifies the data; "" if they are not all read at the start."""
         raise NotImplementedError
 
     @property
@@ -74,7 +74,7 @@ def resolve(
     examples: int,
     augment: bool,
 ) -> Setup:
-    """The parts of a run that do not depend on where its data lie.
+    """The parts of a run that do not depend on how its data are stored.
 
     Args:
       config: of the run.

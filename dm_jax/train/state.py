@@ -1,4 +1,4 @@
-"""What a training step maps to its successor."""
+"""The training state."""
 
 import functools
 from typing import Any
@@ -14,7 +14,7 @@ from dm_jax.models import pretrained as pretrained_lib
 
 @flax.struct.dataclass
 class State:
-    """All that changes, or may differ between the members of a population.
+    """Everything that changes in training or may differ between the members of a population.
 
     Attributes:
       step: int32 scalar, steps taken.
@@ -34,7 +34,7 @@ class State:
 
 @functools.cache
 def _compiled_init(model):
-    """One program, which JAX's compilation cache keeps, instead of one for each operation."""
+    """`model.init` as one program, which JAX caches, instead of one for each operation."""
     return jax.jit(functools.partial(model.init, train=False))
 
 
@@ -47,11 +47,19 @@ def create(model, optimizer, edf: EDF, *, seed, inputs: jax.Array, pretrained: s
       edf: the emphasis density function at the start.
       seed: int, or a traced uint32 (populations map over it).
       inputs: [B, ...] preprocessed inputs, or a ShapeDtypeStruct of one; only shapes matter.
-      pretrained: file with the weights to start from (`dm_jax.models.pretrained`); "" is none.
+      pretrained: file with the weights to start from (`dm_jax.models.pretrained`); "" for none.
+
+    Raises:
+      ValueError: the model has variables in other collections than "params" and "batch_stats".
     """
     init_key, run_key = jax.random.split(jax.random.key(seed))
     blank = jnp.zeros(inputs.shape, inputs.dtype)
     variables = _compiled_init(model)(init_key, blank)
+    if other := sorted(set(variables) - {"params", "batch_stats"}):
+        raise ValueError(
+            f"{type(model).__name__} has variables in the collections {', '.join(other)}; a run "
+            "keeps 'params' and 'batch_stats' only"
+        )
     if pretrained:
         variables = pretrained_lib.load(pretrained, variables)
     params = variables["params"]
@@ -60,7 +68,7 @@ def create(model, optimizer, edf: EDF, *, seed, inputs: jax.Array, pretrained: s
         params=params,
         batch_stats=variables.get("batch_stats", {}),
         opt_state=optimizer.init(params),
-        # As arrays, so that the state is of the same types from the first step on.
+        # As arrays, so that the state has the same types from the first step on.
         edf=jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), edf),
         rng=run_key,
     )

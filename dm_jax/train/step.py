@@ -22,13 +22,13 @@ from dm_jax.train.schedules import Schedule
 from dm_jax.train.state import State
 
 Batch = Mapping[str, jax.Array]
-# Of the loss of each auxiliary head, where a network has them (Szegedy et al. 2015, section 5).
+# Weight of the loss of each auxiliary head, if a network has them (Szegedy et al. 2015, section 5).
 AUXILIARY_WEIGHT = 0.3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StepSettings:
-    """What a step is built from, all of it static.
+    """The static settings of a step.
 
     Attributes:
       model: a Flax module; cloned with `axis_name` for pmap.
@@ -52,24 +52,24 @@ class StepSettings:
     edf_schedules: Mapping[str, Schedule] = dataclasses.field(default_factory=dict)
 
     def preprocess(self, inputs: jax.Array) -> jax.Array:
-        """Images normalised per channel; features (rank 2) as they are."""
+        """Images normalised per channel; features (rank 2) unchanged."""
         return preprocess(inputs, self.mean, self.std, self.dtype)
 
 
 def preprocess(inputs: jax.Array, mean: np.ndarray, std: np.ndarray, dtype: Any) -> jax.Array:
-    """What a network sees: images normalised per channel, features (rank 2) as they are."""
+    """The network's inputs: images normalised per channel, features (rank 2) unchanged."""
     if inputs.ndim == 2:
         return inputs.astype(dtype)
     return augment.normalize(inputs, mean, std, dtype=dtype)
 
 
 def many_steps(train_step):
-    """`steps(state, data, block) -> (state, Totals)`: as many steps as the block has batches.
+    """Returns `steps(state, data, block) -> (state, Totals)`, one step per batch of the block.
 
-    `data` holds arrays that lie whole on the device, and a block {"index": [k, B], "where": [k, B]
-    or None} names their rows; without data (None) the block holds the batches themselves.
-    Several steps are one `lax.scan`. On the CPU never scan a convolution: XLA falls back to a naive
-    kernel there (jax issue 12868), so that callers pass blocks of one batch.
+    `data` holds whole arrays on the device, and a block {"index": [k, B], "where": [k, B] or None}
+    indexes their rows; without data (None) the block holds the batches themselves. Several steps
+    are one `lax.scan`. Never scan a convolution on the CPU: XLA falls back to a naive kernel there
+    (jax issue 12868), so callers pass blocks of one batch.
     """
 
     def steps(state: State, data: Batch | None, block: Batch):
@@ -84,7 +84,7 @@ def many_steps(train_step):
 
 
 def many_evaluations(evaluate_step):
-    """`evaluate(state, data, block) -> Totals` over all batches of the block, as `many_steps`."""
+    """Returns `evaluate(state, data, block) -> Totals` over the batches; see `many_steps`."""
 
     steps = many_steps(lambda state, batch: (state, evaluate_step(state, batch)))
     return lambda state, data, block: steps(state, data, block)[1]
@@ -98,10 +98,10 @@ def _assemble(data: Batch | None, rows: Batch) -> Batch:
 
 
 def make_train_step(settings: StepSettings, *, axis_name: str | None = None):
-    """`train_step(state, batch) -> (state, Totals)`.
+    """Returns `train_step(state, batch) -> (state, Totals)`.
 
     A batch holds inputs [B, ...] (uint8 images or float features), labels and true_labels [B] int,
-    and where [B] bool or None: examples that are not `where` change nothing, BatchNorm included.
+    and where [B] bool or None: examples outside it have no effect, not even on BatchNorm.
     With `axis_name` the batch is one device's part, and all sums run over that axis.
     """
     model = settings.model.clone(axis_name=axis_name)
@@ -154,7 +154,7 @@ def make_train_step(settings: StepSettings, *, axis_name: str | None = None):
 
 
 def make_evaluate_step(settings: StepSettings, *, axis_name: str | None = None):
-    """`evaluate_step(state, batch) -> Totals`: loss and accuracy, running statistics, no draws."""
+    """Returns `evaluate_step(state, batch) -> Totals`: loss and accuracy, deterministic."""
     model = settings.model.clone(axis_name=axis_name)
 
     def evaluate_step(state: State, batch: Batch) -> metrics.Totals:
@@ -199,7 +199,7 @@ def _losses(settings: StepSettings, logits, edf, batch: Batch, axis_name: str | 
 
 
 def _sum_tree(tree, axis_name: str | None):
-    """Summed over the axis as one flat vector: one collective, however many leaves."""
+    """Sums a tree over the axis as one flat vector: one collective, however many leaves."""
     if axis_name is None:
         return tree
     flat, unravel = jax.flatten_util.ravel_pytree(tree)

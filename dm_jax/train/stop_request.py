@@ -1,4 +1,4 @@
-"""Asking a training to stop: by SIGTERM, as schedulers do, or by Ctrl-C."""
+"""Stop requests: SIGTERM, as sent by schedulers, or Ctrl-C."""
 
 import signal
 import threading
@@ -6,9 +6,9 @@ from types import FrameType
 
 
 class StopRequest:
-    """Within it a signal sets a flag instead of ending the process (in the main thread only).
+    """A context in which a signal sets a flag instead of ending the process (main thread only).
 
-    A second Ctrl-C does what it always does.
+    A second Ctrl-C has its usual effect.
     """
 
     def __enter__(self):

@@ -1,12 +1,12 @@
-"""Training on a data set too large for the memory: every step is fed a batch of its own.
+"""Training on a data set too large for memory: every step is fed one batch.
 
-A batch is a function of its number (`dm_jax.data.stream`), so that a resumed run asks for the batch
-of its step and nothing else has to be saved. Each host decodes its share of every batch; the first
-of H hosts has examples 0, H, 2H, … of it. All sums are over the whole batch, so the number of hosts
-changes nothing but which example gets which dropout mask.
+A batch is a function of its number (`dm_jax.data.stream`), so a resumed run requests the batch of
+its step and nothing else has to be saved. Each host decodes its share of every batch; the first of
+H hosts has examples 0, H, 2H, … of it. All sums are over the whole batch, so the number of hosts
+only changes which example gets which dropout mask.
 
-Which labels are wrong is not known: the given ones stand for the true ones, so that `accuracy` is
-`accuracy_given` and `p_clean` is of all examples.
+It is not known which labels are wrong: the given labels stand for the true ones, so `accuracy`
+equals `accuracy_given` and `p_clean` is over all examples.
 """
 
 import dataclasses
@@ -27,12 +27,12 @@ from dm_jax.train.step import make_evaluate_step, make_train_step, many_evaluati
 
 
 class StreamEngine:
-    """What `dm_jax.train.engine.Engine` is for data in memory; `close` it when done.
+    """The counterpart of `dm_jax.train.engine.Engine` for streamed data; `close` it when done.
 
     Attributes:
-      experiments: the one that is trained.
+      experiments: the single experiment.
       mesh, mode: of `dm_jax.train.parallel`.
-      plan: the experiment's, a step a call.
+      plan: the experiment's plan, with one step per call.
 
     Raises:
       ValueError: a batch that does not divide over the hosts and devices, or hosts with different
@@ -61,10 +61,10 @@ class StreamEngine:
         )
 
     def blocks(self, begin: int, end: int) -> Any:
-        """The block of step begin (= end - 1), on its way to the devices; they need not wait.
+        """The block of step begin (= end - 1), in transfer to the devices; they need not wait.
 
-        Workers prepare the next batches meanwhile, and the loop asks for a block while the devices
-        are still busy with the one before.
+        Workers prepare the next batches meanwhile, and the loop requests a block while the devices
+        are still busy with the previous one.
         """
         if begin != self._next:
             self._training.set_state({**self._training.get_state(), "next_batch": begin})
@@ -76,11 +76,11 @@ class StreamEngine:
         return self._advance(state, None, block)
 
     def empty_totals(self, state: State) -> metrics.Totals:
-        """Totals of nothing, as `advance` returns them."""
+        """Zero totals with the structure that `advance` returns."""
         return metrics.Totals.empty(jax.eval_shape(self.advance, state, self._blank())[1])
 
     def evaluate_all(self, state: State, *, last: bool) -> dict[str, Any]:
-        """{"test_accuracy": ...} of what is held out; `test_mAP` and `test_CMC-k` of a search."""
+        """{"test_accuracy": ...} of the held-out sets; `test_mAP` and `test_CMC-k` for MARS."""
         del last  # a pass over the training set would take as long as an epoch
         experiment = self.experiments[0]
         values: dict[str, Any] = {}
@@ -101,11 +101,11 @@ class StreamEngine:
         return found.argument_size_in_bytes + found.temp_size_in_bytes
 
     def place(self, tree: Any) -> Any:
-        """State or totals, whole on every device."""
+        """Replicates state or totals on every device."""
         return parallel.replicate(tree, self._placed)
 
     def close(self) -> None:
-        """Ends the workers."""
+        """Stops the workers."""
         self._training.close()
 
     def _classify(self, state: State, source: Source) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class StreamEngine:
     def _evaluated(
         self, step: Callable[..., Any], state: State, source: Source, *, num_classes: int | None
     ) -> Iterator[Any]:
-        """What the step says of each batch of a source, while the next batch is decoded."""
+        """The step's result for each batch of a source, while the next batch is decoded."""
         config = self.experiments[0].config
         size = min(config.train.evaluate_batch, len(source))
         batching = self._batching(-(-size // self.mesh.size) * self.mesh.size, num_classes)
@@ -155,7 +155,7 @@ class StreamEngine:
         )
 
     def _blank(self) -> Any:
-        """A block of zeros: what every block looks like."""
+        """A block of zeros, with the shapes of every block."""
         own = self.experiments[0].config.train.batch_size // jax.process_count()
         example = self.experiments[0].example
         images = np.zeros((own, *example.shape[1:]), example.dtype)
@@ -164,7 +164,7 @@ class StreamEngine:
         return self._feed({"inputs": images, "labels": labels, "index": index, "where": where})
 
     def _feed(self, batch: Batch) -> Any:
-        """A block of one batch, of which this host holds its share; labels pass for true ones."""
+        """A block of one batch from this host's share; its labels also serve as true labels."""
         block = {
             "inputs": batch["inputs"],
             "labels": batch["labels"],
@@ -175,7 +175,7 @@ class StreamEngine:
         return jax.tree.map(self._shard, block)
 
     def _shard(self, own: np.ndarray) -> jax.Array:
-        """This host's [b, ...] as the [1, B, ...] of all, or by device for pmap."""
+        """This host's [b, ...] as part of a global [1, B, ...], or split by device for pmap."""
         if self.mode == "pmap":
             by_device = PartitionSpec((parallel.RUN, parallel.DATA))
             parts = own.reshape(self._placed.size, 1, -1, *own.shape[1:])
@@ -185,7 +185,7 @@ class StreamEngine:
 
 
 def _check_shares(mesh: Mesh) -> None:
-    """Every host feeds as many examples as the others, so it must have as many devices."""
+    """Raises ValueError unless all hosts, which feed equal shares, have equally many devices."""
     hosts = [device.process_index for device in mesh.devices.flat]
     counts = np.bincount(hosts, minlength=jax.process_count())
     if len(set(counts.tolist())) > 1:

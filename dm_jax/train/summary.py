@@ -12,18 +12,18 @@ Row = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """How a run ended.
+    """The results of a run.
 
     Attributes:
-      step, total: steps taken, of how many.
+      step, total: steps taken, and the length of the run.
       rows: {"step": ..., name: value ...} as in metrics.jsonl; accuracies in [0, 1].
       corruption: hash of the training labels' corruption.
-      data: fingerprint of the data set; "" of a streamed one.
-      actual_rate: share of the training labels that were changed; NaN of a streamed set, whose
-        labels are its own.
-      seconds: wall time of the training, of all starts up to where each went on; of a population's
-        member, its share.
-      device: the devices of the process, in words.
+      data: fingerprint of the data set; "" if it is streamed.
+      actual_rate: share of the training labels that were changed; NaN for a streamed set, whose
+        labels are not corrupted.
+      seconds: wall time of the training, over all starts up to where each resumed; for a
+        population's member, its share.
+      device: the devices of the process, as text.
     """
 
     step: int

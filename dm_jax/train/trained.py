@@ -1,4 +1,4 @@
-"""A trained network, read back from the workdir of its run; the data are not needed."""
+"""Loads a trained network from the workdir of its run, without the data."""
 
 import dataclasses
 import functools
@@ -19,12 +19,12 @@ from dm_jax.train.config import Config
 from dm_jax.train.setup import create_model
 from dm_jax.train.step import preprocess
 
-# In the workdir: what the network needs besides the config and the weights.
+# In the workdir; holds what the network needs besides the config and the weights.
 METADATA_FILE = "network.json"
 
 
 def metadata(experiment: Experiment | StreamedExperiment) -> dict[str, Any]:
-    """The content of `FILE`: classes, shape and dtype of an input, and how it is normalised."""
+    """The content of `METADATA_FILE`: classes, and shape, dtype and normalisation of an input."""
     example, settings = experiment.example, experiment.settings
     return {
         "class_names": list(experiment.dataset.class_names),
@@ -41,10 +41,10 @@ class TrainedModel:
 
     Attributes:
       config: of its run.
-      step: that its weights are of.
+      step: of its weights.
       class_names: [num_classes] strings.
-      model, variables: for `model.apply(variables, ...)` of what `preprocess` gives.
-      shape, dtype: of an input as it comes: uint8 images or float32 features.
+      model, variables: for `model.apply(variables, ...)` on the result of `preprocess`.
+      shape, dtype: of an input before preprocessing, a uint8 image or float32 features.
       mean, std: [channels], of inputs scaled to [0, 1].
     """
 
@@ -59,10 +59,10 @@ class TrainedModel:
     std: np.ndarray
 
     def logits(self, inputs: Any, *, batch_size: int = 1000) -> np.ndarray:
-        """Of inputs [n, *shape], [n, num_classes], float32 (float64 if `config.model.dtype` is).
+        """The logits of inputs [n, *shape], float32 [n, num_classes] (float64 for float64 models).
 
         Args:
-          inputs: of `dtype`, as in the data set: not normalised.
+          inputs: of `dtype`, not normalised, as in the data set.
           batch_size: how many are computed at once.
 
         Raises:
@@ -85,7 +85,7 @@ class TrainedModel:
         return self.logits(inputs, batch_size=batch_size).argmax(-1)
 
     def preprocess(self, inputs: jax.Array) -> jax.Array:
-        """What the network sees of inputs [n, *shape]."""
+        """The network's input for inputs [n, *shape]."""
         return preprocess(inputs, self.mean, self.std, jnp.dtype(self.config.model.dtype))
 
     @functools.cached_property
@@ -100,22 +100,22 @@ class TrainedModel:
 def load(
     workdir: pathlib.Path | str, *, step: int | Literal["last", "best"] = "last"
 ) -> TrainedModel:
-    """The network that a run has trained, or trains.
+    """Loads the network of a run, which may still be training.
 
     Args:
       workdir: of the run.
-      step: of a checkpoint that is kept, or the last one, or the one of the best validation
-        accuracy (of a run that held a part out).
+      step: of a kept checkpoint, or "last", or "best" by validation accuracy (if the run held out
+        a validation part).
 
     Raises:
-      FileNotFoundError: it is no workdir, or has no such checkpoint; names those there are.
-      ValueError: the checkpoint is damaged, or "best" where no checkpoint has a score.
+      FileNotFoundError: it is not a workdir or has no such checkpoint; names the available ones.
+      ValueError: the checkpoint is damaged, or "best" if no checkpoint has a score.
     """
     folder = pathlib.Path(workdir).expanduser()
     if not (folder / METADATA_FILE).exists():
         raise FileNotFoundError(f"{folder} is not the workdir of a run: it has no {METADATA_FILE}")
-    known = json.loads((folder / METADATA_FILE).read_text())
-    config = Config.parse(json.loads((folder / "config.json").read_text()))
+    known = _read_json(folder / METADATA_FILE)
+    config = Config.parse(_read_json(folder / "config.json"))
     found, variables = checkpoints.read_variables(folder / "checkpoints", step)
     return TrainedModel(
         config=config,
@@ -128,3 +128,10 @@ def load(
         mean=np.array(known["mean"], np.float32),
         std=np.array(known["std"], np.float32),
     )
+
+
+def _read_json(path: pathlib.Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error

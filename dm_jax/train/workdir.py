@@ -1,4 +1,4 @@
-"""The folder of one run: its config, corruption and environment, and never another run's."""
+"""The folder of a single run: its config, corruption and environment."""
 
 import contextlib
 import datetime
@@ -16,13 +16,13 @@ from dm_jax.noise import Corruption
 from dm_jax.train import parallel
 from dm_jax.train.config import Config
 
-# What a run may change as it goes on: its devices, and where its data lie.
+# What may change when a run resumes: its devices, and where its data are.
 _RUNTIME_KEYS = ("config.parallel", "config.data.data_dir")
 _PACKAGES = ("dm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def environment() -> dict[str, Any]:
-    """Versions of what computes, the devices, and the date (ISO 8601, UTC)."""
+    """Package versions, the devices, and the date (ISO 8601, UTC)."""
     return {
         "versions": {"python": platform.python_version()} | {p: _version(p) for p in _PACKAGES},
         "device": devices(),
@@ -32,7 +32,7 @@ def environment() -> dict[str, Any]:
 
 
 def devices() -> str:
-    """The devices of this process, in words: "1 x NVIDIA H200 (gpu)"."""
+    """The devices of this process, as "1 x NVIDIA H200 (gpu)"."""
     found = jax.devices()
     return f"{len(found)} x {found[0].device_kind} ({found[0].platform})"
 
@@ -45,7 +45,7 @@ def _version(package: str) -> str:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], path: str = "config") -> list[str]:
-    """Lines "config.loss.beta: 8.0 -> 4.0" for all keys that differ and may change a number.
+    """Lines "config.loss.beta: 8.0 -> 4.0" for all keys that differ and may change results.
 
     >>> differences({"seed": 0, "parallel": {"mode": "jit"}}, {"seed": 1, "parallel": {}})
     ['config.seed: 0 -> 1']
@@ -70,17 +70,17 @@ def check(
     data: str = "",
     allow_changes: bool = False,
 ) -> None:
-    """Refuses a workdir that holds another run; writes nothing.
+    """Raises if the workdir holds another run; writes nothing.
 
     Args:
-      workdir: need not be there.
-      config, corruption: of the run that is to begin, or to go on.
+      workdir: need not exist.
+      config, corruption: of the run that is to start or resume.
       data: fingerprint of its data; "" is not compared.
-      allow_changes: whether the config may be another one.
+      allow_changes: whether the config may differ.
 
     Raises:
-      ValueError: it holds the run of another config (names the keys), of other training labels, or
-        of other data: they or their code changed.
+      ValueError: it holds a run with another config (names the keys), other training labels or
+        other data, because they or their code changed.
       OSError: it cannot be read.
     """
     with _usable(workdir):
@@ -89,7 +89,7 @@ def check(
     changed = differences(old, config.to_dict())
     if changed and not allow_changes:
         raise ValueError(
-            f"{workdir} holds the run of another config; differing: {'; '.join(changed)}. "
+            f"{workdir} holds a run with another config; differing: {'; '.join(changed)}. "
             "Choose another workdir, or allow the change (--allow_config_change)"
         )
     path = workdir / "corruption.npz"
@@ -97,18 +97,21 @@ def check(
     if found != corruption.hash:
         raise ValueError(
             f"{path} has hash {found}, but this config now gives {corruption.hash}: "
-            "the training labels are not those the run began with"
+            "the training labels are not those the run started with"
         )
     if data and begun_with != data:
         raise ValueError(
             f"{workdir} holds a run on data of fingerprint {begun_with[:12]}, but "
-            f"{config.data.name} is {data[:12]} now: it was prepared anew, or config.data.data_dir "
-            "is another one"
+            f"{config.data.name} is {data[:12]} now: it was prepared again, or "
+            "config.data.data_dir changed"
         )
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}
+    content = json.loads(path.read_text()) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} is damaged: it must hold an object")
+    return content
 
 
 def record(
@@ -119,7 +122,7 @@ def record(
     data: str = "",
     more: Mapping[str, Any] | None = None,
 ) -> None:
-    """The first host writes corruption.npz, if it is new, config.json and environment.json.
+    """On the first host, writes config.json, environment.json and, if missing, corruption.npz.
 
     Args:
       workdir: of the run.
@@ -140,10 +143,10 @@ def record(
 
 @contextlib.contextmanager
 def lock(workdir: pathlib.Path) -> Iterator[None]:
-    """Makes a workdir and keeps other processes from training there; the first host does it.
+    """On the first host, creates a workdir and keeps other processes from training there.
 
     Raises:
-      OSError: one does already, or the folder cannot be used.
+      OSError: another process trains there, or the folder cannot be used.
     """
     if not parallel.is_primary():
         yield
@@ -161,8 +164,8 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _usable(workdir: pathlib.Path) -> Iterator[None]:
-    """Names the workdir in what goes wrong with its files."""
+    """Names the workdir in errors about its files."""
     try:
         yield
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise OSError(f"workdir {workdir} cannot be used: {error}") from error

@@ -1,4 +1,4 @@
-"""Where a run's numbers go: metrics.jsonl and TensorBoard events."""
+"""Writers of a run's metrics: metrics.jsonl and TensorBoard events."""
 
 import json
 import math
@@ -11,40 +11,40 @@ from dm_jax import files
 
 
 class Writer(Protocol):
-    """Where numbers go."""
+    """A destination of metrics."""
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Adds values measured after `step` steps."""
 
     def close(self) -> None:
-        """Nothing follows."""
+        """Ends the writing."""
 
 
 class NullWriter:
-    """What the hosts other than the first write to."""
+    """The writer of all hosts but the first, which writes nothing."""
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Drops them."""
+        """Does nothing with the values."""
 
     def close(self) -> None:
         """Does nothing."""
 
 
 class MetricsFile:
-    """metrics.jsonl: one line a log point, appended whole as soon as it is known."""
+    """metrics.jsonl: one line per log point, appended at once."""
 
     def __init__(self, path: pathlib.Path, *, resume_step: int = 0):
-        """Opens the file; lines beyond `resume_step`, which will come again, are dropped."""
+        """Opens the file; lines beyond `resume_step`, which will be rewritten, are dropped."""
         kept = [row for row in read_metrics(path) if row["step"] <= resume_step]
         files.write_text(path, "".join(_line(row) for row in kept))
-        # Without a buffer: a line that could not be written is not tried again when closing.
+        # Unbuffered, so that closing does not retry a line that could not be written.
         self._file = path.open("ab", buffering=0)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Appends {"step": step, name: value ...}; a NaN (nothing was counted) is null.
 
         Raises:
-          OSError: the line could not be written, or not all of it; it is then not read either.
+          OSError: the line could not be written in full; `read_metrics` then ignores it.
         """
         line = _line({"step": step, **values}).encode()
         try:
@@ -65,29 +65,36 @@ def _line(row: Mapping[str, float | None]) -> str:
 
 
 def read_metrics(path: pathlib.Path) -> Iterator[dict[str, float]]:
-    """The rows of a metrics.jsonl; a torn last line, of a killed run, is left out."""
+    """The rows of a metrics.jsonl; a torn last line (of a killed run) is left out."""
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
         if line.endswith("\n"):
-            yield json.loads(line)
+            try:
+                row = json.loads(line)
+                row["step"] + 0
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{path}: line {number} is damaged ({error!r})") from error
+            yield row
 
 
 class TensorBoard:
     """TensorBoard events under `directory`, each on disk when `write` returns.
 
-    Not through tensorboardX's SummaryWriter: that hands them to a thread, and once the thread has
-    met a full disk, the next write waits for it for ever.
+    Not by tensorboardX's SummaryWriter, which passes them to a thread: once the thread has met a
+    full disk, the next write waits for it forever.
     """
 
     def __init__(self, directory: pathlib.Path, *, resume_step: int = 0):
-        """Opens a new file; events beyond `resume_step`, which will come again, are hidden."""
+        """Opens a new file; events beyond `resume_step`, which will be rewritten, are hidden."""
         from tensorboardX.event_file_writer import EventsWriter
 
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
+        hides = any(directory.iterdir())
         self._writer = EventsWriter(str(directory / "events"))
-        if resume_step:
+        if hides:
             self._add(resume_step + 1, session_log={"status": "START"})
 
     def write(self, step: int, values: Mapping[str, float]) -> None:

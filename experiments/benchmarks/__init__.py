@@ -8,7 +8,7 @@ import numpy as np
 
 
 def positive(text: str) -> int:
-    """The type of a flag that counts something: a whole number, at least 1."""
+    """Parses a flag that counts something: an integer of at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
@@ -22,16 +22,16 @@ def in_turns(
     seconds: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of each call in each round, after one call of each that compiles.
+    """Times each call in each round, in seconds, after one untimed call of each to compile.
 
-    The calls take turns, so that other load on the machine meets them all, and each round in
-    another order, so that none always follows the same other, which leaves caches and clocks as it
-    used them.
+    The calls take turns, so that other load on the machine affects them all, in a different order
+    each round, so that none always inherits the caches and clock speeds of the same other one.
 
     Args:
       calls: what to time, by name.
-      rounds, seconds: how many at least, and how long at least.
-      clock: in seconds.
+      rounds: minimum number of rounds.
+      seconds: minimum wall time of all rounds.
+      clock: returns the time in seconds.
     """
     for call in calls.values():
         call()

@@ -1,11 +1,11 @@
-"""What data cost: JPEGs streamed against plainly decoded ones, and augmentation inside a step.
+"""Benchmarks the data pipelines: streamed against plainly decoded JPEGs, augmentation in a step.
 
     python -m experiments.benchmark data [--images=100] [--rounds=7] [--batch_size=128]
 
-JPEGs: the stream (read, decode, scale to 256 x 256, crop 224, batch; a random place and a flip add
-some 30 µs) and Pillow alone (read, decode into an array) on the same files, taking turns; the rates
-are per second of CPU time over all threads, that is per core. Step: a gradient step of ResNet-20
-on images that are ready, and one that gathers, crops, flips and normalises them first, in turns.
+JPEGs: the stream (read, decode, scale to 256 x 256, crop 224, batch; random crops and flips add
+some 30 µs) and Pillow alone (read, decode into an array) take turns on the same files; rates are
+per second of CPU time over all threads, that is, per core. Step: a gradient step of ResNet-20 on
+prepared images and one that gathers, crops, flips and normalises them first, in turns.
 """
 
 import argparse
@@ -25,18 +25,18 @@ from dm_jax.data.records import Record
 from dm_jax.data.stream import Batching, eval_stream
 from experiments import benchmarks
 
-# Height and width: small ones as most copies of Clothing1M hold them, ImageNet's usual ones, and
-# larger ones, up to those that are decoded at half their size.
+# Height and width: that of most copies of Clothing1M, ImageNet's usual one, and larger ones; the
+# largest are decoded at half their size.
 SIZES = ((256, 256), (375, 500), (480, 640), (600, 800))
 
 
 def main(argv: list[str]) -> None:
-    """Measures and prints the table, and what augmentation adds to a step."""
+    """Prints the rates of JPEGs and what augmentation adds to a step."""
     parser = argparse.ArgumentParser(prog="experiments.benchmark data", description=__doc__)
     count = benchmarks.positive
     parser.add_argument("--images", type=count, default=100, help="JPEGs of each size")
-    parser.add_argument("--rounds", type=count, default=7, help="turns; medians are reported")
-    parser.add_argument("--batch_size", type=count, default=128, help="of the step")
+    parser.add_argument("--rounds", type=count, default=7, help="rounds; medians are reported")
+    parser.add_argument("--batch_size", type=count, default=128, help="examples in the step")
     flags = parser.parse_args(argv)
     print("| JPEGs | plain Pillow, images/s/core | streamed, images/s/core | ratio |")
     print("|---|---|---|---|")
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> None:
 
 
 class Files:
-    """Image files as a source of a stream."""
+    """Image files as the source of a stream."""
 
     def __init__(self, paths: Sequence[pathlib.Path]):
         self._paths = paths
@@ -63,7 +63,7 @@ class Files:
 
 
 def jpeg_rates(size: tuple[int, int], images: int, rounds: int) -> tuple[float, float]:
-    """Images per second of CPU time: plainly decoded, and streamed."""
+    """Images per second of CPU time, plainly decoded and streamed."""
     with tempfile.TemporaryDirectory() as folder:
         paths = write_photographs(pathlib.Path(folder), size, images)
 
@@ -72,7 +72,7 @@ def jpeg_rates(size: tuple[int, int], images: int, rounds: int) -> tuple[float, 
                 np.asarray(Image.open(path))
 
         def streamed():
-            # An endless stream would read ahead while the other one's time is taken.
+            # An endless stream would read ahead while the other call is timed.
             for _ in eval_stream(Files(paths), Batching(batch_size=25)):
                 pass
 
@@ -81,7 +81,7 @@ def jpeg_rates(size: tuple[int, int], images: int, rounds: int) -> tuple[float, 
 
 
 def write_photographs(folder: pathlib.Path, size: tuple[int, int], count: int):
-    """JPEGs with the smooth areas and the grain of a photograph."""
+    """Writes JPEGs with the smooth areas and grain of photographs; returns their paths."""
     rng = np.random.default_rng(0)
     paths = [folder / f"{number}.jpg" for number in range(count)]
     for path in paths:
@@ -99,13 +99,13 @@ def medians(
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float]:
-    """Median duration of two calls that take turns, after one turn that does not count."""
+    """Median durations of two calls that take turns, after one untimed turn."""
     times = benchmarks.in_turns({"first": first, "second": second}, rounds=rounds, clock=clock)
     return float(np.median(times["first"])), float(np.median(times["second"]))
 
 
 def step_seconds(network_name: str, batch_size: int, rounds: int) -> tuple[float, float]:
-    """Seconds of a gradient step on ready images, and on images gathered and augmented first."""
+    """Seconds of a gradient step on prepared images, and with gathering and augmentation."""
     network = models.create(network_name, num_classes=10)
     variables = network.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)
     rng = np.random.default_rng(0)

@@ -1,10 +1,10 @@
-"""What the DM loss costs: value and gradient, beside plain cross entropy and the authors' form.
+"""Benchmarks value and gradient of the DM loss against cross entropy and the authors' form.
 
     python -m experiments.benchmark loss [--sizes=256x10,4096x100] [--seconds=4]
 
-All contenders of one size take turns, each round in another order. A cell is the median over
-rounds; "ratio" is the median over rounds of ours over optax; its geometric mean is the last line.
-PyTorch is measured where it is installed.
+The contenders of one size take turns, in a different order each round. A cell is the median over
+rounds; "ratio" is the median over rounds of our time over optax's, and the last line its geometric
+mean. PyTorch is measured if it is installed.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--sizes", type=batches_and_classes, default=SIZES, help="such as 256x10,4096x100"
     )
-    parser.add_argument("--seconds", type=float, default=4.0, help="per size")
+    parser.add_argument("--seconds", type=float, default=4.0, help="minimum, per size")
     flags = parser.parse_args(argv)
     print(_heading())
     rows = {
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
 
 
 def contenders(batch: int, classes: int) -> dict[str, Callable[[], object]]:
-    """Ready, compiled calls by name, on the same random logits and labels."""
+    """The calls to time, by name, on the same random logits and labels."""
     random = np.random.default_rng(0)
     logits = random.normal(size=(batch, classes)).astype(np.float32)
     labels = random.integers(0, classes, batch)
@@ -57,7 +57,7 @@ def contenders(batch: int, classes: int) -> dict[str, Callable[[], object]]:
 
 
 def table(rows: dict[tuple[int, int], dict[str, list[float]]]) -> str:
-    """The medians as Markdown, in microseconds, and the ratio of ours to optax."""
+    """The medians in microseconds, with the ratio of ours to optax, as Markdown."""
     names = list(next(iter(rows.values())))
     lines = [
         "| batch x classes | " + " | ".join(f"{name}, µs" for name in names) + " | ratio |",
@@ -81,7 +81,7 @@ def _heading() -> str:
 
 
 def batches_and_classes(text: str) -> list[tuple[int, int]]:
-    """The type of --sizes: pairs such as 256x10,4096x100."""
+    """Parses --sizes, pairs such as 256x10,4096x100."""
     pairs = [
         [benchmarks.positive(number) for number in pair.split("x")] for pair in text.split(",")
     ]
@@ -106,7 +106,7 @@ def _authors_forward(logits: Array, labels: Array) -> tuple[Array, tuple[Array, 
 
 
 def _authors_backward(residuals: tuple[Array, Array], g: Array) -> tuple[Array, None]:
-    """As in PyTorch: exp(beta p**lam (1 - p)) over its sum and over 2 (1 - p) + 1e-8."""
+    """As in their code: exp(beta p**lam (1 - p)) over its sum and over 2 (1 - p) + 1e-8."""
     probabilities, labels = residuals
     p = jnp.take_along_axis(probabilities, labels[:, None], axis=-1)
     weight = jnp.exp(EDF.beta * (p + 1e-8) ** EDF.lam * (1 - p))

@@ -1,4 +1,4 @@
-"""What the networks cost: parameters, multiply-adds, and the time of a forward and backward pass.
+"""Benchmarks the networks: parameters, multiply-adds, and time of a forward and backward pass.
 
     python -m experiments.benchmark model [--names=resnet44,resnet50] [--batch=32]
         [--dtype=bfloat16] [--seconds=4]
@@ -26,7 +26,7 @@ from dm_jax.errors import unknown
 from dm_jax.models import cost
 from experiments import benchmarks
 
-# Image sides and classes as published; whatever is not listed is for ImageNet.
+# Input shapes and classes as published; networks not listed are for ImageNet.
 _CIFAR = (32, 32, 3), 10
 _INPUTS = {"mlp": ((100,), 2), "googlenet_32": _CIFAR, "resnet18_32": _CIFAR, "resnet34_32": _CIFAR}
 _INPUTS |= {f"resnet{depth}": _CIFAR for depth in (20, 32, 44, 56, 110)}
@@ -36,7 +36,7 @@ _IMAGENET = (224, 224, 3), 1000
 def main(argv: Sequence[str]) -> None:
     """Measures and prints the table."""
     parser = argparse.ArgumentParser(prog="experiments.benchmark model")
-    parser.add_argument("--names", default=",".join(models.names()), help="separated by commas")
+    parser.add_argument("--names", default=",".join(models.names()), help="comma-separated")
     parser.add_argument("--batch", type=benchmarks.positive, default=32)
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--seconds", type=float, default=4.0, help="per network, after compiling")
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def row(name: str, batch: int, dtype: str, seconds: float) -> str:
-    """One line of the table, in Markdown."""
+    """Measures a network; returns its line of the Markdown table."""
     example, num_classes = _INPUTS.get(name, _IMAGENET)
     model = models.create(name, num_classes=num_classes, dtype=dtype)
     call = training_pass(model, (batch, *example))
@@ -68,7 +68,7 @@ def row(name: str, batch: int, dtype: str, seconds: float) -> str:
 
 
 def training_pass(model: nn.Module, shape: tuple[int, ...]) -> Callable[[], object]:
-    """A compiled call of loss, gradient and new statistics on random inputs, waited for."""
+    """A call that computes loss, gradient and new statistics on random inputs, and waits."""
     inputs = jax.random.normal(jax.random.key(1), shape)
     variables = jax.jit(model.init)(jax.random.key(0), inputs)
 

@@ -1,10 +1,10 @@
-"""How long the search of MARS takes: 1,980 queries among 12,180 tracklets, by the real protocol.
+"""Benchmarks retrieval on MARS: 1,980 queries among 12,180 tracklets, by the real protocol.
 
     python -m experiments.benchmark retrieval --info=DIR [--dimensions=1024] [--rounds=3]
 
-DIR is the folder `info/` of MARS-evaluation, with tracks_test_info.mat and query_IDX.mat. Who is on
-a tracklet and which camera saw them is the protocol's; the features are drawn, a direction for each
-person with noise around it, so that there is something to find.
+DIR is the folder `info/` of MARS-evaluation, with tracks_test_info.mat and query_IDX.mat. Persons
+and cameras are the protocol's; the features are random, a direction for each person plus noise, so
+that there is something to find.
 """
 
 import argparse
@@ -24,8 +24,8 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="experiments.benchmark retrieval", description=__doc__)
     parser.add_argument("--info", type=pathlib.Path, required=True, help="folder of the protocol")
     count = benchmarks.positive
-    parser.add_argument("--dimensions", type=count, default=1024, help="of a feature")
-    parser.add_argument("--rounds", type=count, default=3, help="the median is reported")
+    parser.add_argument("--dimensions", type=count, default=1024, help="size of a feature")
+    parser.add_argument("--rounds", type=count, default=3, help="the median time is reported")
     flags = parser.parse_args(argv)
     try:
         tracklets = mars_protocol.read_tracklets(flags.info / "tracks_test_info.mat")
@@ -44,7 +44,7 @@ def main(argv: list[str]) -> None:
 
 
 def draw_features(tracklets: Tracklets, dimensions: int) -> np.ndarray:
-    """float32 [tracklets, dimensions]: the person's direction, and three times as much noise."""
+    """float32 [tracklets, dimensions]: the person's direction plus three times as much noise."""
     rng = np.random.default_rng(0)
     people, who = np.unique(tracklets.person, return_inverse=True)
     directions = rng.normal(size=(len(people), dimensions)).astype(np.float32)
@@ -55,7 +55,7 @@ def draw_features(tracklets: Tracklets, dimensions: int) -> np.ndarray:
 def search(
     tracklets: Tracklets, queries: np.ndarray, features: np.ndarray
 ) -> tuple[float, retrieval.RetrievalScores]:
-    """Seconds that the search took, and its scores."""
+    """Runs the search; returns its time in seconds and its scores."""
     start = time.perf_counter()
     scores = retrieval.evaluate(
         features[queries],

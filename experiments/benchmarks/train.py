@@ -1,14 +1,14 @@
-"""What training costs: images per second of the engine, of its bare step, and of PyTorch.
+"""Benchmarks training: images per second of the engine, of its bare step, and of PyTorch.
 
     python -m experiments.benchmark train [--batch=256] [--steps=20] [--rounds=7]
         [--dtype=bfloat16] [--depth=44] [--clock=processor]
 
 A ResNet for 32x32 images with DM, momentum and L2. "engine" is everything a run does between two
-lines of metrics.jsonl: order, gathering, crops and flips, metrics. "bare step" is the same compiled
-step on one batch that is ready. PyTorch, where it is installed, trains the same network with the
-authors' loss on one batch that is ready, channels_last, eager and compiled; under autocast if the
-dtype is bfloat16. All take turns, each round in another order; a rate is the median over rounds. On
-a CPU that other work shares, ratios of processor time hold where those of wall time do not.
+lines of metrics.jsonl: shuffling, gathering, crops and flips, metrics. "bare step" is the same
+compiled step on one prepared batch. PyTorch, if installed, trains the same network with the
+authors' loss on one prepared batch, channels_last, eager and compiled; under autocast if the dtype
+is bfloat16. All take turns, in a different order each round; a rate is the median over rounds. On a
+CPU shared with other work, ratios of processor time are reliable, those of wall time are not.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from dm_jax.train.state import State
 from dm_jax.train.step import make_train_step
 from experiments import benchmarks
 
-Steps = Callable[[int], None]  # trains so many steps, and waits
+Steps = Callable[[int], None]  # trains that many steps, and waits
 _CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
@@ -42,8 +42,8 @@ def main(argv: list[str]) -> None:
     """Measures and prints the table."""
     parser = argparse.ArgumentParser(prog="experiments.benchmark train", description=__doc__)
     parser.add_argument("--batch", type=benchmarks.positive, default=256)
-    parser.add_argument("--steps", type=benchmarks.positive, default=20, help="in one turn")
-    parser.add_argument("--rounds", type=benchmarks.positive, default=7, help="turns")
+    parser.add_argument("--steps", type=benchmarks.positive, default=20, help="per turn")
+    parser.add_argument("--rounds", type=benchmarks.positive, default=7, help="turns of each")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--depth", type=int, default=44, choices=(20, 32, 44, 56, 110))
     parser.add_argument("--clock", default="wall", choices=_CLOCKS)
@@ -55,7 +55,7 @@ def main(argv: list[str]) -> None:
 
 
 def contenders(depth: int, batch: int, steps: int, dtype: str) -> dict[str, Steps]:
-    """Those that are measured, by name."""
+    """The training loops to measure, by name."""
     built = build.experiment(_config(depth, batch, steps, dtype), _dataset(4 * batch))
     calls = {"engine": _engine(built), "bare step": _bare_step(built)}
     if importlib.util.find_spec("torch"):
@@ -69,16 +69,16 @@ def contenders(depth: int, batch: int, steps: int, dtype: str) -> dict[str, Step
 def measure(
     calls: dict[str, Steps], steps: int, rounds: int, clock: Callable[[], float]
 ) -> dict[str, list[float]]:
-    """Seconds a step in every round, after one turn each that compiles."""
+    """Seconds per step in every round, after one untimed turn each to compile."""
     turns = {name: functools.partial(call, steps) for name, call in calls.items()}
     times = benchmarks.in_turns(turns, rounds=rounds, clock=clock)
     return {name: [seconds / steps for seconds in column] for name, column in times.items()}
 
 
 def table(times: dict[str, list[float]], depth: int, batch: int) -> str:
-    """Markdown: rates, and the median over rounds of the time beside the bare step's."""
+    """The rates as Markdown, with the median ratio of the time to the bare step's."""
     model = models.create(f"resnet{depth}", num_classes=10)
-    # A multiply-add is two operations; backward costs twice what forward does.
+    # A multiply-add is two operations; a backward pass costs twice a forward pass.
     operations = 6 * cost.multiply_adds(model, (1, 32, 32, 3))
     lines = ["| | ms a step | images/s | GFLOP/s | time / bare step |", "|---|---|---|---|---|"]
     for name, seconds in times.items():
@@ -102,14 +102,13 @@ def _config(depth: int, batch: int, steps: int, dtype: str) -> Config:
 
 
 def _dataset(count: int) -> data.Dataset:
-    """Random images of the shape of CIFAR's."""
+    """Random images in CIFAR's shape."""
     random = np.random.default_rng(0)
     split = data.Split(
         random.integers(0, 256, (count, 32, 32, 3), np.uint8),
         random.integers(0, 10, count, np.int32),
     )
-    mean, std = np.full((2, 3), 0.5, np.float32)
-    return data.Dataset("random", split, split, 10, tuple("0123456789"), mean, std)
+    return data.Dataset("random", split, split, tuple("0123456789"))
 
 
 def _engine(built: build.Experiment) -> Steps:
@@ -129,20 +128,20 @@ def _engine(built: build.Experiment) -> Steps:
 
 
 class _Log:
-    """Callbacks that fetch the numbers, as every log point does, and keep none."""
+    """Callbacks that fetch the metrics, as every log point does, and discard them."""
 
     def progress(self, step: int) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def log(self, step: int, window: metrics.Totals) -> None:
-        """Waits for the numbers."""
+        """Waits for the metrics."""
         window.means()
 
     def evaluate(self, step: int, state: State) -> None:
-        """Nothing: evaluation is not training."""
+        """Does nothing: only training is timed."""
 
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 def _bare_step(built: build.Experiment) -> Steps:

@@ -1,1 +1,1 @@
-"""The report of a results file: what its cells measured, laid out as Markdown, HTML and figures."""
+"""The report of a results file as Markdown, HTML and figures."""

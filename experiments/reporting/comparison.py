@@ -1,4 +1,4 @@
-"""A table beside the paper's: what Markdown and HTML print, and how much of it was run."""
+"""A table next to the paper's: what Markdown and HTML print, and how much of it was run."""
 
 import dataclasses
 import re
@@ -16,12 +16,12 @@ class Entry:
 
     Attributes:
       cell: the runs behind it, if any.
-      measured: the number of the column; None where there is none.
-      best: the best accuracy seen, where the column shows the final one.
+      measured: the number of the column; None if there is none.
+      best: the best accuracy seen, if the column shows the final one.
       paper: the published number, in percent.
       paper_deviation: its published deviation.
       note: what to print instead of a number: "not run", "failed", "not recorded" or,
-        where there is nothing to run, "".
+        if there is nothing to run, "".
       top, best_top: whether `measured` and `best` are the highest of those they compare with.
     """
 
@@ -36,14 +36,14 @@ class Entry:
 
     @property
     def difference(self) -> float | None:
-        """Measured less published, in percentage points."""
+        """Measured minus published, in percentage points."""
         if self.measured is None or self.paper is None:
             return None
         return self.measured.mean - self.paper
 
     @property
     def seeds(self) -> str:
-        """How many seeds it is the mean of, and how many failed, in words."""
+        """How many seeds were averaged and how many failed, in words."""
         if self.cell is None:
             return ""
         parts = [seeds_text(len(self.cell.runs))] if self.cell.runs else []
@@ -59,7 +59,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A grid of entries: a whole table, or the part of it that one run fills."""
+    """A grid of entries: a whole table, or the part that shows one run."""
 
     title: str
     rows: tuple[str, ...]
@@ -73,9 +73,9 @@ class Table:
 
     Attributes:
       name: as in the results.
-      spec: what it is made of; None for a table that this code does not know.
+      spec: its specification; None for a table that this code does not know.
       published: the paper's, if it has one.
-      wanted: the (row, run) cells that there are to run, as far as is known.
+      wanted: the (row, run) cells to run, as far as known.
       cells: what was run.
       sections: what to print.
       searches: the searches behind its parameters.
@@ -107,12 +107,12 @@ class Table:
 
     @property
     def methods_are_columns(self) -> bool:
-        """Whether a row is a condition and a column a method: then rows are what is compared."""
+        """Whether rows are conditions and columns methods, so that a row is what is compared."""
         return self.spec is not None and self.spec.methods_are_columns
 
     @property
     def needs_agreement(self) -> bool:
-        """Whether its data cannot be had without one."""
+        """Whether its data require a licence agreement."""
         return self.spec is not None and self.spec.needs_agreement
 
     @property
@@ -129,7 +129,7 @@ class Table:
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """What is the same for all methods that are compared, in the order printed."""
+        """The conditions under which methods are compared, in the order printed."""
         if self.methods_are_columns:
             return self.sections[0].rows
         titles = tuple(section.title for section in self.sections)
@@ -192,7 +192,7 @@ def _cells(count: int) -> str:
 
 
 def rate_of(run: str) -> float | None:
-    """The noise rate that the name of a run ends with; "clean" is 0.
+    """The noise rate at the end of a run's name; "clean" is 0.
 
     >>> rate_of("sym_0.4"), rate_of("clean"), rate_of("MARS")
     (0.4, 0.0, None)
@@ -204,14 +204,14 @@ def rate_of(run: str) -> float | None:
 
 
 def listing(keys: Iterable[tuple[str, str]], every: Iterable[tuple[str, str]]) -> str:
-    """Cells in words, by row; rows of which all cells are meant come first.
+    """Cells in words, by row; complete rows come first.
 
     >>> every = [(row, column) for row in ("CCE", "MAE", "DM") for column in ("clean", "sym_0.2")]
     >>> listing([("CCE", "clean"), ("MAE", "clean"), ("MAE", "sym_0.2")], every)
     'MAE in every column; CCE at clean'
     """
     meant, known = _by_row(keys), _by_row(every)
-    whole = [row for row, columns in meant.items() if columns == known.get(row)]
+    whole = [row for row, columns in meant.items() if set(columns) == set(known.get(row, ()))]
     parts = [f"{', '.join(whole)} in every column"] if whole else []
     parts += [f"{row} at {', '.join(meant[row])}" for row in meant if row not in whole]
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""The paper's figures and those of the tables: drawn where the results allow, else named."""
+"""Draws the paper's figures and those of the tables if the results allow, else lists them."""
 
 import dataclasses
 import pathlib
@@ -40,7 +40,7 @@ class Gallery:
     not_drawn: dict[str, str]
 
     def of_table(self, name: str | None) -> list[Drawn]:
-        """The figures of a table; of None, those that need no results."""
+        """The figures of a table; for None, those that need no results."""
         return [figure for figure in self.drawn if figure.table == name]
 
 
@@ -52,7 +52,7 @@ def draw(
     Args:
       tables: by name.
       folder: of the report.
-      only: the tables whose figures are missed where they cannot be drawn; None is all there are.
+      only: the tables whose figures are listed if they cannot be drawn; None means all.
     """
     with mpl.rc_context(plots.STYLE):
         paper = {
@@ -69,7 +69,7 @@ def draw(
 
 
 def figure_1b(tables: Mapping[str, Table]) -> ReportFigure:
-    """h over p of the common losses and of two settings of DM. It needs no results."""
+    """h(p) of the common losses and of two settings of DM; needs no results."""
     schemes = (CCE(), MAE(), MSE(), GCE(q=0.7), DM(lam=0.0, beta=2.0), DM(lam=2.0, beta=8.0))
     figure, axes = plots.panels(1)
     plots.densities(axes[0], {repr(edf).removesuffix("()"): edf for edf in schemes})
@@ -117,7 +117,7 @@ def figure_2b(tables: Mapping[str, Table]) -> ReportFigure | str:
 
 
 def figure_2c(tables: Mapping[str, Table]) -> ReportFigure | str:
-    """The emphasis mode of the best DM by noise rate, where at least two lambdas were compared."""
+    """The emphasis mode of the best DM by noise rate, if at least two lambdas were compared."""
     best = _best_modes(tables["9"])
     if len(best) < 2:
         return "Table 9 has fewer than two noise rates at which several lambdas were run"
@@ -150,7 +150,7 @@ def figure_2c(tables: Mapping[str, Table]) -> ReportFigure | str:
     )
 
 
-# By the table whose results they show.
+# Each with the table whose results it shows.
 PAPER_FIGURES: dict[str, tuple[str | None, Callable[[Mapping[str, Table]], ReportFigure | str]]] = {
     "Figure 1b": (None, figure_1b),
     "Figure 2a": ("9", figure_2a),
@@ -174,7 +174,7 @@ def _curves_not_drawn(
 
 
 def _best_modes(table: Table) -> dict[float, tuple[MeasuredCell, float]]:
-    """By noise rate, the most accurate DM cell and its mode, where several modes compete."""
+    """The most accurate DM cell and its mode, by noise rate at which several modes compete."""
     found: dict[float, list[tuple[MeasuredCell, float]]] = {}
     for cell in comparable(table.cells.values()):
         rate, mode = rate_of(cell.column), _mode(cell.row)

@@ -10,11 +10,11 @@ from experiments.reporting.measured import Cells, MeasuredCell, comparable
 from experiments.searches import ParameterSearch
 from experiments.spec import TableSpec
 
-NOT_RANKED = ("train_corrupted",)  # fitting wrong labels is no merit
+NOT_RANKED = ("train_corrupted",)  # more is not better: it fits wrong labels
 
 
 def build(name: str, cells: Cells, searches: Iterable[ParameterSearch] = ()) -> Table:
-    """The table of that name, with these cells of it measured, and its own of these searches."""
+    """The table of that name, with its measured cells and its own searches among those given."""
     published = paper.table(name) if name in paper.names() else None
     spec = table_specs.get(name) if name in table_specs.names() else None
     wanted = _wanted(spec, published)
@@ -43,7 +43,7 @@ def build(name: str, cells: Cells, searches: Iterable[ParameterSearch] = ()) -> 
 
 
 def _place(pairs: list[tuple[str, str]], search: ParameterSearch) -> tuple[int, float, str]:
-    """Where a search belongs: with its cell, or at the end; of one cell's the longest is first."""
+    """The sort key of a search: its cell, or the end; then the longest first."""
     pair = (search.row, search.column)
     cell = pairs.index(pair) if pair in pairs else len(pairs)
     return cell, -search.scale, search.changes
@@ -52,7 +52,7 @@ def _place(pairs: list[tuple[str, str]], search: ParameterSearch) -> tuple[int, 
 def _wanted(
     spec: TableSpec | None, published: paper.PublishedTable | None
 ) -> tuple[tuple[str, str], ...]:
-    """The paper's own cells, or for a table that it has not, those that can be run."""
+    """The paper's own cells or, for a table that is not in the paper, those that can be run."""
     if published:
         return published.cells
     if spec is None:
@@ -66,7 +66,7 @@ def _plain_section(
     runs: tuple[str, ...],
     cells: Cells,
 ) -> Section:
-    """Every column a run, every entry its final accuracy."""
+    """A section with a run per column, whose entries are final accuracies."""
     entries = {
         (r, c): _entry(published, r, c, "final", cells, best=True) for r in rows for c in runs
     }
@@ -76,7 +76,7 @@ def _plain_section(
 def _section_of_run(
     published: paper.PublishedTable, run: str, rows: tuple[str, ...], cells: Cells
 ) -> Section:
-    """One run, every column a measure of it (Tables 4 and 9)."""
+    """A section of one run, with a measure per column (Tables 4 and 9)."""
     columns = [published.column(name) for name in published.columns]
     measures = {c.name.removeprefix(f"{run}/"): c.measure for c in columns if c.run == run}
     present = tuple(
@@ -149,7 +149,7 @@ def _ranked(section: Section, by_row: bool) -> Section:
 def _highest(
     entries: dict[tuple[str, str], Entry], keys: list[tuple[str, str]], field: str
 ) -> set[tuple[str, str]]:
-    """Those that print the highest number, where at least two can be compared."""
+    """The entries that print the highest number, if at least two can be compared."""
     found = {
         key: (number.mean, cell)
         for key in keys
@@ -167,7 +167,7 @@ def _in_order(first: Iterable[str], then: Iterable[str]) -> tuple[str, ...]:
 
 
 def _sorted_runs(cells: Cells) -> list[str]:
-    """The columns of the results by the number they end with, else as they appeared."""
+    """The columns of the results, by the number they end with if all have one."""
     runs = list(dict.fromkeys(column for _, column in cells))
     rates = [rate_of(run) for run in runs]
     if None in rates:

@@ -1,4 +1,4 @@
-"""Results grouped into the cells of tables: one mean and deviation over seeds a cell."""
+"""Groups results into the cells of tables, with mean and deviation over seeds."""
 
 import dataclasses
 import math
@@ -9,7 +9,7 @@ from configs import overrides
 from dm_jax.train.config import LossConfig
 from experiments.results_file import Result, hash_config
 
-# Keys of config.loss that are no parameters of the scheme.
+# Keys of config.loss that are not parameters of the scheme.
 NOT_OF_THE_EDF = {field.name for field in dataclasses.fields(LossConfig)} - {"parameters"}
 
 
@@ -29,7 +29,7 @@ class Measured:
 
     @classmethod
     def of(cls, values: list[float]) -> "Measured | None":
-        """None where there are no values or one is not a number."""
+        """Measures these values; None if there are none or one is not finite."""
         if not values or not all(map(math.isfinite, values)):
             return None
         deviation = statistics.stdev(values) if len(values) > 1 else None
@@ -49,13 +49,13 @@ class Curve:
 class MeasuredCell:
     """All runs of one cell of a table.
 
-    Seeds are never averaged over different budgets, protocols or parameters: `runs` are those of
-    the table's own protocol, or nearest to it (`_rank`), and run last.
+    Seeds are never averaged over different budgets, protocols or parameters: `runs` are those
+    nearest to the table's own protocol (`_rank`), of several equally near the latest.
 
     Attributes:
       row, column: the cell.
       runs: the finished runs by seed, the last of each seed.
-      failed: the failed runs of seeds that have no finished one; not of another budget.
+      failed: the failed runs of the same budget, for seeds without a finished run.
       left_out: finished runs that are not in `runs`: smaller, changed, or run again later.
     """
 
@@ -67,9 +67,10 @@ class MeasuredCell:
 
     @classmethod
     def of(cls, results: list[Result]) -> "MeasuredCell":
-        """The cell that these results, at least one, are all of."""
+        """The cell of these results, of which there is at least one."""
+        results = sorted(results, key=lambda result: result.date)
         finished = [result for result in results if result.status == "ok"]
-        # Of equals the one that was run last.
+        # Ties go to the latest.
         chosen = max(reversed(finished), key=_rank, default=None)
         by_seed = {r.seed: r for r in finished if chosen and _protocol(r) == _protocol(chosen)}
         failed = {
@@ -87,7 +88,7 @@ class MeasuredCell:
 
     @property
     def budget(self) -> tuple[float, str]:
-        """The scale that the runs had, or tried to have, and how they depart from the protocol."""
+        """The scale of the runs (if none finished, of the failed ones), and their changes."""
         return _budget((self.runs or self.failed)[0])
 
     @property
@@ -96,13 +97,13 @@ class MeasuredCell:
         return mark(*self.budget)
 
     def measured(self, measure: str) -> Measured | None:
-        """`final`, `best` or a metric over the seeds; None where a run lacks it."""
+        """`final`, `best` or a metric over the seeds; None if a run lacks it."""
         if measure in ("final", "best"):
             return Measured.of([getattr(result, measure) for result in self.runs])
         return Measured.of([result.metrics.get(measure, math.nan) for result in self.runs])
 
     def curve(self, name: str) -> Curve | None:
-        """A curve at the steps that all seeds share; None where a run lacks it."""
+        """A curve at the steps that all seeds share; None if a run lacks it."""
         series = [
             dict(zip(result.curves["steps"], result.curves[name], strict=True))
             for result in self.runs
@@ -146,20 +147,20 @@ def mark(scale: float, changes: str) -> str:
 
 
 def comparable(cells: Iterable[MeasuredCell]) -> list[MeasuredCell]:
-    """Of finished cells those that compete: of the table's protocol, or all nearest to it."""
+    """The finished cells that compete: those with the budget nearest to the protocol."""
     finished = [cell for cell in cells if cell.runs]
     first = max(finished, key=lambda cell: _rank(cell.runs[0]), default=None)
     return [cell for cell in finished if first and cell.budget == first.budget]
 
 
 def _rank(result: Result) -> tuple[bool, bool, float]:
-    """The table's own protocol first, then what is changed in length alone, the longer first."""
+    """Highest for the table's own protocol, then for changes of length alone, then by length."""
     own = not result.changes
     return own and result.scale == 1, own, result.scale
 
 
 def _protocol(result: Result) -> tuple[float, str, str]:
-    """What runs that are averaged share: all but the seeds."""
+    """What averaged runs share: all but the seeds."""
     config = {name: value for name, value in result.config.items() if name != "seed"}
     if isinstance(config.get("noise"), dict):
         config["noise"] = {k: v for k, v in config["noise"].items() if k != "seed"}
@@ -167,12 +168,13 @@ def _protocol(result: Result) -> tuple[float, str, str]:
 
 
 def _budget(result: Result) -> tuple[float, str]:
-    """The scale, and the changes in one order: those of two commands may be the same."""
+    """The scale, and the changes in a fixed order, so that equal ones compare equal."""
     return result.scale, overrides.format_changes(overrides.parse(result.changes))
 
 
 def seeds_text(count: int) -> str:
-    """
+    """A number of seeds in words.
+
     >>> seeds_text(1), seeds_text(5)
     ('1 seed', '5 seeds')
     """
@@ -180,7 +182,8 @@ def seeds_text(count: int) -> str:
 
 
 def seeds_range(counts: Collection[int]) -> str:
-    """
+    """The range of several numbers of seeds in words.
+
     >>> seeds_range([5, 5]), seeds_range([1, 5, 2])
     ('5 seeds', '1 to 5 seeds')
     """

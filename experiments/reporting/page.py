@@ -1,4 +1,4 @@
-"""report.html: one page that needs nothing but itself."""
+"""report.html: one self-contained page."""
 
 import base64
 import dataclasses
@@ -15,7 +15,7 @@ from experiments.reporting.markdown import HOW_TO_READ, TITLE
 from experiments.reporting.measured import Measured, MeasuredCell
 from experiments.reporting.text import DASH, published, signed
 
-EVEN = 0.5  # differences of up to this many points have no colour
+EVEN = 0.5  # differences of up to this many points are not coloured
 ABOUT = (
     "Wang, Kodirov, Hua and Robertson, <cite>Derivative Manipulation for General Example "
     "Weighting</cite>, arXiv 1905.11233, run again in JAX."
@@ -130,7 +130,7 @@ def _row(row: str, table: Table) -> str:
 
 
 def _breakable(name: str) -> str:
-    """A long name that may break where a person would break it."""
+    """A name, escaped, that may break after commas, plus signs and spaces."""
     return re.sub(r"([,+ ])", r"\1<wbr>", escape(name))
 
 
@@ -220,7 +220,7 @@ def _searched(table: Table) -> str:
 def _written(
     lines: Sequence[provenance.ProvenanceRow] | Sequence[search_rows.SearchRow],
 ) -> list[str]:
-    """Rows of words, headed by their cells."""
+    """Rows of text, headed by their cells."""
     rows = []
     for line in lines:
         cell, *rest = dataclasses.astuple(line)

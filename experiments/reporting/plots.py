@@ -1,4 +1,4 @@
-"""Drawing primitives: lines told apart by colour, dash and marker, so that greyscale keeps them."""
+"""Drawing primitives; lines differ in colour, dash and marker, so that greyscale works too."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from dm_jax import EDF
 from experiments.reporting.measured import Curve, Measured
 
-# Okabe and Ito's colours, told apart by colour-blind readers; yellow is too faint for a line.
+# Okabe and Ito's colour-blind-safe palette; its yellow is too faint for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 MARKERS = "os^DvPX<>*"
@@ -32,10 +32,10 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: a tenth of the size, and readable to screen readers
     "svg.hashsalt": "dm_jax",  # the same results give the same file
 }
-MARKED = 8  # markers a line
-LETTERS, HANDLE = 11, 6  # letters of a legend on an inch, and those that a line's sample takes
+MARKED = 8  # markers per line
+LETTERS, HANDLE = 11, 6  # of a legend: letters per inch, and the width of a line sample in letters
 LINE_HEIGHT = 0.22  # of a legend, in inches
-FAR_ABOVE = 20  # times the median: on a linear axis the rest would be one line
+FAR_ABOVE = 20  # times the median: on a linear axis, the rest would collapse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ def panels(count: int, *, columns: int = 3) -> tuple[Figure, list[Axes]]:
 
 
 def finish(figure: Figure, axes: Sequence[Axes], *, remark: str = "") -> Figure:
-    """One legend below all panels, headed by what is to be remarked of all lines."""
+    """Adds one legend below all panels, headed by a remark about all lines."""
     entries: dict[str, Any] = {}
     for panel in axes:
         handles, labels = panel.get_legend_handles_labels()
@@ -90,7 +90,7 @@ def finish(figure: Figure, axes: Sequence[Axes], *, remark: str = "") -> Figure:
     figure.legend(
         list(entries.values()), texts, loc="outside lower center", ncols=columns, title=title
     )
-    # The panels stay as high as they are with a legend of two lines.
+    # Keep the panels as high as they are with a legend of two lines.
     lines = math.ceil(len(texts) / columns) * max((t.count("\n") + 1 for t in texts), default=0)
     lines += title.count("\n") + 1 if title else 0
     figure.set_figheight(figure.get_figheight() + max(0, lines - 2) * LINE_HEIGHT)
@@ -98,9 +98,9 @@ def finish(figure: Figure, axes: Sequence[Axes], *, remark: str = "") -> Figure:
 
 
 def curves(axes: Axes, lines: Sequence[LabelledCurve], *, title: str, ylabel: str) -> None:
-    """Series over training steps; a band of one deviation where there are several seeds.
+    """Draws series over training steps, with a band of one deviation if there are several seeds.
 
-    The axis is logarithmic where one of them leaves the others far below.
+    The y axis is logarithmic if some values are far above the median.
     """
     for index, line in enumerate(lines):
         steps, mean = np.asarray(line.curve.steps), np.asarray(line.curve.mean)
@@ -130,7 +130,7 @@ def curves(axes: Axes, lines: Sequence[LabelledCurve], *, title: str, ylabel: st
 def error_bars(
     axes: Axes, points: dict[str, list[tuple[float, Measured]]], looks: dict[str, Look]
 ) -> None:
-    """By label, what was measured at each noise rate."""
+    """Draws, for each label, the numbers measured at each noise rate."""
     for label, unsorted in points.items():
         found = sorted(unsorted, key=lambda point: point[0])
         axes.errorbar(
@@ -148,7 +148,7 @@ def error_bars(
 
 
 def densities(axes: Axes, edfs: dict[str, EDF]) -> None:
-    """h(p) of each scheme (Eq. 8)."""
+    """Draws h(p) of each scheme (Eq. 8)."""
     p = np.linspace(0.0, 1.0, 201)
     for index, (label, edf) in enumerate(edfs.items()):
         look = Look.number(index)
@@ -166,5 +166,5 @@ def densities(axes: Axes, edfs: dict[str, EDF]) -> None:
 
 
 def _thinned(count: int, limit: int = 250) -> np.ndarray:
-    """Indices of at most that many points, the ends among them."""
+    """Indices of at most `limit` points, including both ends."""
     return np.unique(np.linspace(0, count - 1, min(count, limit)).astype(int))

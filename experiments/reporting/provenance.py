@@ -1,4 +1,4 @@
-"""Where each number comes from: a line a cell, and the settings that many cells share."""
+"""The provenance of each number: a line per cell, and the settings that many cells share."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from experiments.results_file import Result
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What runs of one call share: listed once, referred to by its number."""
+    """What the runs of one command share: listed once, referred to by its number."""
 
     device: str
     versions: str
@@ -85,10 +85,15 @@ def _scheme(loss: Mapping[str, Any]) -> str:
         for name, value in loss.items()
         if name not in NOT_OF_THE_EDF and isinstance(value, int | float)
     }
-    name = loss.get("name", "")
-    if name != "DM" and loss.get("normalization") == "batch":
+    name, normalization = loss.get("name", ""), loss.get("normalization")
+    always_normalised = name == "DM" or ":" in name
+    if normalization == "batch" and not always_normalised:
         name += "-DN"
-    return name + (f"({parameters(own)})" if own else "")
+    text = name + (f"({parameters(own)})" if own else "")
+    if normalization == "density" or (normalization == "none" and always_normalised):
+        text += f", normalization {normalization}"
+    moves = loss.get("schedule") or {}
+    return text + "".join(f", {parameter} to {end}" for parameter, end in moves.items())
 
 
 def _joined(values: Iterable[object]) -> str:

@@ -1,4 +1,4 @@
-"""What was searched on validation splits: a line a cell, every candidate with its accuracy."""
+"""The searches on validation splits: a line per cell, every candidate with its accuracy."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ HEADINGS = ("cell", "chosen", "validation accuracy (%)", "also tried, the best f
 
 @dataclasses.dataclass(frozen=True)
 class SearchRow:
-    """One search, in words; `tried` is without what was chosen."""
+    """One search, in words; `tried` does not include the chosen candidate."""
 
     cell: str
     chosen: str

@@ -19,7 +19,7 @@ from experiments.reporting.measured import (
 )
 from experiments.reporting.plots import LabelledCurve, Look
 
-# Curve -> the title of its panel and what is measured.
+# Curve -> the title of its panel and the label of its y axis.
 ACCURACIES = {
     "test_accuracy": ("test", "accuracy (%)"),
     "test_mAP": ("test", "mAP (%)"),
@@ -40,7 +40,7 @@ class ReportFigure:
     """A drawn figure.
 
     Attributes:
-      name: its file's, without the ending.
+      name: the name of its file, without the suffix.
       title, caption: what it shows.
       table: the table it belongs to; None for one that needs no results.
       figure: the picture.
@@ -56,7 +56,7 @@ class ReportFigure:
 
 
 def of_table(table: Table) -> list[ReportFigure]:
-    """All figures that its results allow."""
+    """All figures that the table's results allow."""
     conditions = table.conditions
     found = [_accuracy_by_rate(table)]
     if table.published is None:
@@ -67,7 +67,7 @@ def of_table(table: Table) -> list[ReportFigure]:
 
 
 def curves(table: Table, condition: str) -> ReportFigure | None:
-    """Accuracies of all methods over the steps under one condition of a table, a panel each."""
+    """Accuracies of all methods over the steps under one condition, with a panel per accuracy."""
     name = curves_name(table.name, condition)
     return _panels(table, condition, ACCURACIES, name=name, heading=_heading(table, condition))
 
@@ -78,7 +78,7 @@ def curves_name(table: str, condition: str) -> str:
 
 
 def fit_curves(table: Table, condition: str) -> ReportFigure | None:
-    """As `curves`, for what is seen of the fit itself: mean p and the loss."""
+    """As `curves`, for the fit of the training labels: mean p and the loss."""
     heading = f"{table.heading}, {_condition(table, condition)}"
     name = _file_name(f"table_{table.name}_{condition}_fit")
     return _panels(table, condition, FIT, name=name, heading=heading)
@@ -116,13 +116,13 @@ def _panels(
 
 
 def _curves(cell: MeasuredCell, names: Iterable[str]) -> dict[str, Curve]:
-    """Those of the curves that the cell has."""
+    """The named curves that the cell has."""
     found = {name: cell.curve(name) for name in names}
     return {name: curve for name, curve in found.items() if curve and curve.steps}
 
 
 def mean_probabilities(table: Table, conditions: Iterable[str]) -> ReportFigure | None:
-    """Mean p of clean and of noisy training examples: CCE and the best DM, a panel a condition."""
+    """Mean p of clean and of noisy training examples, CCE and the best DM, per condition."""
     panels = {name: cells for name in conditions if (cells := cce_and_dm(table, name, "p_noisy"))}
     if not panels:
         return None
@@ -179,13 +179,15 @@ def shared_mark(cells: Iterable[MeasuredCell]) -> str:
 
 
 def label(table: Table, cell: MeasuredCell, remark: str) -> str:
-    """The method, and how the cell departs from the protocol, if the remark does not say so."""
-    method = table.method(cell)
+    """The method, and how the cell departs from the protocol unless the remark has it."""
+    method = table.method(cell).replace("$", r"\$")  # not a formula
+    if method.startswith("_"):
+        method = f" {method}"  # matplotlib leaves such labels out of a legend
     return f"{method} ({cell.mark})" if cell.mark not in ("", remark) else method
 
 
 def seeds_caption(cells: list[MeasuredCell]) -> str:
-    """What the lines and bands are, truthfully for one seed too."""
+    """What the lines and bands are; a single seed has no band."""
     counts = {len(cell.runs) for cell in cells if cell.runs}
     several = f"Mean over {seeds_range(counts)}; one deviation shaded."
     text = "One seed." if counts == {1} else several
@@ -196,7 +198,7 @@ def seeds_caption(cells: list[MeasuredCell]) -> str:
 
 
 def _accuracy_by_rate(table: Table) -> ReportFigure | None:
-    """Final accuracy over the conditions that differ in the rate alone: "clean", "sym_0.2" ..."""
+    """Final accuracy over conditions that differ only in the rate: "clean", "sym_0.2" ..."""
     if table.spec and not table.spec.rows_span_rates:
         return None
     shown = [
@@ -231,7 +233,7 @@ def _symmetric_rate(run: str) -> float | None:
 
 
 def _edfs(table: Table) -> ReportFigure | None:
-    """h over p of every scheme in the configs of a table."""
+    """h(p) of every scheme in the configs of a table."""
     used: dict[str, dict[tuple[str, str], None]] = {}
     schemes: dict[str, EDF] = {}
     for key, cell in table.cells.items():
@@ -248,7 +250,7 @@ def _edfs(table: Table) -> ReportFigure | None:
         name=_file_name(f"table_{table.name}_edfs"),
         title=f"{table.heading}: the emphasis density functions used",
         caption="h over p (Eq. 8). "
-        + ". ".join(f"{name}: {listing(keys, table.cells)}" for name, keys in used.items())
+        + ". ".join(f"{name}: {listing(keys, table.wanted)}" for name, keys in used.items())
         + ".",
         table=table.name,
         figure=plots.finish(figure, axes),
@@ -256,12 +258,14 @@ def _edfs(table: Table) -> ReportFigure | None:
 
 
 def _edf(loss: dict) -> EDF | None:
-    """The scheme of a config's loss; None where it is not in this installation."""
+    """The scheme of a config's loss; None if it is not installed, or no longer works."""
     parameters = {name: value for name, value in loss.items() if name not in NOT_OF_THE_EDF}
     try:
-        return emphasis.create(loss["name"], **parameters)
-    except (KeyError, ValueError, ImportError):
+        edf = emphasis.create(loss["name"], **parameters)
+        edf.density(0.5)
+    except Exception:  # custom code may raise anything, and a report is made of results
         return None
+    return edf
 
 
 def _heading(table: Table, condition: str) -> str:

@@ -1,4 +1,4 @@
-"""A table as a person reads it in a terminal: a line a cell."""
+"""A table as text for a terminal: a line per cell."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,10 +9,10 @@ from experiments.results_file import Result
 
 
 def table(results: Sequence[Result], name: str) -> str:
-    """The cells of a table that were run, each beside the paper's number, and what was not run.
+    """The cells of a table that were run, each next to the paper's number, and what was not run.
 
-    The numbers are those of the table's columns, its final accuracy as a rule; a cell that departs
-    from the table's protocol says how, in square brackets.
+    The numbers are the table's, usually final accuracies; how a cell departs from the table's
+    protocol is in square brackets.
     """
     built = layout.build(name, group(results).get(name, {}))
     head = (built.head, "column", "measured", "best", "paper", "difference", "seeds", "")

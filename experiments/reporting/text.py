@@ -1,4 +1,4 @@
-"""How numbers are written, in Markdown, HTML and figures alike."""
+"""The format of numbers in Markdown, HTML and figures."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,8 @@ DASH = "\N{EN DASH}"  # nothing to print here
 
 
 def number(measured: Measured) -> str:
-    """
+    """A mean with its deviation, if it has one.
+
     >>> number(Measured(88.94, 0.06, 5)), number(Measured(88.94, None, 1))
     ('88.9 ± 0.1', '88.9')
     """
@@ -17,7 +18,8 @@ def number(measured: Measured) -> str:
 
 
 def published(value: float, deviation: float | None) -> str:
-    """
+    """A number with its deviation, if it has one.
+
     >>> published(59.3, 0.2), published(59.3, None)
     ('59.3 ± 0.2', '59.3')
     """
@@ -25,7 +27,7 @@ def published(value: float, deviation: float | None) -> str:
 
 
 def signed(difference: float) -> str:
-    """A signed number with a true minus; what rounds to zero has no sign.
+    """A signed number with a true minus sign; what rounds to zero has no sign.
 
     >>> signed(0.26), signed(-0.04)
     ('+0.3', '0.0')
@@ -37,7 +39,8 @@ def signed(difference: float) -> str:
 
 
 def parameters(values: Mapping[str, float]) -> str:
-    """
+    """Parameters as `name=value`, separated by commas.
+
     >>> parameters({"lam": 0.5, "beta": 8.0})
     'lam=0.5, beta=8'
     """
@@ -45,7 +48,8 @@ def parameters(values: Mapping[str, float]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """
+    """Seconds in the units a person would use.
+
     >>> duration(3.26), duration(75), duration(7260)
     ('3.3 s', '1 min 15 s', '2 h 1 min')
     """

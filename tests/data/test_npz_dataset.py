@@ -64,7 +64,7 @@ def test_a_tilde_is_the_home_wherever_data_dir_is(tmp_path, arrays, monkeypatch)
         ({"x_train": np.zeros((6, 5, 4, 3))}, "x_train of .* must be uint8 images.*float64"),
         ({"x_train": np.zeros(6, np.uint8)}, r"x_train of .* must be uint8 images.*\[6\]"),
         ({"x_test": np.zeros((2, 4, 4, 3), np.uint8)}, r"\[5, 4, 3\] in x_train.*\[4, 4, 3\]"),
-        ({"y_train": np.zeros(5, int)}, r"labels must have shape \(6,\)"),
+        ({"y_train": np.zeros(5, int)}, r"x_train of .*npz has 6 inputs, y_train 5 labels"),
         ({"y_train": np.zeros((6, 1), int)}, r"y_train must have shape \[n\]"),
         ({"y_train": np.zeros(0, int)}, "y_train of .* is empty"),
         ({"y_train": np.array([0, 1, 2, 0.5, 1, 2])}, r"y_train: row 3 is 0\.5"),
@@ -78,7 +78,9 @@ def test_a_tilde_is_the_home_wherever_data_dir_is(tmp_path, arrays, monkeypatch)
             {"x_train": np.full((6, 2), np.nan), "x_test": np.zeros((2, 2))},
             r"x_train of .*\.npz must be finite, row 0 is not",
         ),
-        ({"x_train": np.array([{}] * 6, object)}, "damaged or no array file"),
+        ({"y_test": np.array([0])}, r"x_test of .*\.npz has 2 inputs, y_test 1 labels"),
+        ({"x_train": np.zeros((6, 0, 4, 1), np.uint8)}, r"axis of size 0, got \[6, 0, 4, 1\]"),
+        ({"x_train": np.array([{}] * 6, object)}, "damaged or not an array file"),
     ],
 )
 def test_bad_arrays_are_named(tmp_path, arrays, change, message):

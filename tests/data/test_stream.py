@@ -224,7 +224,7 @@ def test_a_state_of_another_stream_is_refused():
         ({"batch_size": 250, "process_count": 8}, "250 does not divide over 8 processes"),
         ({"batch_size": 0}, "batch_size 0"),
         ({"batch_size": 8, "process_index": 2, "process_count": 2}, "2 of 2"),
-        ({"batch_size": 8, "resize": 200}, "crop must lie in 1 .. 200"),
+        ({"batch_size": 8, "resize": 200}, "crop must be in 1 .. 200"),
         ({"batch_size": 8, "damaged": "ignore"}, "'ignore'"),
     ],
 )

@@ -60,14 +60,14 @@ def reproduce_on_slurm(folder):
 
 def test_a_table_is_sent_to_slurm_once_and_again_what_was_lost(slurm, tmp_path):
     workdir = tmp_path / "work"
-    assert "2 jobs submitted, 0 were on their way" in reproduce_on_slurm(workdir)
+    assert "2 jobs submitted, 0 already pending or running" in reproduce_on_slurm(workdir)
     asked = (tmp_path / "job.sh").read_text()
     for option in ("partition=gpu", "cpus-per-task=8", "time=90", "gpus-per-node=1", "array=0-1"):
         assert f"#SBATCH --{option}" in asked
-    assert "0 jobs submitted, 2 were on their way" in reproduce_on_slurm(workdir)
+    assert "0 jobs submitted, 2 already pending or running" in reproduce_on_slurm(workdir)
     for state in ("NODE_FAIL", "PREEMPTED"):
         slurm.write_text(state)
-        assert "2 jobs submitted, 0 were on their way" in reproduce_on_slurm(workdir)
+        assert "2 jobs submitted, 0 already pending or running" in reproduce_on_slurm(workdir)
 
 
 def test_a_finished_table_is_reported_not_submitted(slurm, tmp_path):

@@ -81,10 +81,10 @@ def test_a_length_in_epochs_is_scaled_exactly():
         ("optimizer.nesterov=maybe", "'optimizer.nesterov' must be of type bool, got 'maybe'"),
         ("train.length=10 epochs,steps=5", "'steps' scales a length in steps, .* is '10 epochs'"),
         ("train.log_every=abc,steps=5", "a duration reads like '30000 steps', .* got 'abc'"),
-        ("loss.schedule=3", r"'loss.schedule' is a group of keys: loss.schedule.KEY=value"),
+        ("loss.schedule=3", r"'loss.schedule' is a group of keys; set loss.schedule.KEY=value"),
         ("seed=x", "config argument 'seed' must be of type int, got 'x'"),
         ("steps=0", "config argument 'steps' must be at least 1, got 0"),
-        ("beta", "arguments read name=value,name=value, got 'beta'"),
+        ("beta", "arguments must be name=value,name=value, got 'beta'"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

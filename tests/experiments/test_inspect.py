@@ -77,7 +77,7 @@ def test_numbers_on_the_page_are_those_of_the_corruption(tmp_path):
     page = (tmp_path / "corruption.md").read_text()
     changed, kept = corruption.changed.sum(), corruption.kept.size
     assert f"| changed labels | {changed} of {kept} |" in page
-    assert f"| rate that came out | {changed / kept:.4f} |" in page
+    assert f"| actual rate | {changed / kept:.4f} |" in page
     assert f"`{corruption.hash}`" in page
     true = made.train.labels[corruption.kept]
     wrong = 100 * corruption.changed[true == 3].mean()
@@ -145,5 +145,5 @@ def test_a_streamed_set_has_no_corruption_to_show(tmp_path):
     done = run("--config=configs/mars.py", f"--workdir={tmp_path}")
     assert done.returncode == 1
     assert done.stderr.strip().endswith(
-        "mars is streamed with the labels it has: there is no corruption to show"
+        "mars is streamed with its own labels: there is no corruption to show"
     )

@@ -128,7 +128,7 @@ def test_what_a_search_tried_is_shown_the_best_first_and_under_which_protocol(wr
 
 def test_searches_of_another_version_are_named(tmp_path):
     (tmp_path / "tuning.json").write_text('{"digits / DM": {"chosen": {"beta": 8.0}}}')
-    with pytest.raises(ValueError, match=r"tuning.json: no searches of this version .*; remove it"):
+    with pytest.raises(ValueError, match=r"tuning.json does not hold searches .*; remove it"):
         searches.read(tmp_path)
 
 

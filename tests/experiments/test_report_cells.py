@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from experiments.reporting import layout, measured
+from experiments.reporting import layout, measured, provenance
 from experiments.reporting.measured import Measured, MeasuredCell
 from experiments.results_file import Result
 
@@ -35,6 +35,31 @@ def test_of_a_seed_run_twice_the_last_counts():
     cell = MeasuredCell.of([a_result(final=10.0), a_result(final=20.0)])
     assert cell.measured("final") == Measured(20.0, None, 1)
     assert cell.left_out == 1
+
+
+def test_of_several_files_the_latest_run_counts_in_any_order():
+    early = a_result(final=10.0, date="2026-11-25T10:00:00+00:00")
+    late = a_result(final=20.0, date="2026-11-26T10:00:00+00:00")
+    for results in ([early, late], [late, early]):
+        assert MeasuredCell.of(results).measured("final").mean == 20.0
+
+
+@pytest.mark.parametrize(
+    ("loss", "scheme"),
+    [
+        ({"name": "DM", "beta": 8.0, "normalization": "batch"}, "DM(beta=8)"),
+        ({"name": "CCE", "normalization": "batch"}, "CCE-DN"),
+        ({"name": "my:Own", "normalization": "batch"}, "my:Own"),
+        ({"name": "CCE", "normalization": "density"}, "CCE, normalization density"),
+        (
+            {"name": "DM", "lam": 0.5, "normalization": "batch", "schedule": {"lam": 1.0}},
+            "DM(lam=0.5), lam to 1.0",
+        ),
+    ],
+)
+def test_provenance_names_the_whole_scheme(loss, scheme):
+    table = a_table(a_result(config={"loss": loss}))
+    assert provenance.lines(table)[0].scheme == scheme
 
 
 def test_budgets_are_never_mixed_and_the_largest_wins():

@@ -5,11 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
+from dm_jax import EDF
 from experiments import paper
 from experiments.reporting import figures, layout, measured, plots, table_figures
 from experiments.reporting.measured import Curve
 from experiments.reporting.plots import LabelledCurve, Look
 from experiments.results_file import Result
+
+BROKEN = f"{__name__}:Broken"
 
 
 def a_result(**changed):
@@ -136,7 +139,32 @@ def test_edfs_used_come_from_the_configs_and_strange_ones_are_named():
     )
     (figure,) = table_figures.of_table(tables["digits"])
     assert list(lines_of(figure)) == ["DM(lam=0.5, beta=4.0)"]
-    assert "a scheme that is not installed: Mine in every column" in figure.caption
+    assert "a scheme that is not installed: Mine at clean" in figure.caption
+
+
+class Broken(EDF):
+    """A custom scheme that no longer works."""
+
+    def weight(self, p):
+        raise NameError("p")
+
+
+def test_custom_schemes_that_no_longer_work_do_not_end_a_report():
+    tables = tables_of(
+        a_result(table="digits", column="clean", config={"loss": {"name": "CCE"}}),
+        a_result(table="digits", row="B", column="clean", config={"loss": {"name": BROKEN}}),
+    )
+    (figure,) = table_figures.of_table(tables["digits"])
+    assert "a scheme that is not installed: B at clean" in figure.caption
+
+
+@pytest.mark.parametrize("name", [r"Bump $\foo$", "_Bump"])
+def test_any_method_name_is_in_the_legend_as_it_is(name):
+    results = (a_result(row=row, curves=curves("test_accuracy")) for row in ("CCE", name))
+    (drawn, *_) = table_figures.of_table(tables_of(*results)["9"])
+    drawn.figure.draw_without_rendering()
+    (legend,) = drawn.figure.legends
+    assert legend.get_texts()[1].get_text().strip().replace(r"\$", "$") == name
 
 
 def test_what_all_lines_depart_by_is_said_once():
@@ -146,7 +174,7 @@ def test_what_all_lines_depart_by_is_said_once():
     alike = tables_of(marked, a_result(row="DM(lambda=0,beta=1)", **shown, **mark))
     figure = table_figures.curves(alike["9"], "noise_0.4")
     assert list(lines_of(figure)) == ["CCE", "DM(lambda=0,beta=1)"]
-    (legend,) = figure.canvas.legends
+    (legend,) = figure.figure.legends
     assert legend.get_title().get_text() == "scale 0.5, model=resnet20"
     assert figure.caption == "One seed. Not the full protocol: scale 0.5, model=resnet20."
     mixed = tables_of(marked, a_result(row="DM(lambda=0,beta=1)", **shown))
@@ -160,9 +188,9 @@ def test_a_long_legend_leaves_the_panels_their_height():
             a_result(table="digits", row=f"a method with number {i}", curves=curves("loss"))
             for i in range(count)
         ]
-        canvas = table_figures.fit_curves(tables_of(*results)["digits"], "noise_0.4").canvas
-        canvas.draw_without_rendering()
-        return canvas.axes[0].get_window_extent().height
+        figure = table_figures.fit_curves(tables_of(*results)["digits"], "noise_0.4").figure
+        figure.draw_without_rendering()
+        return figure.axes[0].get_window_extent().height
 
     assert panel_height(20) == pytest.approx(panel_height(2), rel=0.1)
 

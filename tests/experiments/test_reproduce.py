@@ -80,16 +80,19 @@ def test_started_again_it_runs_only_what_is_missing(workdir):
 
 
 def test_results_of_another_config_are_refused(workdir):
-    other = command(workdir, "--rows=CCE", "--columns=sym_0.4", "--set=train.batch_size=64")
+    """At once, not after the search of GCE."""
+    rows = ("--rows=CCE,GCE", "--columns=sym_0.4")
+    other = command(workdir, *rows, "--set=train.batch_size=64")
     assert other.returncode == 1
     assert "another results file" in other.stderr
+    assert "to search" not in other.stdout
 
 
 def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
     nowhere = f"--set=data.name=npz:{tmp_path}/missing.npz"
     done = command(tmp_path, "--rows=CCE", "--columns=clean", "--seeds=1", nowhere)
     assert done.returncode == 1
-    assert "cells that failed: 1" in done.stderr
+    assert "runs that failed: 1" in done.stderr
     assert "CCE, clean, seed 1 failed: " in done.stdout
     (result,) = results_file.read(tmp_path / "results.jsonl")
     assert (result.status, "missing.npz" in result.error) == ("failed", True)
@@ -108,10 +111,10 @@ def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
         ),
         (["--set=rate=0.6", "--rows=CCE"], "--set=rate: table digits sets it"),
         (["--set=beta=2", "--rows=DM"], "--set=beta: it is searched for DM at"),
-        (["--scale=nan", "--rows=CCE"], "--scale is a share of the training above 0, got nan"),
-        (["--rows=CCE,", "MAE"], "takes patterns separated by commas, one at least"),
-        (["--rows=CCE", "MAE"], "unexpected 'MAE': flags read --name=value"),
-        (["--workdir=README.md"], "README.md is not a folder that can be written to"),
+        (["--scale=nan", "--rows=CCE"], "--scale must be a finite number above 0, got nan"),
+        (["--rows=CCE,", "MAE"], "takes one or more comma-separated patterns"),
+        (["--rows=CCE", "MAE"], "unexpected 'MAE': flags are --name=value"),
+        (["--workdir=README.md"], "README.md is not a writable folder"),
     ],
 )
 def test_bad_arguments_name_what_is_accepted(tmp_path, arguments, message):
@@ -216,7 +219,7 @@ def test_cells_that_train_together_stop_together(tmp_path):
         def start(self, total, start):
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(cells.StoppedError, match="2 runs that train together start anew"):
+    with pytest.raises(cells.StoppedError, match="2 runs that train together start over"):
         list(cells.run_all(some_cells(2), tmp_path, Hasty()))
 
 

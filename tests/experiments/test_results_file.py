@@ -129,9 +129,9 @@ def test_another_schema_version_is_named(tmp_path):
     [
         (lambda line: "nonsense", "r.jsonl:1: not a line of JSON"),
         (lambda line: "[1, 2]", "r.jsonl:1: results of schema version None"),
-        (lambda line: line.replace('"seed": 1, ', ""), "fields missing or not known: seed"),
-        (lambda line: line.replace('"seed": 1', '"seed": "1"'), "seed is int, got str '1'"),
-        (lambda line: line.replace("86.25, ", "186.25, ", 1), "final is a percentage"),
+        (lambda line: line.replace('"seed": 1, ', ""), "fields missing or unknown: seed"),
+        (lambda line: line.replace('"seed": 1', '"seed": "1"'), "seed must be int, got str '1'"),
+        (lambda line: line.replace("86.25, ", "186.25, ", 1), "final must be a percentage"),
     ],
 )
 def test_a_wrong_line_in_the_middle_is_named(tmp_path, edit, message):
@@ -146,15 +146,15 @@ def test_a_wrong_line_in_the_middle_is_named(tmp_path, edit, message):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"seed": True}, "seed is int, got bool True"),
-        ({"row": 3}, "row is str, got int 3"),
-        ({"metrics": [1]}, r"metrics is dict, got list \[1\]"),
-        ({"metrics": {"mAP": "high"}}, r"metrics\['mAP'\] is float, got str 'high'"),
-        ({"final": math.nan}, "final is a percentage in .0, 100., got nan"),
-        ({"best": -1.0}, "best is a percentage"),
-        ({"status": "done"}, "status is one of ok, failed, got 'done'"),
-        ({"status": "failed"}, "error is given exactly where"),
-        ({"scale": 0.0}, "scale is above 0"),
+        ({"seed": True}, "seed must be int, got bool True"),
+        ({"row": 3}, "row must be str, got int 3"),
+        ({"metrics": [1]}, r"metrics must be dict, got list \[1\]"),
+        ({"metrics": {"mAP": "high"}}, r"metrics\['mAP'\] must be float, got str 'high'"),
+        ({"final": math.nan}, "final must be a percentage in .0, 100., got nan"),
+        ({"best": -1.0}, "best must be a percentage"),
+        ({"status": "done"}, "status must be one of ok, failed, got 'done'"),
+        ({"status": "failed"}, "error must be given exactly if"),
+        ({"scale": 0.0}, "scale must be above 0"),
         ({"curves": {"steps": [1, 2], "p_clean": [0.5]}}, "as long as the curve 'steps'"),
         ({"curves": {"p_clean": [0.5]}}, "as long as the curve 'steps'"),
     ],

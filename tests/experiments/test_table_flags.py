@@ -118,10 +118,17 @@ def test_a_method_of_ones_own_is_a_row_or_a_column(table, pairs):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"method": ["method=DM"]}, "--method reads 'NAME: ...', got 'method=DM'"),
+        ({"method": ["method=DM"]}, "--method must be 'NAME: ...', got 'method=DM'"),
         ({"method": ["CCE: method=DM"]}, "table 1 already has a 'CCE'"),
         ({"method": ["Own: method=DM,rate=0"]}, "Own: rate belongs to the protocol, not to a"),
         ({"method": ["Own: method=DM,steps=9"]}, "Own: steps belongs to the protocol"),
+        ({"method": ["clean: method=DM"]}, "table 1 already has a 'clean'"),
+        ({"method": ["A,B: method=DM"]}, "comma outside brackets.*'A,B'"),
+        ({"method": ["Own: method=DM", "Own: method=CCE"]}, "--method has 'Own' twice"),
+        (
+            {"method": ["Own: method=DM"], "grid": ["Own: beta=4,beta=8"]},
+            "--grid has 'beta' twice",
+        ),
         ({"grid": ["Own: beta=4"]}, "unknown --method of --grid: 'Own'"),
         (
             {"method": ["Own: method=DM"], "grid": ["Own: beta=x"]},

@@ -94,7 +94,7 @@ def test_asked_to_stop_all_of_them_checkpoint(running, tmp_path):
     assert running.returncode == 0
     assert "stopped: " in said
     for row in ("CCE", "CCE-DN"):
-        assert f"{row}, sym_0.4, seed 1 goes on at step" in said
+        assert f"{row}, sym_0.4, seed 1 will resume at step" in said
     assert len(list(tmp_path.glob("runs/*/checkpoints/*"))) >= 2
     assert not (tmp_path / "results.jsonl").exists()
 
@@ -155,7 +155,7 @@ def test_a_cluster_has_a_job_for_each_cell(tmp_path):
     command = [sys.executable, "-m", "experiments.reproduce", *table]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "--at_once is of --executor=local" in done.stderr
+    assert "--at_once requires --executor=local" in done.stderr
 
 
 def test_an_error_that_cannot_travel_is_put_into_words():

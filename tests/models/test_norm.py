@@ -99,6 +99,15 @@ def test_training_moves_running_statistics_a_tenth_of_the_way():
     np.testing.assert_allclose(updated["batch_stats"]["var"], 0.9 + 0.1 * var, rtol=1e-5)
 
 
+def test_a_batch_in_which_nothing_counts_moves_nothing():
+    variables = {**_initial(), "batch_stats": {"mean": jnp.full(3, 5.0), "var": jnp.full(3, 2.0)}}
+    batch = (jnp.float32(IMAGES), True, jnp.zeros(len(IMAGES), bool))
+
+    _, updated = BatchNorm().apply(variables, *batch, mutable=["batch_stats"])
+
+    jax.tree.map(np.testing.assert_array_equal, updated["batch_stats"], variables["batch_stats"])
+
+
 def test_evaluation_uses_the_running_statistics_and_leaves_them():
     variables = _initial()
 

@@ -95,7 +95,7 @@ def test_an_unknown_ending_is_named(variables):
 def test_a_damaged_safetensors_file_is_named(variables, tmp_path):
     (tmp_path / "resnet50.safetensors").write_bytes(b"no tensors at all")
 
-    with pytest.raises(ValueError, match=r"resnet50.safetensors: damaged or no .safetensors file"):
+    with pytest.raises(ValueError, match=r"resnet50.safetensors: damaged or not a .safetensors"):
         pretrained.load(tmp_path / "resnet50.safetensors", variables)
 
 
@@ -123,7 +123,7 @@ def test_a_pth_file_of_more_than_tensors_is_refused(variables, tmp_path):
 
     path = tmp_path / "resnet50.pth"
     for content, message in [
-        ({"state_dict": {"bn1.bias": torch.zeros(64)}, "epoch": 3}, "no state dict"),
+        ({"state_dict": {"bn1.bias": torch.zeros(64)}, "epoch": 3}, "not a state dict"),
         ({"bn1.bias": print}, "more than tensors, which is not unpickled"),
     ]:
         torch.save(content, path)

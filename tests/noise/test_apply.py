@@ -100,6 +100,27 @@ def test_bad_labels_are_named():
         noise.corrupt([0, 0.5], num_classes=10)
 
 
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"num_classes": 10.0}, ValueError, r"num_classes must be an integer .*, got 10\.0"),
+        ({"num_classes": 0}, ValueError, "num_classes must be an integer of at least 1, got 0"),
+        ({"kind": None}, TypeError, "kind must be a string, got None"),
+        ({"rate": "0.4"}, TypeError, "rate must be a number, got '0.4'"),
+        ({"imbalance": "step", "ratio": "10"}, TypeError, "ratio must be a number, got '10'"),
+        (
+            {"kind": "superclass_swap", "superclasses": [np.nan] * 10},
+            TypeError,
+            "superclasses must be integers, got float64",
+        ),
+        ({"kind": "instance", "inputs": 3.0}, ValueError, r"inputs must be \[2, .*, got \[\]"),
+    ],
+)
+def test_bad_arguments_are_named(changes, error, message):
+    with pytest.raises(error, match=message):
+        noise.corrupt([0, 1], **{"num_classes": 10, **changes})
+
+
 @pytest.mark.parametrize("validation_labels", ["clean", "noisy"])
 def test_hold_out_splits_what_the_corruption_kept(validation_labels):
     whole = corrupt(imbalance="long_tail", ratio=10)
@@ -119,6 +140,14 @@ def test_hold_out_splits_what_the_corruption_kept(validation_labels):
     np.testing.assert_allclose(share, 0.2, atol=0.03)
     assert training.part == "training(fraction=0.2, seed=1)"
     assert validation.part == f"validation(fraction=0.2, seed=1, labels={validation_labels})"
+
+
+@pytest.mark.parametrize(
+    "wrong", [LABELS + 0.5, LABELS + 20, (LABELS + 1) % 10, LABELS[:10], LABELS[:, None]]
+)
+def test_hold_out_refuses_true_labels_of_another_set(wrong):
+    with pytest.raises(ValueError, match="true_labels"):
+        noise.hold_out(corrupt(), wrong, seed=1)
 
 
 def test_hold_out_knows_its_labels():

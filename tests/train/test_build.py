@@ -88,7 +88,7 @@ def test_nothing_to_evaluate_or_to_train_on_is_said(digits, tmp_path):
         message = rf"validation {share} of .*few.npz leaves {trained} .* holds {held_out} out"
         with pytest.raises(ValueError, match=message):
             _build(few, data__validation=share)
-    with pytest.raises(ValueError, match=r"few.npz has no test examples; config.data.test=False"):
+    with pytest.raises(ValueError, match=r"few.npz has no test examples; set config.data.test=F"):
         _build(few)
     assert set(_build(few, data__test=False).evaluated) == {"train"}
 
@@ -125,7 +125,7 @@ def test_a_moving_parameter_is_in_force_at_its_step(digits):
         ),
         (
             {"loss__schedule": {"beta": 1.0}, "loss__schedule_length": "21 steps"},
-            "config.loss.schedule_length: step 21 lies after the training of 20",
+            "config.loss.schedule_length: step 21 is after the end of training, 20",
         ),
         (
             {"loss__schedule": {"lam": -1.0}, "loss__schedule_length": "5 steps"},
@@ -133,7 +133,7 @@ def test_a_moving_parameter_is_in_force_at_its_step(digits):
         ),
         (
             {"loss__schedule": {"beta": "cosine two"}, "loss__schedule_length": "5 steps"},
-            "must read like 2.0 or 'cosine 2.0', got 'cosine two'",
+            "must be like 2.0 or 'cosine 2.0', got 'cosine two'",
         ),
         (
             {"loss__schedule": {"beta": "cosin 2"}, "loss__schedule_length": "5 steps"},
@@ -147,7 +147,7 @@ def test_a_moving_parameter_is_in_force_at_its_step(digits):
         ({"loss__nam": 1.0}, "nam"),
         ({"loss": {"name": "Expnential"}}, "did you mean 'exponential'"),
         ({"loss": {"name": "./my.py:Bump"}}, "'package.module:name', got './my.py:Bump'"),
-        ({"loss": {"name": ":Bump"}}, "reads 'package.module:name', got ':Bump'"),
+        ({"loss": {"name": ":Bump"}}, "expected an import path 'package.module:name', got ':Bump'"),
         ({"model__name": "resnet4"}, "did you mean 'resnet44'"),
         ({"model__hiden": (3,)}, "did you mean 'hidden'"),
         ({"noise__kind": "symetric"}, "did you mean 'symmetric'"),

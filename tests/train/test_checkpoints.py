@@ -104,6 +104,20 @@ def test_all_damaged_means_the_start(checkpoints, caplog):
     assert "falling back to the start" in caplog.text
 
 
+def test_a_damaged_score_is_a_damaged_checkpoint(tmp_path, caplog):
+    made = Checkpoints(tmp_path, keep=2)
+    for step in (10, 20):
+        made.save(step, _tree(step), score=step)
+    made.close()
+    (tmp_path / "10" / "metrics" / "metrics").write_text("")
+    with caplog.at_level(logging.WARNING, "dm_jax"):
+        made = Checkpoints(tmp_path, keep=2)
+    assert made.restore(_tree(0))[0] == 20
+    made.close()
+    assert "checkpoint 10" in caplog.text
+    assert list((tmp_path / "damaged").glob("10-*"))
+
+
 @pytest.mark.parametrize("error", [MemoryError(), OSError("Input/output error")])
 def test_what_the_machine_cannot_read_is_left_alone(checkpoints, error, monkeypatch):
     def fail(*_):
@@ -140,7 +154,7 @@ def test_what_is_saved_may_be_overwritten_at_once(tmp_path):
 def test_a_full_disk_harms_no_earlier_checkpoint(checkpoints):
     """A limit on the size of files stands for the disk."""
     large = _tree(0) | {"w": np.random.default_rng(0).random((500, 400), np.float32)}
-    message = r"could not be written to .*The newest whole .* step 30"
+    message = r"could not be written to .*The newest intact .* step 30"
     with tiny.file_size_limit(100_000), pytest.raises(OSError, match=message):
         _save_and_wait(checkpoints, 40, large)
     again = Checkpoints(checkpoints._directory, keep=2)

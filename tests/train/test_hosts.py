@@ -49,7 +49,7 @@ def test_a_stop_of_one_process_stops_both_and_they_go_on(tmp_path):
             processes[1].terminate()
             break
     outputs = hosts.finish(processes)
-    assert "the same command goes on there" in outputs[0]
+    assert "the same command resumes there" in outputs[0]
     stopped = _rows(tmp_path)[-1]["step"]
     assert (tmp_path / "checkpoints" / str(stopped)).exists()
     again = hosts.start_both(tmp_path, _DIGITS, changes)

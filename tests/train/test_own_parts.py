@@ -1,7 +1,9 @@
 """A user's own network, optimiser and schedule, and the network that a run leaves."""
 
 import json
+import shutil
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,9 @@ import pytest
 from configs import digits
 from dm_jax import data, models, train
 from dm_jax.train import checkpoints, population
-from dm_jax.train.config import OptimizerConfig
+from dm_jax.train.config import OptimizerConfig, ParallelConfig
+from dm_jax.train.engine import Engine
+from dm_jax.train.parallel import make_mesh
 
 HERE = __name__
 
@@ -24,6 +28,28 @@ class Small(models.Network):
     def embed(self, x, train, where):
         unit = models.ConvNorm(self.width, 3, 2, axis_name=self.axis_name, dtype=self.dtype)
         return models.global_mean(unit(x, train, where))
+
+
+class Half(models.Network):
+    """Features in the dtype of the computation, without parameters of their own."""
+
+    def embed(self, x, train, where):
+        return nn.Dense(8, dtype=self.dtype)(x.reshape(x.shape[0], -1))
+
+
+class Sequence(models.Network):
+    """A convolution over one axis, whose kernel has rank 3."""
+
+    def embed(self, x, train, where):
+        return nn.Conv(4, (3,), dtype=self.dtype)(x.reshape(x.shape[0], -1, 1)).mean(1)
+
+
+class Constant(models.Network):
+    """A variable that a run would not keep."""
+
+    def embed(self, x, train, where):
+        scale = self.variable("constants", "scale", jnp.ones, ())
+        return x.reshape(x.shape[0], -1) * scale.value
 
 
 def adamw(config: OptimizerConfig) -> optax.GradientTransformation:
@@ -49,7 +75,10 @@ def _config(**changes) -> train.Config:
     values.train.keep_checkpoints, values.parallel.devices = 1, 1
     for path, value in changes.items():
         group, _, key = path.rpartition("__")
-        values[group][key] = value
+        if group:
+            values[group][key] = value
+        else:
+            values[key] = {"dtype": "float32", "dropout": 0.0, "pretrained": "", **value}
     return train.Config.parse(values)
 
 
@@ -68,6 +97,22 @@ def test_own_parts_train(run):
     assert rates == pytest.approx([0.01, 0.005, 0.005])
     losses = [loss for _, loss in summary.curve("train_loss")]
     assert losses[-1] < losses[0]
+
+
+def test_features_may_be_bfloat16(tmp_path):
+    config = _config(model={"name": f"{HERE}:Half", "dtype": "bfloat16"})
+    experiment = train.experiment(config)
+    assert Engine([experiment], make_mesh(ParallelConfig(devices=1)), "jit").scans
+    summary = train.run(config, tmp_path)
+    assert summary.finished
+    assert train.run(config, tmp_path).rows == summary.rows
+    variables = train.load(tmp_path).variables
+    assert variables["params"]["classifier"]["dense"]["kernel"].dtype == np.float32
+
+
+def test_no_convolution_is_scanned_on_a_cpu():
+    experiment = train.experiment(_config(model={"name": f"{HERE}:Sequence"}))
+    assert not Engine([experiment], make_mesh(ParallelConfig(devices=1)), "jit").scans
 
 
 def test_own_parts_on_several_devices_are_the_same(run, tmp_path):
@@ -123,7 +168,7 @@ def test_what_cannot_be_loaded_is_named(run, tmp_path):
     workdir, _ = run
     with pytest.raises(FileNotFoundError, match="is not the workdir of a run"):
         train.load(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"has no checkpoint 7; there: .*30"):
+    with pytest.raises(FileNotFoundError, match=r"has no checkpoint 7; available: .*30"):
         train.load(workdir, step=7)
     message = r"inputs must be uint8 \['n', 8, 8, 1\], got float64 \[2\]"
     with pytest.raises(ValueError, match=message):
@@ -141,21 +186,37 @@ def test_a_damaged_checkpoint_is_not_loaded(run, tmp_path, monkeypatch):
         train.load(workdir)
 
 
+def test_damage_is_named(run, tmp_path):
+    workdir = shutil.copytree(run[0], tmp_path / "run")
+    (best,) = {path.parents[1].name for path in workdir.glob("checkpoints/*/metrics/metrics")}
+    (workdir / "checkpoints" / best / "metrics" / "metrics").write_text("")
+    assert train.load(workdir).step == 30
+    with pytest.raises(ValueError, match="a score in .* is damaged"):
+        train.load(workdir, step="best")
+    shutil.rmtree(workdir / "checkpoints" / "30" / "tree")
+    with pytest.raises(ValueError, match="checkpoint 30 in .* is damaged"):
+        train.load(workdir)
+    (workdir / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        train.load(workdir)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"model__name": f"{HERE}:Smal"}, "unknown name in .*: 'Smal'; did you mean 'Small'"),
-        ({"model__name": f"{HERE}:adamw"}, "is not a subclass of dm_jax.models.Network"),
+        ({"model__name": f"{HERE}:adamw"}, "must be a subclass of dm_jax.models.Network"),
+        ({"model": {"name": f"{HERE}:Constant"}}, "variables in the collections constants; a run"),
         ({"model__wide": 3}, "unknown option of .*Small 'wide'"),
-        ({"optimizer__name": f"{HERE}:nothing"}, r"must give an optax.GradientTransformation, got"),
-        ({"schedule__name": f"{HERE}:nothing"}, "must give a function of the step, got None"),
-        ({"schedule__name": f"{HERE}:HERE"}, "is not a function, but '"),
+        ({"optimizer__name": f"{HERE}:nothing"}, "must return an optax.GradientTransformation"),
+        ({"schedule__name": f"{HERE}:nothing"}, "must return a function of the step, got None"),
+        ({"schedule__name": f"{HERE}:HERE"}, "must be a function, got '"),
         ({"schedule__name": "no_such:thing"}, "'no_such:thing' cannot be imported"),
     ],
 )
 def test_own_parts_that_are_none_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
-        train.experiment(_config(**changes))
+        train.experiment(_config(**changes)).create_state(0)
 
 
 def test_an_optimiser_by_no_known_name():

@@ -135,6 +135,20 @@ def test_a_change_that_is_allowed_goes_on(tmp_path):
     assert train.Config.parse(json.loads((tmp_path / "config.json").read_text())) == longer
 
 
+def test_fewer_steps_than_a_run_has_taken_are_refused(tmp_path):
+    _run(tmp_path)
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(ValueError, match="train.length is 10 steps, but .* of 20 steps already"):
+        _run(tmp_path, _config(train__length="10 steps"), allow_changes=True)
+    assert (tmp_path / "config.json").read_text() == before
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert _run("~/run").finished
+    assert (tmp_path / "run" / "config.json").exists()
+
+
 def test_a_change_that_is_allowed_takes_effect(tmp_path):
     """A checkpoint holds the scheme and the rate of before; the config has the say."""
     _run(tmp_path)

@@ -54,13 +54,15 @@ def test_warmup_rises_linearly_and_multiplies():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"name": "steps", "boundaries": ("50 steps", "20 steps")}, "must rise"),
-        ({"name": "steps", "boundaries": ("20 steps", "20 steps")}, "must rise"),
+        ({"name": "steps", "boundaries": ("5 step",)}, "config.schedule.boundaries: a duration"),
+        ({"warmup": "3"}, "config.schedule.warmup: a duration"),
+        ({"name": "steps", "boundaries": ("50 steps", "20 steps")}, "must increase"),
+        ({"name": "steps", "boundaries": ("20 steps", "20 steps")}, "must increase"),
         (
             {"name": "steps", "boundaries": ("101 steps",)},
-            "boundaries: step 101 lies after the training of 100",
+            "boundaries: step 101 is after the end of training, 100",
         ),
-        ({"warmup": "11 epochs"}, "warmup: step 110 lies after the training of 100"),
+        ({"warmup": "11 epochs"}, "warmup: step 110 is after the end of training, 100"),
     ],
 )
 def test_schedules_that_cannot_be_meant(values, message):

@@ -193,7 +193,7 @@ def test_what_a_stream_cannot_do_is_named(data_dir, changes, message):
     ("changes", "message"),
     [
         ({"train__batch_size": 6, "parallel__devices": 4}, "batch_size 6 does not divide over 4"),
-        ({"data__crop": 30}, r"crop must lie in 1 .. 20 \(resize\), got 30"),
+        ({"data__crop": 30}, r"crop must be in 1 .. 20 \(resize\), got 30"),
     ],
 )
 def test_sizes_that_do_not_fit_are_named(data_dir, changes, message):

@@ -42,6 +42,15 @@ def test_a_torn_last_line_is_no_row(tmp_path):
     assert _steps(path) == [10, 20, 30]
 
 
+@pytest.mark.parametrize("line", ["\0\0\n", '{"loss": 1}\n', "[]\n"])
+def test_a_damaged_line_is_named(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    _write(path, [10])
+    path.write_text(path.read_text() + line)
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: line 2 is damaged"):
+        _steps(path)
+
+
 def test_what_json_lacks_is_null(tmp_path):
     path = tmp_path / "metrics.jsonl"
     file = MetricsFile(path)
@@ -79,14 +88,17 @@ def test_a_full_disk_does_not_block_tensorboard(tmp_path):
         board.write(1, many)
 
 
-def test_a_resumed_run_hides_the_events_that_come_again(tmp_path):
-    board = TensorBoard(tmp_path, resume_step=40)
+@pytest.mark.parametrize("resume_step", [40, 0])
+def test_a_resumed_run_hides_the_events_that_come_again(tmp_path, resume_step):
+    (tmp_path / "events.before").touch()
+    board = TensorBoard(tmp_path, resume_step=resume_step)
     board.write(41, {"loss": 0.5})
     board.close()
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*tfevents*")
     version, restart, loss = _events(path.read_bytes())
     assert version.file_version == "brain.Event:2"
-    assert (restart.step, restart.session_log.status) == (41, restart.session_log.START)
+    assert restart.step == resume_step + 1
+    assert restart.session_log.status == restart.session_log.START
     assert (loss.step, loss.summary.value[0].simple_value) == (41, 0.5)
 
 

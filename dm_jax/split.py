@@ -1,18 +1,18 @@
-"""Holding out a validation part of the training data."""
+"""Stratified splits into a training and a validation part."""
 
 import numpy as np
 
-from dm_jax import draws
+from dm_jax import draws, errors
 
 
 def stratified_split(
     labels: np.ndarray, *, fraction: float = 0.2, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of a training and a validation part with the same shares of every class.
+    """Indices of a training and a validation part with the same class proportions.
 
-    Of a class of n examples round(fraction * n) are held out (a half rounds up): those with the
-    smallest of one uniform per example, drawn in the order of the examples (`dm_jax.draws`,
-    stream "split"). So a smaller part held out with the same seed lies inside a larger one.
+    In each class of n examples round(fraction * n) are held out (a half rounds up): those with the
+    smallest uniforms, of one per example drawn in order (`dm_jax.draws`, stream "split"). So for
+    one seed a smaller validation part is a subset of a larger one.
 
     Args:
       labels: int [n] classes to stratify by.
@@ -23,8 +23,9 @@ def stratified_split(
       (training indices, validation indices), each sorted, int64; together 0 .. n - 1.
 
     Raises:
-      ValueError: fraction outside [0, 1], or labels without exactly one axis.
+      ValueError: fraction outside [0, 1], or labels that are not [n].
     """
+    errors.check_number("fraction", fraction)
     if not 0.0 <= fraction <= 1.0:
         raise ValueError(f"fraction must be in [0, 1], got {fraction}")
     labels = np.asarray(labels)

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from dm_jax.data.split import stratified_split
+from dm_jax.split import stratified_split
 
 LABELS = np.repeat(np.arange(4), [500, 50, 5, 1])[np.random.default_rng(0).permutation(556)]
 
