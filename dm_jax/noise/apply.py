@@ -69,7 +69,7 @@ def corrupt(
       ratio: of the imbalance, at least 1; see the docstring of each imbalance for its meaning.
 
     Raises:
-      TypeError: labels, or inputs for kind "instance", are not numbers.
+      TypeError: an argument of the wrong type: labels or a rate that are not numbers, say.
       FileNotFoundError: the file of kind "file:PATH" does not exist.
       ValueError: an invalid argument; names it, its value and what is accepted.
     """

@@ -75,7 +75,7 @@ def block_swap(request: Request) -> np.ndarray:
     """`superclass_swap` with blocks of five consecutive ids instead of superclasses.
 
     True noise rate: 2r / 5. Fine ids of CIFAR-100 are alphabetical, so its blocks are not its
-    superclasses, though much public code takes them for superclasses.
+    superclasses, although much public code uses them as such.
     """
     return _swap(request, _blocks(request, "block_swap"))
 

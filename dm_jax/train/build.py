@@ -134,9 +134,7 @@ def _check_counts(
             "least one"
         )
     if config.data.test and not len(dataset.test):
-        raise ValueError(
-            f"{dataset.name} has no test examples; set config.data.test=False"
-        )
+        raise ValueError(f"{dataset.name} has no test examples; set config.data.test=False")
 
 
 def _streamed(config: config_lib.Config, dataset: StreamedDataset) -> StreamedExperiment:

@@ -51,7 +51,7 @@ def run(
         metrics.jsonl of a finished run lacks its end.
       NonFiniteLossError: with the step, the learning rate and the last good checkpoint.
     """
-    # Before the signals are handled here, as JAX installs its own handler.
+    # Before StopRequest, as JAX installs its own signal handler when it connects to other hosts.
     parallel.initialize(config.parallel)
     with StopRequest() as stop_requested:
         progress = progress or NoProgress()
@@ -163,7 +163,7 @@ def _train(
 
 
 def _as_configured(saved: State, fresh: State) -> State:
-    """The saved state, with what the config sets as in the current config, which may differ."""
+    """The saved state with the hyperparameters, EDF and key of the current config."""
     hyperparams = fresh.opt_state.hyperparams
     opt_state = saved.opt_state._replace(hyperparams=hyperparams)
     return dataclasses.replace(saved, opt_state=opt_state, edf=fresh.edf, rng=fresh.rng)

@@ -11,6 +11,9 @@ import optax
 from dm_jax.emphasis import EDF
 from dm_jax.models import pretrained as pretrained_lib
 
+# Those of a state, and those that hold what a network only says of a batch (`sow`).
+_COLLECTIONS = {"params", "batch_stats", "auxiliary", "intermediates"}
+
 
 @flax.struct.dataclass
 class State:
@@ -55,7 +58,7 @@ def create(model, optimizer, edf: EDF, *, seed, inputs: jax.Array, pretrained: s
     init_key, run_key = jax.random.split(jax.random.key(seed))
     blank = jnp.zeros(inputs.shape, inputs.dtype)
     variables = _compiled_init(model)(init_key, blank)
-    if other := sorted(set(variables) - {"params", "batch_stats"}):
+    if other := sorted(set(variables) - _COLLECTIONS):
         raise ValueError(
             f"{type(model).__name__} has variables in the collections {', '.join(other)}; a run "
             "keeps 'params' and 'batch_stats' only"

@@ -17,7 +17,7 @@ class Writer(Protocol):
         """Adds values measured after `step` steps."""
 
     def close(self) -> None:
-        """Ends the writing."""
+        """Closes the writer."""
 
 
 class NullWriter:

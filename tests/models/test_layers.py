@@ -97,4 +97,4 @@ def test_overhanging_pool_has_the_sizes_of_caffe(side, pooled):
 )
 def test_refused_inputs_are_named(x, error, message):
     with pytest.raises(error, match=f"net takes .*{message}"):
-        check_images("net", x, least=16, multiple=16)
+        check_images("net", x, min_size=16, multiple=16)

@@ -124,7 +124,7 @@ def test_lower_rate_flips_a_part_of_what_a_higher_one_flips(kind):
     [
         ("superclass_swap", 10, None, "'superclass_swap' needs superclasses"),
         ("superclass_next", 10, None, "'superclass_next' needs superclasses"),
-        ("superclass_next", 10, np.zeros(9), r"shape \[10\] .*, got \[9\]"),
+        ("superclass_next", 10, np.zeros(9, int), r"shape \[10\] .*, got \[9\]"),
         ("superclass_swap", 10, np.array([0] * 9 + [7]), "two classes per superclass, 7 has one"),
         ("asymmetric_cifar10", 100, None, "needs 10 classes, got 100"),
         ("block_swap", 2, None, "'block_swap' needs a multiple of 5 classes, got 2"),

@@ -191,10 +191,10 @@ def test_damage_is_named(run, tmp_path):
     (best,) = {path.parents[1].name for path in workdir.glob("checkpoints/*/metrics/metrics")}
     (workdir / "checkpoints" / best / "metrics" / "metrics").write_text("")
     assert train.load(workdir).step == 30
-    with pytest.raises(ValueError, match="a score in .* is damaged"):
+    with pytest.raises(ValueError, match=r"a score in .* is damaged"):
         train.load(workdir, step="best")
     shutil.rmtree(workdir / "checkpoints" / "30" / "tree")
-    with pytest.raises(ValueError, match="checkpoint 30 in .* is damaged"):
+    with pytest.raises(ValueError, match=r"checkpoint 30 in .* is damaged"):
         train.load(workdir)
     (workdir / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json is damaged"):
