@@ -191,10 +191,8 @@ def _margin_range(function: Callable[[Array], Array], dtype: jnp.dtype) -> tuple
 
     At p = 1, f must be of order 0 or 1 in 1 - p; at p = 0, it must be a positive finite float.
     """
-    far, near = (
-        jnp.asarray(_MAX_MARGIN, dtype),
-        -jnp.log(100 * jnp.finfo(dtype).epsneg).astype(dtype),
-    )
+    far = jnp.asarray(_MAX_MARGIN, dtype)
+    near = -jnp.log(100 * jnp.finfo(dtype).epsneg).astype(dtype)
     value, slope = _value_and_slope(function, jnp.ones((), dtype))
     at_one = jnp.isfinite(value) & jnp.isfinite(slope) & ((value > 0) | (slope < 0))
     at_zero = jnp.isfinite(_log_near(function, -far))

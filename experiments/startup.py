@@ -28,6 +28,13 @@ def prepare() -> None:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
         jax.config.update("jax_compilation_cache_dir", str(cache / "dm_jax" / "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    sys.unraisablehook = _print_unless_late
+
+
+def _print_unless_late(error: "sys.UnraisableHookArgs") -> None:
+    """Drops what tensorstore's threads report of a damaged checkpoint after its first error."""
+    if str(error.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(error)
 
 
 def run(main: Callable[[], None]) -> None:
