@@ -17,10 +17,11 @@ from dm_jax.edf_fields import checked, parameter, readable, register, static
 
 # Beyond it a scheme defined by weight(p) alone is extrapolated as a power of p or of 1 - p.
 _MAX_MARGIN = 40.0
-# Smaller exponents are taken for 0: a limit that is approached slowly, as DM's at p = 0.
+# Smaller exponents count as 0: there f approaches a limit slowly, as DM's weight does at p = 0.
 _MIN_POWER = 0.05
-# Outer over inner rise of log f: 1 for powers, 0.71 for logarithms.
-_MIN_STEADINESS = 0.85
+# Least ratio of the rise of log f over the outer quarter of the margins to that over the quarter
+# before it: 1 for a power, 0.71 for a logarithm.
+_MIN_RISE_RATIO = 0.85
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(parameter, static))
@@ -74,7 +75,7 @@ class EDF:
 
     @property
     def log_scale(self) -> Array:
-        """The log of a constant factored out of w, so that exp(beta) is never computed."""
+        """The log of a constant factored out of w, so that normalised weights need no exp(beta)."""
         return jnp.zeros(())
 
     def log_area(self) -> Array:
@@ -91,7 +92,7 @@ class EDF:
         return sigmoid(quadrature.argmax(self.log_shape))
 
     def potential(self, margin: ArrayLike) -> Array:
-        """phi(m), the loss whose derivative in the margin is -w/2, with phi(0) = 0."""
+        """phi(m), the loss whose derivative with respect to m is -w/2, with phi(0) = 0."""
         margin = as_float(margin)
         return -0.5 * quadrature.integral_from_zero(lambda m: jnp.exp(self.log_weight(m)), margin)
 
@@ -101,8 +102,8 @@ def _check_parameters(cls: type[EDF]) -> None:
     for name in inspect.get_annotations(cls):
         if hasattr(EDF, name):
             raise TypeError(
-                f"{cls.__name__}: a parameter cannot be called {name!r}: every EDF has a method of "
-                "that name"
+                f"{cls.__name__}: a parameter cannot be called {name!r}, the name of an attribute "
+                "of every EDF"
             )
 
 
@@ -211,7 +212,7 @@ def _power_up_to(function: Callable[[Array], Array], last: Array, which: int) ->
     # A power rises as much over the outer part of that range as over the inner; log p, less.
     between = _log_near(function, 0.75 * last)
     outer, inner = jnp.abs(log_f - between), jnp.abs(between - half_log_f)
-    is_power = (jnp.abs(found) >= _MIN_POWER) & (outer >= _MIN_STEADINESS * inner)
+    is_power = (jnp.abs(found) >= _MIN_POWER) & (outer >= _MIN_RISE_RATIO * inner)
     return jnp.where(is_power, found, 0.0)
 
 

@@ -1,12 +1,12 @@
 """Atomic file writes and locks between processes."""
 
 import contextlib
-import fcntl
+import json
 import os
 import pathlib
 import threading
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 @contextlib.contextmanager
@@ -34,6 +34,21 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         file.write(text.encode())
 
 
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+      ValueError: the file holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged: it must hold a JSON object")
+    return content
+
+
 @contextlib.contextmanager
 def locked(path: pathlib.Path, *, wait: bool = True) -> Iterator[None]:
     """Holds a lock between processes; the empty lock file is not removed.
@@ -41,6 +56,8 @@ def locked(path: pathlib.Path, *, wait: bool = True) -> Iterator[None]:
     Raises:
       BlockingIOError: another process holds it and `wait` is false.
     """
+    import fcntl  # not on Windows, where all else works
+
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

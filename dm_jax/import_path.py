@@ -7,7 +7,7 @@ from dm_jax import errors
 
 
 def load_class(path: str, base: type, called: str) -> Any:
-    """The subclass of `base` at "package.module:name"; errors name the base `called`.
+    """The subclass of `base` at "package.module:name"; errors refer to the base as `called`.
 
     Raises:
       ValueError: the path is malformed, there is no such module or name, or it is not a subclass

@@ -45,8 +45,8 @@ def dm_softmax_cross_entropy(
     - ``None``: W = w(p).
 
     The gradient with respect to `edf` and `class_weights` is zero, as the value does not depend on
-    them. A function of the logits' gradient (a bilevel objective) does, also through the
-    normaliser. First derivatives are reverse-mode only: `jax.jvp` raises a TypeError.
+    them. A function of the logits' gradient (a bilevel objective) does depend on them, also through
+    the normaliser. First derivatives are reverse-mode only: `jax.jvp` raises a TypeError.
 
     Args:
       logits: [..., C] floating, C >= 2. Computed in float32, or in float64 for float64 logits.

@@ -4,7 +4,7 @@ A query tracklet is compared with every gallery tracklet by cosine similarity:
 
 - gallery entries of the query's own identity **and** camera are left out: finding them shows
   nothing;
-- junk (identity -1) is left out: it shows no person;
+- junk (identity -1) is left out: it counts neither as right nor as wrong;
 - distractors (identity 0) are kept as wrong answers.
 
 A query whose identity no other camera saw has no right answer and does not count.
@@ -35,7 +35,8 @@ class RetrievalScores:
       cmc: by rank k, the share of queries with a right answer among the first k.
       mean_average_precision: mean over the queries of the average precision.
       num_queries: number of queries.
-      num_valid: number of queries with a right answer in the gallery; the scores are their means.
+      num_valid: number of queries with a right answer in the gallery; the scores are means over
+        these.
     """
 
     cmc: dict[int, float]

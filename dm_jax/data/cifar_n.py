@@ -1,8 +1,8 @@
 """CIFAR-10N and CIFAR-100N (Wei et al., ICLR 2022): CIFAR with human labels.
 
-The human labels follow CIFAR's original order, but TFDS stores the images in another, and a mistake
-in joining them would show only in the results. So both are checked: the clean labels against
-CIFAR's in its original order, the human labels against the published share of wrong ones.
+The files of human labels that TFDS reads are not in CIFAR's original order, and a mistake in
+matching them to the images would show only in the results. So both are checked: the clean labels
+against CIFAR's in its original order, the human labels against the published share of wrong ones.
 """
 
 import dataclasses

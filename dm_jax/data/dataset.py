@@ -84,12 +84,12 @@ class Dataset:
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean of the training images over 255, float32 [channels]; zeros [d] for features."""
+        """Per-channel mean of the training images in [0, 1], float32; zeros [d] for features."""
         return self._statistics[0]
 
     @property
     def std(self) -> np.ndarray:
-        """Standard deviation, as `mean`: float32 [channels]; ones [d] for features."""
+        """Per-channel standard deviation, as `mean`; ones [d] for features."""
         return self._statistics[1]
 
     @functools.cached_property

@@ -41,7 +41,7 @@ class StreamedDataset:
       train: the training images and their labels.
       held_out: name -> images whose classes are predicted ("validation", "test").
       class_names: [num_classes] strings.
-      search: a retrieval test, or None.
+      retrieval_test: of MARS; None for other data sets.
       mean, std: float32 [3], those of ImageNet for every data set.
     """
 
@@ -49,7 +49,7 @@ class StreamedDataset:
     train: Source
     held_out: Mapping[str, Source]
     class_names: tuple[str, ...]
-    search: RetrievalTest | None = None
+    retrieval_test: RetrievalTest | None = None
     mean: np.ndarray = dataclasses.field(default_factory=_MEAN.copy)
     std: np.ndarray = dataclasses.field(default_factory=_STD.copy)
 
@@ -59,7 +59,7 @@ class StreamedDataset:
         return len(self.class_names)
 
     @property
-    def own_labels(self) -> noise.Corruption:
+    def empty_corruption(self) -> noise.Corruption:
         """An empty corruption, as the labels are not held in memory.
 
         Its hash depends on the name and the size of the training set.
@@ -90,7 +90,7 @@ def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:
     source = name.removeprefix(_FAMILY)
     train = Records(source, "train", data_dir)
     if name == "mars":
-        return StreamedDataset(name, train, {}, train.class_names, _mars_search(data_dir))
+        return StreamedDataset(name, train, {}, train.class_names, _mars_retrieval_test(data_dir))
     splits = tfds_builders.open_prepared(source, data_dir).info.splits
     names = [split for split in ("validation", "test") if split in splits]
     held_out = {split: Records(source, split, data_dir) for split in names}
@@ -101,7 +101,7 @@ def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:
     return StreamedDataset(name, train, held_out, train.class_names)
 
 
-def _mars_search(data_dir: str | None) -> RetrievalTest:
+def _mars_retrieval_test(data_dir: str | None) -> RetrievalTest:
     # Imported here, as this module imports TFDS, which other data sets do not need.
     from dm_jax.data import mars
 

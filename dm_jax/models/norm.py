@@ -111,8 +111,8 @@ def _moments_and_count(
 def _squared_deviations(x: jax.Array, mean: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Sum over all axes but the last of (x - mean)^2, where `mean` is that of the global batch.
 
-    Its derivative in the mean is zero, as deviations from the mean add up to zero: the backward
-    pass need not sum them again.
+    Its derivative with respect to the mean is zero, as deviations from the mean add up to zero: the
+    backward pass need not sum them again.
     """
     return jnp.sum(jnp.square(_deviations(x, mean)), tuple(range(x.ndim - 1)), where=mask)
 

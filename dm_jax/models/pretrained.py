@@ -108,7 +108,9 @@ def _read_torch(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError("damaged, or holds more than tensors, which is not unpickled") from error
+        raise ValueError(
+            "damaged, or holds objects other than tensors, which are not unpickled"
+        ) from error
     if not isinstance(tensors, dict) or any(not torch.is_tensor(t) for t in tensors.values()):
         raise ValueError("not a state dict, which has tensors by name and nothing else")
     return {name: tensor.detach().float().numpy() for name, tensor in tensors.items()}

@@ -69,7 +69,7 @@ def corrupt(
       ratio: of the imbalance, at least 1; see the docstring of each imbalance for its meaning.
 
     Raises:
-      TypeError: an argument of the wrong type: labels or a rate that are not numbers, say.
+      TypeError: an argument of the wrong type, such as labels or a rate that is not a number.
       FileNotFoundError: the file of kind "file:PATH" does not exist.
       ValueError: an invalid argument; names it, its value and what is accepted.
     """
@@ -166,8 +166,8 @@ def _true_labels_of_kept(corruption: Corruption, true_labels: np.ndarray) -> np.
     needed = int(corruption.kept.max(initial=-1)) + 1
     if true_labels.ndim != 1 or true_labels.size < needed:
         raise ValueError(
-            f"true_labels must be [n] with n of at least {needed}, the size of the training set, "
-            f"got {list(true_labels.shape)}"
+            "true_labels must be those of the whole training set, [n] with n of at least "
+            f"{needed}, got {list(true_labels.shape)}"
         )
     true = true_labels[corruption.kept]
     if not np.array_equal(true != corruption.labels, corruption.changed):

@@ -38,5 +38,5 @@ class Request:
     human_labels: Mapping[str, np.ndarray] | None = None
 
     def flip_to(self, target: np.ndarray, rates: np.ndarray | None = None) -> np.ndarray:
-        """`target` [n] for flipped examples (by `rates` [n] or `rate`), else their labels."""
+        """`target` [n] where an example is flipped (with probability `rates` [n] or `rate`)."""
         return np.where(self.flip < (self.rate if rates is None else rates), target, self.labels)

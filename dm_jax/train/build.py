@@ -155,7 +155,7 @@ def _streamed(config: config_lib.Config, dataset: StreamedDataset) -> StreamedEx
                 f"got {found!r}"
             )
     setup = setup_lib.resolve(
-        config, dataset, dataset.own_labels, examples=len(dataset.train), augment=False
+        config, dataset, dataset.empty_corruption, examples=len(dataset.train), augment=False
     )
     return StreamedExperiment(**vars(setup), dataset=dataset)
 

@@ -6,7 +6,6 @@ checksums.
 """
 
 import contextlib
-import json
 import logging
 import numbers
 import pathlib
@@ -21,6 +20,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
+from dm_jax import files
 from dm_jax.train import parallel
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Checkpoints:
 
     def __init__(self, directory: pathlib.Path, *, keep: int):
         # orbax warns at each save without a score; most have none.
-        logging.getLogger("absl").addFilter(_is_news)
+        logging.getLogger("absl").addFilter(_is_not_missing_score)
         self._directory = directory.absolute()
         self._set_aside_damaged_scores()
         policies = [
@@ -150,10 +150,13 @@ class Checkpoints:
         """Moves checkpoints with damaged scores, which would make orbax's manager fail."""
         if parallel.is_primary():
             for path in sorted(self._directory.glob("*/metrics/metrics")):
+                step = path.parents[1].name
+                if not step.isdigit():  # a temporary folder, which orbax removes
+                    continue
                 try:
-                    json.loads(path.read_text())
+                    _score(files.read_json(path))
                 except ValueError as error:
-                    self._move(path.parents[1].name, error)
+                    self._move(step, error)
         parallel.any_host(True)
 
     def _set_aside(self, step: int, error: Exception) -> None:
@@ -235,9 +238,7 @@ def _chosen(directory: pathlib.Path, step: int | str) -> int:
         paths = {one: directory / str(one) / "metrics" / "metrics" for one in steps}
         with _damage_of(f"a score in {directory}"):
             scores = {
-                one: _score(json.loads(path.read_text()))
-                for one, path in paths.items()
-                if path.exists()
+                one: _score(files.read_json(path)) for one, path in paths.items() if path.exists()
             }
         if not scores:
             raise ValueError(
@@ -247,18 +248,21 @@ def _chosen(directory: pathlib.Path, step: int | str) -> int:
         return max(scores, key=lambda one: (scores[one], one))  # of ties orbax keeps the last
     if isinstance(step, numbers.Integral) and step in steps:
         return int(step)
+    names = " ('last', 'best' or one of these)" if steps else ""
     available = ", ".join(map(str, steps)) or "none"
     raise FileNotFoundError(
-        f"{directory} has no checkpoint {step!r}; available: {available} ('last', 'best' or one "
-        "of these)"
+        f"{directory} has no checkpoint {step!r}; available: {available}{names}"
     )
 
 
 def _score(metrics: Any) -> float:
-    return metrics["score"]
+    score = metrics.get("score")
+    if not isinstance(score, float | int):
+        raise ValueError(f"a score must be a number, got {score!r}")
+    return score
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def _is_not_missing_score(record: logging.LogRecord) -> bool:
     """A log filter that drops orbax's warning about a checkpoint without a score."""
     return "did not provide metrics" not in str(record.msg)
 

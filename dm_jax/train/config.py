@@ -33,7 +33,7 @@ class DataConfig:
     last_batch: str = "wrap"  # wrap: batches span epochs (Caffe) | mask: an epoch's last is padded
     validation: float = 0.0  # fraction of the training set held out, stratified
     validation_labels: str = "clean"  # clean | noisy
-    test: bool = True  # whether the test set is evaluated; not in a search
+    test: bool = True  # whether the test set is evaluated; a search sets False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -109,7 +109,7 @@ class Engine:
         )
 
     def _convolves(self) -> bool:
-        # Initialising runs the network, whatever the shapes of its kernels are.
+        # Initialisation traces the whole network, so that convolutions of any rank are found.
         program = jax.make_jaxpr(lambda: self.experiments[0].create_state(0).params)()
         return "conv_general_dilated" in str(program)
 

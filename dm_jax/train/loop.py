@@ -1,7 +1,7 @@
 """The training loop: runs blocks of steps on the device, and callbacks at regular intervals.
 
-It never waits for a result except where one is written, and then only for that one. Where blocks
-end depends only on the absolute step, so a resumed run makes the same compiled calls.
+The host waits only for results that it writes, and for the oldest of several blocks in flight.
+Where blocks end depends only on the absolute step, so a resumed run makes the same compiled calls.
 """
 
 import collections

@@ -24,7 +24,7 @@ from dm_jax.train.build import Experiment
 from dm_jax.train.config import ParallelConfig
 from dm_jax.train.engine import Engine
 from dm_jax.train.loop import Plan, fit
-from dm_jax.train.recorder import NoProgress, Progress
+from dm_jax.train.progress import NoProgress, Progress
 from dm_jax.train.state import State
 from dm_jax.train.stop_request import StopRequest
 from dm_jax.train.summary import Row, Summary
@@ -80,12 +80,12 @@ def train_population(
 ) -> list[Summary]:
     """Trains all experiments at once.
 
-    SIGTERM and Ctrl-C return early; unfinished runs are not saved.
+    On SIGTERM or Ctrl-C it returns early; unfinished runs are not saved.
 
     Args:
       experiments: with equal `signature`, and on the same data set object.
       mesh: members are sharded over its run axis, batches over its data axis; default: members
-        over the largest number of devices that divides theirs.
+        over the largest number of devices that divides the number of members.
       progress: shows the progress and means over members.
 
     Returns:

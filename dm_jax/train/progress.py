@@ -20,7 +20,7 @@ class Progress(Protocol):
 
 
 class NoProgress:
-    """A `Progress` that shows nothing: for tests, and on all hosts but the first."""
+    """A `Progress` that shows nothing: the default, and what all hosts but the first use."""
 
     def start(self, total: int, step: int) -> None:
         """Does nothing."""

@@ -36,7 +36,7 @@ def one_batch(step):
     return lambda state, data, block: step(state, jax.tree.map(lambda x: x[0], block))
 
 
-def scores(batches: Iterable[Mapping[str, Any]], search: RetrievalTest) -> dict[str, float]:
+def scores(batches: Iterable[Mapping[str, Any]], test: RetrievalTest) -> dict[str, float]:
     """{"mAP": ..., "CMC-1": ...} in [0, 1], from the embedded batches of all frames.
 
     Damaged frames that were skipped do not enter the mean of their tracklet.
@@ -49,11 +49,11 @@ def scores(batches: Iterable[Mapping[str, Any]], search: RetrievalTest) -> dict[
         found = jax.device_get(batch)
         features.append(found["features"][found["where"]])
         frames.append(found["index"][found["where"]])
-    rows = search.tracklets
+    rows = test.tracklets
     means = retrieval.tracklet_features(
         np.concatenate(features), rows.tracklet_of_frame[np.concatenate(frames)], len(rows)
     )
-    queries = search.queries
+    queries = test.queries
     found = retrieval.evaluate(
         means[queries], rows.person[queries], rows.camera[queries], means, rows.person, rows.camera
     )

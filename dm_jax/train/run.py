@@ -15,7 +15,8 @@ from dm_jax.train.checkpoints import Checkpoints
 from dm_jax.train.config import Config
 from dm_jax.train.engine import Engine
 from dm_jax.train.loop import Plan, fit
-from dm_jax.train.recorder import NoProgress, Progress, Recorder
+from dm_jax.train.progress import NoProgress, Progress
+from dm_jax.train.recorder import Recorder
 from dm_jax.train.state import State
 from dm_jax.train.stop_request import StopRequest
 from dm_jax.train.stream_engine import StreamEngine
@@ -32,7 +33,7 @@ def run(
 ) -> Summary:
     """Trains, or resumes from the workdir's newest checkpoint.
 
-    SIGTERM and Ctrl-C checkpoint and return early. Writes config.json, network.json,
+    On SIGTERM or Ctrl-C it saves a checkpoint and returns early. Writes config.json, network.json,
     environment.json, corruption.npz, metrics.jsonl, TensorBoard events and checkpoints to the
     workdir.
 
@@ -46,7 +47,8 @@ def run(
       The results so far; `finished` if training reached its end.
 
     Raises:
-      ValueError: a bad config, or a workdir of another run (see `workdir.check`).
+      ValueError: a bad config, a workdir of another run (see `workdir.check`), a length shorter
+        than what its run has already trained, or a damaged metrics.jsonl.
       OSError: the workdir or a checkpoint cannot be written, another process trains there, or the
         metrics.jsonl of a finished run lacks its end.
       NonFiniteLossError: with the step, the learning rate and the last good checkpoint.
@@ -133,8 +135,8 @@ def _train(
         state = _as_configured(saved, state)
         if start > engine.plan.total_steps:
             raise ValueError(
-                f"config.train.length is {engine.plan.total_steps} steps, but {folder} holds a run "
-                f"of {start} steps already"
+                f"config.train.length is {engine.plan.total_steps} steps, but the run in {folder} "
+                f"has already taken {start}"
             )
         clock.before = checkpoints.seconds(start) if start else 0.0
         # Only now, as a refused run must not change the workdir of another run.

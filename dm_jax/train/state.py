@@ -11,7 +11,7 @@ import optax
 from dm_jax.emphasis import EDF
 from dm_jax.models import pretrained as pretrained_lib
 
-# Those of a state, and those that hold what a network only says of a batch (`sow`).
+# The first two are kept in the state; the others hold what a network sows for one batch.
 _COLLECTIONS = {"params", "batch_stats", "auxiliary", "intermediates"}
 
 

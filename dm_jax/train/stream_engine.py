@@ -88,10 +88,10 @@ class StreamEngine:
             if name != "test" or experiment.config.data.test:
                 means = self._classify(state, source)
                 values |= {f"{name}_{key}": value for key, value in means.items()}
-        search = experiment.dataset.search
-        if search is not None and experiment.config.data.test:
-            batches = self._evaluated(self._embed, state, search.frames, num_classes=None)
-            scores = retrieval_eval.scores(batches, search)
+        test = experiment.dataset.retrieval_test
+        if test is not None and experiment.config.data.test:
+            batches = self._evaluated(self._embed, state, test.frames, num_classes=None)
+            scores = retrieval_eval.scores(batches, test)
             values |= {f"test_{key}": value for key, value in scores.items()}
         return values
 

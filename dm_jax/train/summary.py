@@ -20,7 +20,7 @@ class Summary:
       corruption: hash of the training labels' corruption.
       data: fingerprint of the data set; "" if it is streamed.
       actual_rate: share of the training labels that were changed; NaN for a streamed set, whose
-        labels are not corrupted.
+        labels are used as they are.
       seconds: wall time of the training, over all starts up to where each resumed; for a
         population's member, its share.
       device: the devices of the process, as text.

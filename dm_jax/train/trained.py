@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Callable
 from typing import Any, Literal
@@ -11,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dm_jax import models
+from dm_jax import files, models
 from dm_jax.dtypes import at_least_float32
 from dm_jax.train import checkpoints
 from dm_jax.train.build import Experiment, StreamedExperiment
@@ -109,13 +108,14 @@ def load(
 
     Raises:
       FileNotFoundError: it is not a workdir or has no such checkpoint; names the available ones.
-      ValueError: the checkpoint is damaged, or "best" if no checkpoint has a score.
+      ValueError: the checkpoint or a JSON file of the workdir is damaged, or "best" without a
+        checkpoint that has a score.
     """
     folder = pathlib.Path(workdir).expanduser()
     if not (folder / METADATA_FILE).exists():
         raise FileNotFoundError(f"{folder} is not the workdir of a run: it has no {METADATA_FILE}")
-    known = _read_json(folder / METADATA_FILE)
-    config = Config.parse(_read_json(folder / "config.json"))
+    known = files.read_json(folder / METADATA_FILE)
+    config = Config.parse(files.read_json(folder / "config.json"))
     found, variables = checkpoints.read_variables(folder / "checkpoints", step)
     return TrainedModel(
         config=config,
@@ -128,10 +128,3 @@ def load(
         mean=np.array(known["mean"], np.float32),
         std=np.array(known["std"], np.float32),
     )
-
-
-def _read_json(path: pathlib.Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error

@@ -84,8 +84,8 @@ def check(
       OSError: it cannot be read.
     """
     with _usable(workdir):
-        old = _read(workdir / "config.json") or config.to_dict()
-        begun_with = _read(workdir / "environment.json").get("data") or data
+        old = _read_if_there(workdir / "config.json") or config.to_dict()
+        begun_with = _read_if_there(workdir / "environment.json").get("data") or data
     changed = differences(old, config.to_dict())
     if changed and not allow_changes:
         raise ValueError(
@@ -107,11 +107,8 @@ def check(
         )
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
-    content = json.loads(path.read_text()) if path.exists() else {}
-    if not isinstance(content, dict):
-        raise ValueError(f"{path.name} is damaged: it must hold an object")
-    return content
+def _read_if_there(path: pathlib.Path) -> dict[str, Any]:
+    return files.read_json(path) if path.exists() else {}
 
 
 def record(

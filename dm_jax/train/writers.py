@@ -24,7 +24,7 @@ class NullWriter:
     """The writer of all hosts but the first, which writes nothing."""
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Does nothing with the values."""
+        """Discards the values."""
 
     def close(self) -> None:
         """Does nothing."""
@@ -65,7 +65,11 @@ def _line(row: Mapping[str, float | None]) -> str:
 
 
 def read_metrics(path: pathlib.Path) -> Iterator[dict[str, float]]:
-    """The rows of a metrics.jsonl; a torn last line (of a killed run) is left out."""
+    """The rows of a metrics.jsonl; a torn last line (of a killed run) is left out.
+
+    Raises:
+      ValueError: a line is damaged; names it.
+    """
     if not path.exists():
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -82,7 +86,7 @@ def read_metrics(path: pathlib.Path) -> Iterator[dict[str, float]]:
 class TensorBoard:
     """TensorBoard events under `directory`, each on disk when `write` returns.
 
-    Not by tensorboardX's SummaryWriter, which passes them to a thread: once the thread has met a
+    tensorboardX's SummaryWriter is not used: it passes events to a thread, and once that has met a
     full disk, the next write waits for it forever.
     """
 

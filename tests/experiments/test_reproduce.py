@@ -216,7 +216,7 @@ def test_cells_that_train_together_stop_together(tmp_path):
     class Hasty(train.NoProgress):
         """Asks to stop as soon as training begins."""
 
-        def start(self, total, start):
+        def start(self, total, step):
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(cells.StoppedError, match="2 runs that train together start over"):

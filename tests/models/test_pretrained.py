@@ -124,7 +124,7 @@ def test_a_pth_file_of_more_than_tensors_is_refused(variables, tmp_path):
     path = tmp_path / "resnet50.pth"
     for content, message in [
         ({"state_dict": {"bn1.bias": torch.zeros(64)}, "epoch": 3}, "not a state dict"),
-        ({"bn1.bias": print}, "more than tensors, which is not unpickled"),
+        ({"bn1.bias": print}, "objects other than tensors, which are not unpickled"),
     ]:
         torch.save(content, path)
         with pytest.raises(ValueError, match=f"resnet50.pth: .*{message}"):

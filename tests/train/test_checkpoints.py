@@ -104,18 +104,22 @@ def test_all_damaged_means_the_start(checkpoints, caplog):
     assert "falling back to the start" in caplog.text
 
 
-def test_a_damaged_score_is_a_damaged_checkpoint(tmp_path, caplog):
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"score": null}'])
+def test_a_damaged_score_is_a_damaged_checkpoint(tmp_path, caplog, content):
     made = Checkpoints(tmp_path, keep=2)
     for step in (10, 20):
         made.save(step, _tree(step), score=step)
     made.close()
-    (tmp_path / "10" / "metrics" / "metrics").write_text("")
+    (tmp_path / "10" / "metrics" / "metrics").write_text(content)
+    unfinished = tmp_path / "30.orbax-checkpoint-tmp" / "metrics"
+    unfinished.mkdir(parents=True)
+    (unfinished / "metrics").write_text("")
     with caplog.at_level(logging.WARNING, "dm_jax"):
         made = Checkpoints(tmp_path, keep=2)
     assert made.restore(_tree(0))[0] == 20
     made.close()
     assert "checkpoint 10" in caplog.text
-    assert list((tmp_path / "damaged").glob("10-*"))
+    assert [path.name[:3] for path in (tmp_path / "damaged").iterdir()] == ["10-"]
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError("Input/output error")])

@@ -144,7 +144,7 @@ def test_a_signal_at_the_start_stops_after_the_first_block(tmp_path, number):
     class Hasty(train.NoProgress):
         """Asks to stop as soon as training begins."""
 
-        def start(self, total, start):
+        def start(self, total, step):
             signal.raise_signal(number)
 
     before = signal.getsignal(number)

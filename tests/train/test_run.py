@@ -138,7 +138,7 @@ def test_a_change_that_is_allowed_goes_on(tmp_path):
 def test_fewer_steps_than_a_run_has_taken_are_refused(tmp_path):
     _run(tmp_path)
     before = (tmp_path / "config.json").read_text()
-    with pytest.raises(ValueError, match=r"train\.length is 10 steps, but .* of 20 steps already"):
+    with pytest.raises(ValueError, match=r"train\.length is 10 steps, but .* already taken 20"):
         _run(tmp_path, _config(train__length="10 steps"), allow_changes=True)
     assert (tmp_path / "config.json").read_text() == before
 
