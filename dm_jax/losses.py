@@ -146,11 +146,12 @@ def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis
     soft = soft_margin(_upcast(logits), labels, edf, where)
     log_p, log_q = log_p_and_q(soft.margin)
     log_shape = edf.log_shape(soft.margin).astype(log_q.dtype)
-    correction = soft.correction
+    correction, leading = soft.correction, log_shape
     if class_weights is not None:
-        correction = correction + _safe_log(class_weights[labels]).astype(log_q.dtype)
+        log_class_weight = _safe_log(class_weights[labels]).astype(log_q.dtype)
+        correction, leading = correction + log_class_weight, leading + log_class_weight
     if normalization == "batch":
-        weight = _batch_normalised(log_shape, correction, where, axis_name)
+        weight = _batch_normalised(log_shape, correction, leading, where, axis_name)
         weight = weight * _saturation(log_q, saturation)
     else:
         log_constant = edf.log_scale if normalization is None else -edf.log_area()
@@ -178,13 +179,16 @@ _loss.defvjp(_loss_forward, _loss_backward)
 
 
 def _batch_normalised(
-    log_shape: Array, correction: Array, where: Array | None, axis_name: Any
+    log_shape: Array, correction: Array, leading: Array, where: Array | None, axis_name: Any
 ) -> Array:
-    """N * w_i / sum_j w_j over the unmasked examples of the whole batch."""
+    """N * w_i / sum_j w_j over the unmasked examples of the whole batch.
+
+    log w is log_shape + correction; `leading`, to which it is rounded, says which w is largest.
+    """
     counted = jnp.ones(log_shape.shape, bool) if where is None else where
-    log_shape = jnp.where(counted, log_shape, -jnp.inf)
+    log_shape, leading = (jnp.where(counted, x, -jnp.inf) for x in (log_shape, leading))
     # Any constant cancels, so stopping its gradient is exact.
-    largest = lax.stop_gradient(jnp.max(log_shape + correction, initial=-jnp.inf))
+    largest = lax.stop_gradient(jnp.max(leading, initial=-jnp.inf))
     if axis_name is not None:
         largest = lax.pmax(largest, axis_name)
     log_ratio = (log_shape - jnp.where(jnp.isfinite(largest), largest, 0.0)) + correction
