@@ -55,7 +55,8 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
             length, unit = _split(config.train.length)
             if unit != "steps" or not length:
                 raise ValueError(
-                    f"'steps' scales a length in steps, but train.length is {config.train.length!r}"
+                    f"'steps' scales a length in steps, but train.length is "
+                    f"{config.train.length!r}; set train.length instead"
                 )
             scale_length(config, steps / length)
         else:

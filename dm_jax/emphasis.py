@@ -48,7 +48,7 @@ __all__ = [
 
 
 class FromWeight(EDF):
-    """Any positive function of p as a scheme; see `from_weight`."""
+    """A function of p as a scheme; see `from_weight`."""
 
     function: Callable[[Array], Array] = static()
 
@@ -81,7 +81,7 @@ class FromLoss(EDF):
 
 
 def from_weight(function: Callable[[Array], Array]) -> EDF:
-    """The scheme with w(p) = function(p), which must be positive and elementwise, of any scale.
+    """The scheme with w(p) = function(p), elementwise, at least 0 and of any scale.
 
     >>> print(f"{float(from_weight(lambda p: p * (1 - p)).mode):.4f}")
     0.5000

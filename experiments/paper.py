@@ -30,9 +30,9 @@ TITLES = {
     3: "Clothing1M, ResNet-50: real-world label noise",
     4: "MARS, GoogLeNet V2: video person re-identification",
     5: "IMDB reviews, MLP on paragraph vectors: label noise and class imbalance",
-    6: "CIFAR-100, ResNet-44, 40% symmetric noise: DM beside L2 and dropout",
+    6: "CIFAR-100, ResNet-44, 40% symmetric noise: DM, L2 and dropout, alone and combined",
     7: "CIFAR-10, ResNet-56, 40% symmetric noise: optimisers",
-    8: "Vehicles-10, ResNet-44: DM beside L2 and dropout",
+    8: "Vehicles-10, ResNet-44: DM, L2 and dropout, alone and combined",
     9: "CIFAR-10, ResNet-56, symmetric noise: test and training accuracy",
 }
 FRACTIONS = (2, 5)  # tables in which a printed value of at most 1 is a fraction

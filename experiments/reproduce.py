@@ -161,7 +161,7 @@ def _run(
                 if result.error and result.error not in reasons:
                     reasons.add(result.error)
                     print(f"{name} failed: {result.error}")
-                elif not result.error and (at_once > 1 or _is_news(cell)):
+                elif not result.error and (at_once > 1 or _prints_a_line(cell)):
                     print(f"{name}: {result.final:.1f}", flush=True)
         except cells_lib.StoppedError as stopped:
             print(f"stopped: {stopped}")
@@ -169,7 +169,7 @@ def _run(
     return failed, False
 
 
-def _is_news(cell: cells_lib.Cell) -> bool:
+def _prints_a_line(cell: cells_lib.Cell) -> bool:
     """Whether a finished cell gets a line: if there is no bar and it trained alone."""
     return cells_lib.trains_alone(cell) and not sys.stderr.isatty()
 
@@ -178,8 +178,8 @@ def _seeds() -> range:
     return range(1, SEEDS.value + 1)
 
 
-def _is_searched(spec: TableSpec) -> bool:
-    """Whether grids are searched."""
+def _searches_grids(spec: TableSpec) -> bool:
+    """Whether this command searches the grids of the table."""
     return bool(_TUNE.value or spec.always_searched)
 
 
@@ -189,20 +189,18 @@ def _check_before_a_search(
     """Raises what would otherwise be raised after a search that takes hours.
 
     Raises:
-      ValueError: the results file holds a cell under another config.
-      OSError: nothing can be appended to it.
+      ValueError: a cell's config is invalid, or the results file holds the cell under another one.
+      OSError: nothing can be appended to the results file.
     """
-    path = folder / "results.jsonl"
-    if not path.exists():
-        return
-    if not _DRY_RUN.value:
-        path.open("ab").close()
-    searches = tune.found(spec, wanted, folder) if _is_searched(spec) else {}
-    known = [
-        pair for pair in wanted if pair in searches or not (_is_searched(spec) and spec.grid(*pair))
-    ]
+    path, searches_grids = folder / "results.jsonl", _searches_grids(spec)
+    searches = tune.found(spec, wanted, folder) if searches_grids else {}
+    known = [p for p in wanted if p in searches or not (searches_grids and spec.grid(*p))]
     parameters = {pair: search.chosen for pair, search in searches.items()}
-    missing_cells(path, make_cells(spec, known, parameters, seeds=_seeds()))
+    cells = make_cells(spec, known, parameters, seeds=_seeds())
+    if path.exists():
+        if not _DRY_RUN.value:
+            path.open("ab").close()
+        missing_cells(path, cells)
 
 
 def _searched(
@@ -212,7 +210,7 @@ def _searched(
     progress: ProgressBar,
 ) -> tuple[list[cells_lib.Cell], dict[tuple[str, str], ParameterSearch]]:
     """The runs that a search takes, and the finished searches (in a dry run, those so far)."""
-    if not _is_searched(spec):
+    if not _searches_grids(spec):
         return [], {}
     missing = tune.missing_cells(spec, wanted, folder)
     if missing:

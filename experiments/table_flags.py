@@ -78,13 +78,13 @@ def spec() -> TableSpec:
                 f"--set={name}: table {found.name} sets it to distinguish its cells; select them "
                 "with --rows, --columns and --seeds"
             )
-    places = {key: value for key, value in given.items() if found.is_runtime(key, value)}
-    changes = {key: value for key, value in given.items() if key not in places}
+    runtime = {key: value for key, value in given.items() if found.is_runtime(key, value)}
+    changes = {key: value for key, value in given.items() if key not in runtime}
     return dataclasses.replace(
         found,
         scale=SCALE.value,
         changes=overrides.format_changes(changes),
-        runtime_arguments=overrides.format_changes(places),
+        runtime_arguments=overrides.format_changes(runtime),
     )
 
 

@@ -35,8 +35,8 @@ def _table9() -> TableSpec:
             rows[row] = f"method=DM,lam={lam},beta={beta}"
     columns = _symmetric(0.2, 0.4, 0.6, 0.8, prefix="noise_")
     ours = (
-        "100,000 iterations are read off the paper's plots; the rate is divided by 10 after 1/2 "
-        "and 11/15 of them, as Table 1's."
+        "100,000 iterations are read off the paper's plots; the learning rate is divided by 10 "
+        "after 1/2 and 11/15 of them, as Table 1's."
     )
     return TableSpec(
         "9",
@@ -66,9 +66,9 @@ def _table7() -> TableSpec:
     columns["DM"] = "method=DM,lam=0.5,beta=12"
     grids: Grids = {"DM": {"lam": (0.5, 1.0), "beta": (4.0, 8.0, 12.0, 16.0, 20.0)}}
     ours = (
-        "Unless searched on validation (--tune), DM has lambda .5 and, as in Table 9, beta 12; of "
-        "that table's rows it is the best at this noise by its best accuracy, not by its final "
-        "one. 30,000 iterations, the rate divided by 10 at 15,000 and 22,000, as Table 1."
+        "Unless searched on validation (--tune), DM has lambda .5 and beta 12, the best row of "
+        "Table 9 at this noise by best accuracy, though not by final accuracy. 30,000 iterations, "
+        "the learning rate divided by 10 at 15,000 and 22,000, as Table 1."
     )
     return TableSpec(
         "7", "cifar10", rows, columns, grids=grids, our_choices=ours, methods_are_columns=True
@@ -224,7 +224,7 @@ def _cifar_n() -> TableSpec:
         "cifar10n_worst": "data.name=cifar10_n,noise=human:worst",
         "cifar100n_fine": "data.name=cifar100_n,noise=human:fine",
     }
-    title = "CIFAR-10N and CIFAR-100N: labels by people"
+    title = "CIFAR-10N and CIFAR-100N: human labels"
     ours = "ResNet-44, the protocol of Table 1."
     return TableSpec("cifar_n", "cifar100", rows, columns, our_choices=ours, title=title)
 

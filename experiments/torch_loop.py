@@ -1,6 +1,6 @@
 """The baseline of the training benchmark: the same network, loss and optimiser in PyTorch.
 
-Only this module requires torch.
+Needs torch.
 """
 
 from collections.abc import Callable

@@ -145,7 +145,7 @@ def _work(
 
 
 class _StopWithParent(train.NoProgress):
-    """Stops the run if the process that started it has ended."""
+    """Stops the run if its parent process has ended, or if a stop came before the run."""
 
     def __init__(self, parent: int, stop_requested: Callable[[], bool]):
         self._parent, self._stop_requested = parent, stop_requested

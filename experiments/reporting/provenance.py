@@ -103,5 +103,6 @@ def _joined(values: Iterable[object]) -> str:
 def _remarks(cell: MeasuredCell) -> str:
     failed = [f"seed {run.seed} failed: {run.error}" for run in cell.failed]
     if cell.left_out:
-        failed.append(f"{cell.left_out} other runs left out: earlier, smaller or changed")
+        runs = "run" if cell.left_out == 1 else "runs"
+        failed.append(f"{cell.left_out} other {runs} left out: earlier, smaller or changed")
     return "; ".join(failed)

@@ -194,7 +194,9 @@ def seeds_caption(cells: list[MeasuredCell]) -> str:
     if remark := shared_mark(cells):
         return f"{text} Not the full protocol: {remark}."
     marked = any(cell.mark for cell in cells)
-    return text + (" Not the full protocol where the legend says so." if marked else "")
+    return text + (
+        " Curves marked in the legend did not follow the full protocol." if marked else ""
+    )
 
 
 def _accuracy_by_rate(table: Table) -> ReportFigure | None:
