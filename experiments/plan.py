@@ -44,9 +44,10 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
         steps = experiment.plan.total_steps
         seconds = per_step * steps
         total += seconds * len(programs)
-        turns = f", {len(programs)} times one after the other" if len(programs) > 1 else ""
+        turns = f", {len(programs)} times, one after the other" if len(programs) > 1 else ""
+        runs = "1 run" if len(programs[0]) == 1 else f"{len(programs[0])} runs"
         lines.append(
-            f"{len(programs[0])} runs x {steps} steps of {cell.config.model.name}: "
+            f"{runs} x {steps} steps of {cell.config.model.name}: "
             f"{_readable(seconds)}, {memory / 2**20:.0f} MiB{turns} (first: {cell.row}, "
             f"{cell.column})"
         )

@@ -43,7 +43,7 @@ def test_a_plan_goes_on_after_what_cannot_start(monkeypatch):
     text, failed = plan.describe(there)
     assert failed == 1
     assert text.splitlines()[0] == "1 runs cannot start: no such devices"
-    assert "1 runs x 80 steps of mlp" in text
+    assert "1 run x 80 steps of mlp" in text
 
 
 @pytest.mark.long
@@ -53,8 +53,8 @@ def test_a_plan_names_what_is_alike_once():
     )
     there = reproduce.make_cells(spec, [("CCE", "clean"), ("MAE", "clean")], {}, seeds=(1, 2))
     first, last = plan.describe(there)[0].splitlines()
-    assert first.startswith("1 runs x 80 steps of resnet20: ")
-    assert first.endswith(" MiB, 4 times one after the other (first: CCE, clean)")
+    assert first.startswith("1 run x 80 steps of resnet20: ")
+    assert first.endswith(" MiB, 4 times, one after the other (first: CCE, clean)")
     assert last.startswith("about ")
 
 

@@ -109,6 +109,10 @@ def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
             ["--set=loss.bet=3", "--rows=CCE"],
             "unknown config argument 'bet'. Known: ",
         ),
+        (
+            ["--rows=GCE,Own", "--method=Own: method=DM,lamm=1"],  # before the search of GCE
+            "unknown config argument 'lamm'",
+        ),
         (["--set=rate=0.6", "--rows=CCE"], "--set=rate: table digits sets it"),
         (["--set=beta=2", "--rows=DM"], "--set=beta: it is searched for DM at"),
         (["--scale=nan", "--rows=CCE"], "--scale must be a finite number above 0, got nan"),
