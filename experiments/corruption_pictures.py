@@ -74,7 +74,7 @@ def draw_examples(
         axes.axis("off")
     for axes, position in zip(grid, shown, strict=False):
         axes.imshow(
-            dataset.train.inputs[corruption.kept[position]].squeeze(),
+            _shown(dataset.train.inputs[corruption.kept[position]]),
             cmap="gray_r",
             interpolation="nearest",
         )
@@ -86,6 +86,11 @@ def draw_examples(
         )  # fmt: skip
     figure.suptitle(f"{_title(dataset, corruption)} (given label above, true class below)")
     figure.savefig(path, dpi=110)
+
+
+def _shown(image: np.ndarray) -> np.ndarray:
+    """An image [height, width, channels] as matplotlib shows it: grey, or its first three."""
+    return image[..., 0] if image.shape[-1] < 3 else image[..., :3]
 
 
 def _title(dataset: Dataset, corruption: Corruption) -> str:

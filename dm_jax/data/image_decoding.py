@@ -42,7 +42,10 @@ def resized_crop(
     if half:
         # Together with IMREAD_COLOR_RGB this bit means "half size", not "grey".
         flags |= cv2.IMREAD_REDUCED_GRAYSCALE_2
-    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), flags) if image else None
+    try:
+        pixels = cv2.imdecode(np.frombuffer(image, np.uint8), flags) if image else None
+    except cv2.error:  # of a header that claims a huge size
+        pixels = None
     if pixels is None:
         raise DamagedImageError(
             f"image {key!r} cannot be decoded: its {len(image)} bytes are truncated or not an image"

@@ -8,7 +8,11 @@ their crops or their flips.
 import contextlib
 import dataclasses
 import functools
+import multiprocessing
+import numbers
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Literal, Protocol
 
@@ -88,7 +92,7 @@ def train_stream(source: Source, batching: Batching, *, seed: int, workers: int 
     """
     order = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
     examples = order.random_map(functools.partial(_augmented, source, batching))
-    identity = {"kind": "train", "seed": seed, "size": len(source), **_content(batching)}
+    identity = {"kind": "train", "seed": int(seed), "size": len(source), **_content(batching)}
     return Stream(_batches(examples, batching), identity, workers)
 
 
@@ -127,15 +131,24 @@ class Stream(Iterator[Batch]):
         return len(self._batches)
 
     def __next__(self) -> Batch:
-        if self._running is None:
-            with _sigterm_blocked():  # grain starts its workers with the first batch
-                self._running = self._start()
-                batch = next(self._running)
-        else:
-            batch = next(self._running)
+        """The next batch; after an error, the same one is tried again."""
+        try:
+            batch = self._next_batch()
+        except StopIteration:
+            raise
+        except Exception:
+            self.close()
+            raise
         self._next += 1
         self.skipped += int(np.sum(~batch["where"] & (batch["index"] != _PADDING)))
         return batch
+
+    def _next_batch(self) -> Batch:
+        if self._running is not None:
+            return next(self._running)
+        with _sigterm_blocked():  # grain starts its workers with the first batch
+            self._running = self._start()
+            return next(self._running)
 
     def get_state(self) -> dict:
         """The position of the stream as a JSON-serialisable dict, for `set_state`."""
@@ -173,8 +186,20 @@ class Stream(Iterator[Batch]):
             options = grain.multiprocessing.MultiprocessingOptions(
                 num_workers=self._workers, per_worker_buffer_size=_AHEAD
             )
-            batches = batches.mp_prefetch(options)
+            batches = batches.mp_prefetch(options, worker_init_fn=_end_with_parent)
         return iter(batches)
+
+
+def _end_with_parent(*_: int) -> None:
+    """Ends this worker if the trainer dies without `Stream.close`, as by SIGKILL."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -194,7 +219,8 @@ def _content(batching: Batching) -> dict:
     """The settings that a state must match; the number of processes may differ."""
     settings = dataclasses.asdict(batching)
     del settings["process_index"], settings["process_count"]
-    return settings
+    # NumPy's integers are not JSON.
+    return {k: int(v) if isinstance(v, numbers.Integral) else v for k, v in settings.items()}
 
 
 def _batches(examples: grain.MapDataset, batching: Batching) -> grain.MapDataset[Batch]:

@@ -89,7 +89,7 @@ def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:
     """
     source = name.removeprefix(_FAMILY)
     train = Records(source, "train", data_dir)
-    if name == "mars":
+    if source == "mars":
         return StreamedDataset(name, train, {}, train.class_names, _mars_retrieval_test(data_dir))
     splits = tfds_builders.open_prepared(source, data_dir).info.splits
     names = [split for split in ("validation", "test") if split in splits]

@@ -1,7 +1,7 @@
 """ImageNet weights from torchvision-style files, from which Table 3 starts its ResNet-50."""
 
 import pathlib
-import pickle
+import zipfile
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any
@@ -106,8 +106,12 @@ def _read_torch(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     import torch
 
     try:
+        if zipfile.is_zipfile(path) and (member := zipfile.ZipFile(path).testzip()):
+            raise ValueError(f"damaged: the checksum of {member} differs")
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (OSError, MemoryError, ValueError):
+        raise
+    except Exception as error:  # a damaged pickle may raise anything
         raise ValueError(
             "damaged, or holds objects other than tensors, which are not unpickled"
         ) from error

@@ -110,7 +110,7 @@ class Engine:
 
     def _convolves(self) -> bool:
         # Initialisation traces the whole network, so that convolutions of any rank are found.
-        program = jax.make_jaxpr(lambda: self.experiments[0].create_state(0).params)()
+        program = jax.make_jaxpr(lambda: self.experiments[0].create_state(0, pretrained=False))()
         return "conv_general_dilated" in str(program)
 
     def _place(self, split: str) -> dict[str, jax.Array]:

@@ -59,12 +59,19 @@ def make_mesh(config: ParallelConfig, *, runs: int = 1) -> Mesh:
       runs: size of the run axis, over which a population's members are spread.
 
     Raises:
-      ValueError: more devices than there are, or not a multiple of `runs`.
+      ValueError: more devices than there are, not a multiple of `runs`, or too few for every host.
     """
     devices = jax.devices()
     wanted = config.devices or len(devices)
     if wanted > len(devices):
         raise ValueError(f"config.parallel.devices is {wanted}, but there are {len(devices)}")
+    hosts = [device.process_index for device in devices[:wanted]]
+    counts = np.bincount(hosts, minlength=jax.process_count())
+    if not counts.all() or (config.mode == "pmap" and len(set(counts.tolist())) > 1):
+        raise ValueError(
+            f"config.parallel.devices of {wanted} takes {counts.tolist()} devices of the hosts: "
+            "every host needs one, and in mode 'pmap' all the same number; 0 takes all devices"
+        )
     if wanted % runs:
         raise ValueError(f"a run axis of {runs} does not divide {wanted} devices")
     return Mesh(np.array(devices[:wanted]).reshape(runs, -1), (RUN, DATA))

@@ -1,5 +1,6 @@
 """The test of MARS: features of all frames, averaged over each tracklet, and retrieval scores."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from dm_jax import retrieval
 from dm_jax.data.streamed_dataset import RetrievalTest
 from dm_jax.train.state import State
 from dm_jax.train.step import Batch, StepSettings
+
+log = logging.getLogger(__name__)
 
 
 def make_embed_step(settings: StepSettings, *, axis_name: str | None = None):
@@ -39,23 +42,28 @@ def one_batch(step):
 def scores(batches: Iterable[Mapping[str, Any]], test: RetrievalTest) -> dict[str, float]:
     """{"mAP": ..., "CMC-1": ...} in [0, 1], from the embedded batches of all frames.
 
-    Damaged frames that were skipped do not enter the mean of their tracklet.
+    Damaged frames that were skipped do not enter the mean of their tracklet, and tracklets of
+    which no frame is left are left out, with a warning.
 
     Raises:
-      ValueError: a tracklet without a frame, or no query with a right answer.
+      ValueError: no query with a right answer is left.
     """
     features, frames = [], []
     for batch in batches:
         found = jax.device_get(batch)
         features.append(found["features"][found["where"]])
         frames.append(found["index"][found["where"]])
-    rows = test.tracklets
-    means = retrieval.tracklet_features(
-        np.concatenate(features), rows.tracklet_of_frame[np.concatenate(frames)], len(rows)
-    )
-    queries = test.queries
+    tracklets = test.tracklets
+    left, ids = np.unique(tracklets.tracklet_of_frame[np.concatenate(frames)], return_inverse=True)
+    if len(left) < len(tracklets):
+        log.warning("%d tracklets have no intact frame", len(tracklets) - len(left))
+    if not len(left):
+        raise ValueError("no frame of the test is intact")
+    means = retrieval.tracklet_features(np.concatenate(features), ids, len(left))
+    person, camera = tracklets.person[left], tracklets.camera[left]
+    queries = np.flatnonzero(np.isin(left, test.queries))
     found = retrieval.evaluate(
-        means[queries], rows.person[queries], rows.camera[queries], means, rows.person, rows.camera
+        means[queries], person[queries], camera[queries], means, person, camera
     )
     return {"mAP": found.mean_average_precision} | {
         f"CMC-{rank}": share for rank, share in found.cmc.items()

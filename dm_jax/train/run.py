@@ -127,11 +127,13 @@ def _train(
 ) -> int:
     """Trains to the end or to a stop; returns the step reached."""
     experiment = engine.experiments[0]
-    state = experiment.create_state(experiment.config.seed)
+    seed = experiment.config.seed
+    state = experiment.create_state(seed, pretrained=False)  # a resumed run does without the file
     empty = engine.empty_totals(state)
     keep = experiment.config.train.keep_checkpoints
     with contextlib.closing(Checkpoints(folder / "checkpoints", keep=keep)) as checkpoints:
-        start, (saved, window) = checkpoints.restore((state, empty)) or (0, (state, empty))
+        restored = checkpoints.restore((state, empty))
+        start, (saved, window) = restored or (0, (experiment.create_state(seed), empty))
         state = _as_configured(saved, state)
         if start > engine.plan.total_steps:
             raise ValueError(

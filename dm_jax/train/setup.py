@@ -54,15 +54,20 @@ class Setup:
         """Shape and dtype of a batch of one training input."""
         raise NotImplementedError
 
-    def create_state(self, seed: Any) -> state_lib.State:
-        """The state before the first step, for a seed (int or traced uint32)."""
+    def create_state(self, seed: Any, *, pretrained: bool = True) -> state_lib.State:
+        """The state before the first step.
+
+        Args:
+          seed: int or traced uint32.
+          pretrained: whether to read the file of weights, if the config names one.
+        """
         return state_lib.create(
             self.settings.model,
             self.settings.optimizer,
             self.edf,
             seed=seed,
             inputs=jax.eval_shape(self.settings.preprocess, self.example),
-            pretrained=self.config.model.pretrained,
+            pretrained=self.config.model.pretrained if pretrained else "",
         )
 
 

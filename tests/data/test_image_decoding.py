@@ -1,6 +1,8 @@
 """Decoding: the plain way where it is right, half size where it is large, errors by key."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -58,6 +60,14 @@ def test_a_large_jpeg_does_not_alias():
 def test_grey_images_become_rgb():
     file = encoded(smooth(20, 20)[..., 0], "PNG")
     assert resized_crop(file, "k", resize=8, crop=8, row=0, column=0).shape == (8, 8, 3)
+
+
+def test_a_header_that_claims_a_huge_size_is_damage():
+    file = bytearray(encoded(smooth(20, 20), "PNG"))
+    file[16:24] = struct.pack(">II", 100_000, 100_000)
+    file[29:33] = struct.pack(">I", zlib.crc32(file[12:29]))
+    with pytest.raises(DamagedImageError, match="image 'k' cannot be decoded"):
+        resized_crop(bytes(file), "k", resize=8, crop=8, row=0, column=0)
 
 
 @pytest.mark.parametrize("content", ["half", "one byte short", "empty", "text"])

@@ -5,6 +5,11 @@ import functools
 import io
 import json
 import multiprocessing
+import os
+import pathlib
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -176,12 +181,56 @@ def test_workers_outlive_the_signal_that_stops_a_job():
     assert not any(worker.is_alive() for worker in workers)
 
 
-def test_a_worker_names_the_damaged_image():
-    stream = eval_stream(Pictures(8, damaged=(7,)), SMALL, workers=1)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_stream_stays_at_the_batch_of_the_damaged_image(workers):
+    stream = eval_stream(Pictures(20, damaged=(7,)), SMALL, workers=workers)
     next(stream)
-    with pytest.raises(Exception, match=r"picture-7\.png"):
-        next(stream)
+    for _ in range(2):
+        with pytest.raises(Exception, match=r"picture-7\.png"):
+            next(stream)
+        assert stream.get_state()["next_batch"] == 1
     stream.close()
+
+
+ORPHANS = """
+import multiprocessing, os, signal, sys
+from tests.data.test_stream import SMALL, Pictures
+from dm_jax.data.stream import train_stream
+if __name__ == "__main__":
+    stream = train_stream(Pictures(20), SMALL, seed=5, workers=2)
+    next(stream)
+    print(*(worker.pid for worker in multiprocessing.active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_a_trainer_that_is_killed(tmp_path):
+    (tmp_path / "orphans.py").write_text(ORPHANS)
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    killed = subprocess.Popen(
+        [sys.executable, tmp_path / "orphans.py"], stdout=subprocess.PIPE, env=environment
+    )
+    workers = [int(pid) for pid in killed.stdout.readline().split()]
+    assert len(workers) == 2
+    killed.wait(60)
+    until = time.monotonic() + 30
+    while any(map(_is_alive, workers)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(map(_is_alive, workers))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_a_state_is_json_whatever_integers_it_was_given():
+    batching = dataclasses.replace(SMALL, batch_size=np.int64(6))
+    state = train_stream(Pictures(8), batching, seed=np.int64(3)).get_state()
+    assert json.loads(json.dumps(state)) == state
 
 
 def test_a_damaged_image_stops_the_stream_by_its_key():

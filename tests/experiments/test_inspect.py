@@ -53,12 +53,14 @@ def assert_picture(path):
     [
         (dataset(), {}),
         (dataset(shape=(6, 5, 3)), {"kind": "pair", "imbalance": "step", "ratio": 4}),
+        (dataset(shape=(6, 5, 2)), {}),
+        (dataset(shape=(1, 1, 3)), {}),
         (
             dataset(100, superclasses=np.arange(100, dtype=np.int32) % 20),
             {"kind": "superclass_next"},
         ),
     ],
-    ids=["grey", "colour and imbalance", "a hundred classes"],
+    ids=["grey", "colour and imbalance", "two channels", "a pixel", "a hundred classes"],
 )
 def test_page_and_pictures_are_written(made, settings, tmp_path):
     names = corruption_page.write(made, corrupt(made, **settings), tmp_path / "new")

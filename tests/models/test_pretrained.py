@@ -131,6 +131,20 @@ def test_a_pth_file_of_more_than_tensors_is_refused(variables, tmp_path):
             pretrained.load(path, variables)
 
 
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
+def test_a_damaged_pth_file_is_named(variables, tmp_path):
+    import torch
+
+    path = tmp_path / "resnet50.pth"
+    torch.save({"bn1.bias": torch.zeros(64)}, path)
+    content = path.read_bytes()
+    at = content.index(bytes(256))
+    for damaged in (b"hello world" * 50, content[:at] + b"1" + content[at + 1 :]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"resnet50\.pth: .*damaged"):
+            pretrained.load(path, variables)
+
+
 def torchvision_state_dict(name):
     """Random tensors with the names and shapes of ``torchvision.models`` and 1000 classes."""
     random = np.random.default_rng(0)

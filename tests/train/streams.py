@@ -48,8 +48,13 @@ SMALL = {
 
 def config(name: str, data_dir: str, **changes: Any) -> Config:
     """The config of "clothing1m" or "mars", small; changes read `train__batch_size=4`."""
-    values = {"clothing1m": clothing1m, "mars": mars}[name].get_config("steps=6")
-    settings = SMALL | {path.replace("__", "."): value for path, value in changes.items()}
+    configs = {"clothing1m": clothing1m, "mars": mars}
+    values = configs[name.removeprefix("stream:")].get_config("steps=6")
+    settings = (
+        SMALL
+        | {"data.name": name}
+        | {path.replace("__", "."): value for path, value in changes.items()}
+    )
     for path, value in ({"data.data_dir": data_dir} | settings).items():
         group, _, key = path.rpartition(".")
         (values[group] if group else values)[key] = value

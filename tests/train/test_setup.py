@@ -46,6 +46,11 @@ def test_training_starts_from_the_weights_of_the_file(photos, tmp_path):
     mean = state.batch_stats["conv1"]["norm"]["mean"]
     np.testing.assert_array_equal(mean, tensors["bn1.running_mean"])
     assert state.params["classifier"]["dense"]["kernel"].shape == (512, 2)
+    file.unlink()  # a resumed run does without
+    build = _build(photos, name="resnet18", pretrained=str(file))
+    assert jax.eval_shape(lambda: build.create_state(0, pretrained=False)) == jax.eval_shape(
+        lambda: state
+    )
 
 
 def test_a_network_without_such_files_is_refused(photos):
