@@ -103,5 +103,5 @@ def test_searched_and_reported_beside_the_methods_of_a_table(tmp_path):
     assert done.returncode == 0, done.stderr
     report = (tmp_path / "run" / "report.md").read_text()
     assert re.search(r"\| Plateau \|.*2 seeds", report)
-    assert "my_schemes:Plateau-DN(knee=0." in report
+    assert "my_schemes:Plateau(knee=0." in report
     assert "\nPlateau" in done.stdout
