@@ -56,7 +56,7 @@ def locked(path: pathlib.Path, *, wait: bool = True) -> Iterator[None]:
     Raises:
       BlockingIOError: another process holds it and `wait` is false.
     """
-    import fcntl  # not on Windows, where all else works
+    import fcntl  # not there on Windows
 
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
