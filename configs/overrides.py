@@ -124,8 +124,8 @@ def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
         if name.lower() not in canonical:
             raise _unknown("method", method, name, METHODS)
         name = canonical[name.lower()]
-    always = name == "DM" or ":" in name
-    config.loss.normalization = "batch" if always or normalised else "none"
+    normalised = normalised or is_always_normalised(name)
+    config.loss.normalization = "batch" if normalised else "none"
     if name == config.loss.name:
         return
     for parameter in METHODS.get(config.loss.name, {}):
@@ -133,6 +133,11 @@ def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
             del config.loss[parameter]
     config.loss.name = name
     config.loss.update(METHODS.get(name, {}))
+
+
+def is_always_normalised(name: str) -> bool:
+    """Whether a scheme is normalised over the batch without "-DN": DM, and custom ones."""
+    return name == "DM" or ":" in name
 
 
 def parse(arguments: str) -> dict[str, str]:

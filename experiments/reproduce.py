@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def reproduce(folder: pathlib.Path) -> int:
-    """Runs the table that the flags choose; returns how many cells failed or got no parameters."""
+    """Runs the table that the flags choose; returns how many runs failed or could not start."""
     if _EXECUTOR.value == "slurm" and table_flags.AT_ONCE.value > 1:
         raise ValueError("--at_once requires --executor=local; a cluster runs one job per cell")
     record.commit()  # cached before the cells train

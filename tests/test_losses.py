@@ -343,9 +343,11 @@ def test_masked_examples_leave_no_nan_in_derivatives_of_the_gradient():
     where = jnp.array([True, True, False])
 
     def size(beta, logits):
-        edf = DM(lam=0.5, beta=beta)
-        loss = lambda z: dm_softmax_cross_entropy(z, labels, edf, where=where).sum()  # noqa: E731
-        return (jax.grad(loss)(logits) ** 2).sum()
+        def total(logits):
+            edf = DM(lam=0.5, beta=beta)
+            return dm_softmax_cross_entropy(logits, labels, edf, where=where).sum()
+
+        return (jax.grad(total)(logits) ** 2).sum()
 
     expected = jax.grad(size)(8.0, logits.at[2].set(0.0))
     np.testing.assert_allclose(jax.grad(size)(8.0, logits), expected, rtol=1e-6)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from configs import overrides
 from experiments.reporting.comparison import Table
 from experiments.reporting.measured import NOT_OF_THE_EDF, MeasuredCell
 from experiments.reporting.text import duration, parameters
@@ -86,7 +87,7 @@ def _scheme(loss: Mapping[str, Any]) -> str:
         if name not in NOT_OF_THE_EDF and isinstance(value, int | float)
     }
     name, normalization = loss.get("name", ""), loss.get("normalization")
-    always_normalised = name == "DM" or ":" in name
+    always_normalised = overrides.is_always_normalised(name)
     if normalization == "batch" and not always_normalised:
         name += "-DN"
     text = name + (f"({parameters(own)})" if own else "")

@@ -8,65 +8,33 @@ from dm_jax.train.loop import Plan, fit
 from tests.train import tiny
 
 
+def _plan(log_every=10, evaluate_every=30, checkpoint_every=20, max_steps_per_call=1000) -> Plan:
+    return Plan(95, log_every, evaluate_every, checkpoint_every, max_steps_per_call)
+
+
 def test_a_call_ends_wherever_something_happens():
-    plan = Plan(
-        total_steps=95,
-        log_every=10,
-        evaluate_every=30,
-        checkpoint_every=20,
-        max_steps_per_call=1000,
-    )
-    assert plan.steps_per_call == 10
-    assert list(plan.blocks(0))[-2:] == [(80, 90), (90, 95)]
-    assert (
-        Plan(
-            total_steps=95,
-            log_every=12,
-            evaluate_every=30,
-            checkpoint_every=18,
-            max_steps_per_call=1000,
-        ).steps_per_call
-        == 6
-    )
-    assert (
-        Plan(
-            total_steps=95,
-            log_every=12,
-            evaluate_every=30,
-            checkpoint_every=18,
-            max_steps_per_call=5,
-        ).steps_per_call
-        == 3
-    )
-    assert (
-        Plan(total_steps=95, log_every=7, evaluate_every=9, checkpoint_every=5).steps_per_call == 1
-    )
+    assert _plan().steps_per_call == 10
+    assert list(_plan().blocks(0))[-2:] == [(80, 90), (90, 95)]
+    assert _plan(log_every=12, checkpoint_every=18).steps_per_call == 6
+    assert _plan(log_every=12, checkpoint_every=18, max_steps_per_call=5).steps_per_call == 3
+    assert Plan(95, log_every=7, evaluate_every=9, checkpoint_every=5).steps_per_call == 1
 
 
 @pytest.mark.parametrize("start", [0, 4, 20, 93])
 def test_a_resumed_run_takes_the_same_calls(start):
     """Also from a step within a call, as another device may have left it."""
-    plan = Plan(
-        total_steps=95,
-        log_every=10,
-        evaluate_every=30,
-        checkpoint_every=20,
-        max_steps_per_call=1000,
-    )
-    ends = [end for _, end in plan.blocks(0)]
-    assert [end for _, end in plan.blocks(start)] == [end for end in ends if end > start]
-    assert next(iter(plan.blocks(start)))[0] == start
+    ends = [end for _, end in _plan().blocks(0)]
+    assert [end for _, end in _plan().blocks(start)] == [end for end in ends if end > start]
+    assert next(iter(_plan().blocks(start)))[0] == start
 
 
 def test_nothing_is_left_of_a_finished_run():
-    assert not list(
-        Plan(total_steps=95, log_every=10, evaluate_every=30, checkpoint_every=20).blocks(95)
-    )
+    assert not list(_plan().blocks(95))
 
 
 def test_intervals_are_at_least_one_step():
     with pytest.raises(ValueError, match="log_every must be at least one step, got 0"):
-        Plan(total_steps=10, log_every=0, evaluate_every=1, checkpoint_every=1)
+        _plan(log_every=0)
 
 
 class _Witness:

@@ -141,6 +141,12 @@ def test_more_devices_than_there_are():
         parallel.make_mesh(ParallelConfig(devices=9))
 
 
+def test_every_host_needs_a_device(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)  # all eight devices are of the first
+    with pytest.raises(ValueError, match=r"takes \[8, 0\] devices of the hosts: every host needs"):
+        parallel.make_mesh(ParallelConfig())
+
+
 def test_a_run_axis_that_does_not_divide_the_devices():
     with pytest.raises(ValueError, match="run axis of 3 does not divide 8 devices"):
         parallel.make_mesh(ParallelConfig(), runs=3)
