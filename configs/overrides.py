@@ -44,8 +44,7 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
         del config.model.hidden  # only the MLP has it
     if model != config.model.name:
         config.model.pretrained = ""  # it holds another network's weights
-    # The network first: a custom one accepts further keys.
-    for name, text in sorted(given.items(), key=lambda item: _path(item[0]) != "model.name"):
+    for name, text in sorted(given.items(), key=_precedence):
         if name == "seed":
             config.seed = config.noise.seed = _read(name, text, int)
         elif name == "steps":
@@ -62,6 +61,12 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
         else:
             _set(config, name, text)
     return config
+
+
+def _precedence(argument: tuple[str, str]) -> tuple[bool, bool]:
+    """The network first, as a custom one accepts further keys; then `steps`, which rescales."""
+    name, _ = argument
+    return _path(name) != "model.name", name != "steps"
 
 
 _SHORT = {

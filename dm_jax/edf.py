@@ -142,12 +142,6 @@ def _defined_anew(cls: type[EDF]) -> set[str]:
     return {name for source in (cls, *mixins) for name in vars(source)}
 
 
-class ScaledEDF(EDF):
-    """A scheme written as log w = log_scale + log_shape, neither of which overflows."""
-
-    log_weight = _log_weight_of_shape
-
-
 def as_float(value: ArrayLike) -> Array:
     """`value` as a floating-point array; integers become the default float dtype."""
     array = jnp.asarray(value)

@@ -6,10 +6,10 @@ from jax.nn import sigmoid
 from jax.scipy.special import betaln, xlogy
 from jax.typing import ArrayLike
 
-from dm_jax.edf import EDF, ScaledEDF, as_float, log_p_and_q, parameter, power
+from dm_jax.edf import EDF, as_float, log_p_and_q, parameter, power
 
 
-class DM(ScaledEDF):
+class DM(EDF):
     """Derivative Manipulation: w(p) = exp(beta * p**lam * (1 - p)) (Eq. 12).
 
     Args:
@@ -44,7 +44,7 @@ class DM(ScaledEDF):
         return jnp.where(jnp.asarray(self.beta) < 0, 1.0, self.lam / (self.lam + 1.0))
 
 
-class Normal(ScaledEDF):
+class Normal(EDF):
     """The normal variant: w(p) = exp(-beta * p * (p - 2 * psi)) (Eq. 9).
 
     Args:
@@ -71,7 +71,7 @@ class Normal(ScaledEDF):
         return jnp.asarray(self.psi, float)
 
 
-class Exponential(ScaledEDF):
+class Exponential(EDF):
     """The exponential variant: w(p) = exp(beta * (1 - p)) (Eq. 10); mode 0, or 1 if beta < 0."""
 
     beta: float

@@ -7,10 +7,10 @@ from jax import Array
 from jax.nn import sigmoid, softplus
 from jax.typing import ArrayLike
 
-from dm_jax.edf import ScaledEDF, as_float, log_p_and_q, parameter, power
+from dm_jax.edf import EDF, as_float, log_p_and_q, parameter, power
 
 
-class GCE(ScaledEDF):
+class GCE(EDF):
     """Generalised cross entropy, L = (1 - p**q) / q: w(p) = 2 * p**q * (1 - p) (Eq. 6)."""
 
     q: float = parameter(minimum=0, maximum=1)
@@ -36,7 +36,7 @@ class GCE(ScaledEDF):
         return jnp.asarray(self.q / (self.q + 1.0), float)
 
 
-class CCE(ScaledEDF):
+class CCE(EDF):
     """Categorical cross entropy: w(p) = 2 * (1 - p) (Eq. 6)."""
 
     def weight(self, p: ArrayLike) -> Array:
@@ -60,7 +60,7 @@ class CCE(ScaledEDF):
         return softplus(-as_float(margin)) - math.log(2)
 
 
-class MAE(ScaledEDF):
+class MAE(EDF):
     """Mean absolute error, L = 1 - p: w(p) = 2 * p * (1 - p) (Eq. 6)."""
 
     def weight(self, p: ArrayLike) -> Array:
@@ -86,7 +86,7 @@ class MAE(ScaledEDF):
         return sigmoid(-as_float(margin)) - 1 / 2
 
 
-class MSE(ScaledEDF):
+class MSE(EDF):
     """Mean squared error, L = (1 - p)**2: w(p) = 4 * p * (1 - p)**2 (Eq. 6)."""
 
     def weight(self, p: ArrayLike) -> Array:

@@ -58,13 +58,14 @@ def dm_softmax_cross_entropy(
         ``sum(losses) / psum(count)`` on each device, then summed over devices, is that of the whole
         batch.
       saturation: eps >= 0 of the authors' denominator ``2 * q + eps``; 0 is exactly Eq. 7.
-      class_weights: [C], at least 0, factors on the weights by label.
+      class_weights: [C] floating, finite and at least 0, factors on the weights by label.
 
     Returns:
       [...] float32 (float64 for float64 logits).
 
     Raises:
-      TypeError: logits that are not floating, labels not integers, where not bool, edf not an EDF.
+      TypeError: logits or class weights that are not floating, labels not integers, where not bool,
+        edf not an EDF.
       ValueError: shapes that do not match, an unknown normalization, a negative saturation or class
         weight.
 

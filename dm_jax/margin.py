@@ -133,7 +133,10 @@ def _exact_sum(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _exact_product(a: Array, b: Array) -> tuple[Array, Array]:
-    """a * b as two numbers that together keep all its digits (Dekker)."""
+    """a * b as two float32 numbers that together keep all its digits (Dekker).
+
+    In float64 the second is 0.
+    """
     a_high, b_high = _high_bits(a), _high_bits(b)
     return a_high * b_high, a_high * (b - b_high) + (a - a_high) * b
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dm_jax.emphasis import EDF
+from dm_jax.edf import EDF
 
 NEVER = jnp.iinfo(jnp.int32).max
 _MAX_MARGIN = 80.0  # beyond it p or 1 - p underflows float32
@@ -126,7 +126,8 @@ def emphasis_totals(examples: Examples, edf: EDF) -> Totals:
     true and over the others. `emphasis_mean`: mean of w(p) before any normalisation.
     `emphasis_variance`: variance of w / mean(w), the paper's sigma of normalised weights.
     `effective_sample_size`: (sum w)^2 / (n sum w^2), in (0, 1]. `examples`: n, the examples that
-    are neither padding nor skipped.
+    are neither padding nor skipped. All weights are w(p) of `edf` alone, without class weights,
+    saturation and normalisation.
 
     `edf` is the current emphasis density function. If no weight is above zero, only the mean of the
     emphasis is measured.

@@ -30,19 +30,17 @@ def read(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray]
     """Reads the named arrays of an .npz, or a single one from an .npy; unpickles nothing.
 
     Raises:
-      FileNotFoundError: there is no such file.
+      OSError: there is no such file, or it cannot be opened.
       ValueError: the file is damaged, not of this kind, or lacks an array; names file and array.
     """
-    try:
-        with open(path, "rb") as file:
+    with open(path, "rb") as file:
+        try:
             content = np.load(file, allow_pickle=False)
             if isinstance(content, np.ndarray):
                 content = {names[0]: content} if len(names) == 1 else {}
             arrays = {name: content[name] for name in names if name in content}
-    except FileNotFoundError:
-        raise
-    except _DAMAGE as error:
-        raise ValueError(f"{path} is damaged or not an array file: {error}") from error
+        except _DAMAGE as error:
+            raise ValueError(f"{path} is damaged or not an array file: {error}") from error
     # Members of the zip that are not .npy are read as bytes.
     missing = [name for name in names if not isinstance(arrays.get(name), np.ndarray)]
     if missing:

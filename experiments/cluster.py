@@ -4,6 +4,7 @@ import json
 import pathlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from dm_jax import files
 from experiments import cells as cells_lib
@@ -55,6 +56,13 @@ def submit(
         executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax", **named)
     except NameError as error:  # raised by submitit for an unknown option
         raise ValueError(f"--slurm: {error}") from error
+    (folder / "jobs").mkdir(parents=True, exist_ok=True)
+    with files.locked(folder / "jobs" / "lock"):  # the same command may run twice at once
+        return _submit_missing(executor, cells, folder)
+
+
+def _submit_missing(executor: Any, cells: Sequence[cells_lib.Cell], folder: pathlib.Path) -> list:
+    """Submits the cells without a job on its way; returns the new jobs."""
     submitted = folder / "jobs" / "submitted.json"
     known = json.loads(submitted.read_text()) if submitted.exists() else {}
     names = [cells_lib.folder_name(cell) for cell in cells]

@@ -45,16 +45,20 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
         seconds = per_step * steps
         total += seconds * len(programs)
         turns = f", {len(programs)} times, one after the other" if len(programs) > 1 else ""
-        runs = "1 run" if len(programs[0]) == 1 else f"{len(programs[0])} runs"
         lines.append(
-            f"{runs} x {steps} steps of {cell.config.model.name}: "
+            f"{count_runs(len(programs[0]))} x {steps} steps of {cell.config.model.name}: "
             f"{_readable(seconds)}, {memory / 2**20:.0f} MiB{turns} (first: {cell.row}, "
             f"{cell.column})"
         )
     devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     lines.append(f"about {_readable(total)} on {devices}, compilation and evaluation not counted")
-    lost = [f"{count} runs cannot start: {reason}" for reason, count in reasons.items()]
+    lost = [f"{count_runs(n)} cannot start: {reason}" for reason, n in reasons.items()]
     return "\n".join(lost + lines), reasons.total()
+
+
+def count_runs(number: int) -> str:
+    """A number of runs in words, such as "4 runs"."""
+    return "1 run" if number == 1 else f"{number} runs"
 
 
 def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:

@@ -106,9 +106,8 @@ def reproduce(folder: pathlib.Path) -> int:
     pairs = [pair for pair in wanted if pair not in lost]
     cells = make_cells(spec, pairs, parameters, seeds=_seeds())
     todo = missing_cells(path, cells)
-    print(
-        f"table {spec.name}: {len(cells)} runs, {len(cells) - len(todo)} of them done", flush=True
-    )
+    runs, done = plan.count_runs(len(cells)), len(cells) - len(todo)
+    print(f"table {spec.name}: {runs}, {done} of them done", flush=True)
     if _DRY_RUN.value:
         return _print_plan([*to_search, *todo])
     if _EXECUTOR.value == "slurm" and todo:
@@ -216,7 +215,8 @@ def _searched(
     if missing:
         searched = {(spec.name, cell.row, cell.column) for cell in missing}
         _refuse_untuned(searched, folder / "results.jsonl")
-        print(f"table {spec.name}: {len(missing)} runs to search parameters on validation")
+        runs = plan.count_runs(len(missing))
+        print(f"table {spec.name}: {runs} to search parameters on validation")
     if _DRY_RUN.value:
         return missing, tune.found(spec, wanted, folder)
     if missing and _EXECUTOR.value == "slurm":

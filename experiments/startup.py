@@ -76,7 +76,7 @@ def folder(flag: str, value: str) -> pathlib.Path:
     """
     if not value:
         raise ValueError(f"{flag} is empty; it must name a folder")
-    found = pathlib.Path(value)
+    found = pathlib.Path(value).expanduser()  # shells leave the ~ of --flag=~/folder
     there = next(path for path in (found.absolute(), *found.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ValueError(f"{flag}={value}: {there} is not a writable folder")

@@ -1,4 +1,4 @@
-"""The paper's networks, in Flax Linen, by name."""
+"""Networks in Flax Linen, by name: the paper's, and common ResNets."""
 
 from dm_jax.models.layers import ConvNorm, global_mean
 from dm_jax.models.network import Network

@@ -102,12 +102,19 @@ def _read_safetensors(path: str | PathLike[str]) -> dict[str, np.ndarray]:
         raise ValueError(f"damaged or not a .safetensors file: {error}") from error
 
 
+def _check_members(path: str | PathLike[str]) -> None:
+    """Raises ValueError if the checksum of a member of the zip file differs."""
+    with zipfile.ZipFile(path) as archive:
+        if member := archive.testzip():
+            raise ValueError(f"damaged: the checksum of {member} differs")
+
+
 def _read_torch(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     import torch
 
     try:
-        if zipfile.is_zipfile(path) and (member := zipfile.ZipFile(path).testzip()):
-            raise ValueError(f"damaged: the checksum of {member} differs")
+        if zipfile.is_zipfile(path):
+            _check_members(path)
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, MemoryError, ValueError):
         raise

@@ -9,6 +9,5 @@ Papers use one name for different kinds of noise; here each has its own. See doc
 
 from dm_jax.noise.apply import corrupt, hold_out, kinds, transition_matrix
 from dm_jax.noise.corruption import Corruption
-from dm_jax.noise.imbalance import imbalances
 
-__all__ = ["Corruption", "corrupt", "hold_out", "imbalances", "kinds", "transition_matrix"]
+__all__ = ["Corruption", "corrupt", "hold_out", "kinds", "transition_matrix"]

@@ -9,7 +9,7 @@ import numpy as np
 from dm_jax import draws, errors
 from dm_jax.labels import as_labels
 from dm_jax.noise import class_conditional
-from dm_jax.noise import imbalance as imbalances
+from dm_jax.noise import imbalance as imbalance_lib
 from dm_jax.noise.corruption import Corruption
 from dm_jax.noise.existing_labels import from_file, human
 from dm_jax.noise.instance_dependent import instance
@@ -84,7 +84,7 @@ def corrupt(
         true, num_classes, rate, seed, flip, choice, argument, superclasses, inputs, human_labels
     )
     given = noise(request)
-    kept = imbalances.keep(true, num_classes, imbalance=imbalance, ratio=ratio, seed=seed)
+    kept = imbalance_lib.keep(true, num_classes, imbalance=imbalance, ratio=ratio, seed=seed)
     return Corruption(
         labels=given[kept],
         kept=kept,

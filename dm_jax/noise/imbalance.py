@@ -7,11 +7,6 @@ import numpy as np
 from dm_jax import draws, errors
 
 
-def imbalances() -> tuple[str, ...]:
-    """The names of imbalances that `keep` accepts, sorted."""
-    return tuple(sorted(_IMBALANCES))
-
-
 def kept_counts(labels: np.ndarray, num_classes: int, imbalance: str, ratio: float) -> np.ndarray:
     """How many examples of each class the imbalance keeps, int64 [num_classes].
 

@@ -146,6 +146,7 @@ def _streamed(config: config_lib.Config, dataset: StreamedDataset) -> StreamedEx
         "noise.kind": "symmetric",
         "noise.rate": 0.0,
         "noise.imbalance": "none",
+        "noise.ratio": 1.0,
     }
     for path, value in required.items():
         found = config_lib.get(config, path)

@@ -17,8 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from dm_jax import metrics
-from dm_jax.edf import ScaledEDF
-from dm_jax.emphasis import EDF
+from dm_jax.edf import EDF
 from dm_jax.train import parallel
 from dm_jax.train.build import Experiment
 from dm_jax.train.config import ParallelConfig
@@ -30,7 +29,7 @@ from dm_jax.train.stop_request import StopRequest
 from dm_jax.train.summary import Row, Summary
 
 
-class SwitchEDF(ScaledEDF):
+class SwitchEDF(EDF):
     """One of several EDFs, chosen by a traced index, so that members may differ in their scheme.
 
     Attributes:
@@ -40,10 +39,6 @@ class SwitchEDF(ScaledEDF):
 
     edfs: Any
     index: Any
-
-    def weight(self, p):
-        """w(p) of the chosen EDF."""
-        return jnp.stack([edf.weight(p) for edf in self.edfs])[self.index]
 
     def log_shape(self, margin):
         """log w of the chosen EDF, minus its `log_scale`."""
@@ -100,18 +95,19 @@ def train_population(
         raise ValueError(f"a population needs one signature, got {len(different)} different ones")
     if any(experiment.dataset is not experiments[0].dataset for experiment in experiments):
         raise ValueError("a population needs one data set: pass the same object to all experiments")
-    # Members with the same order of batches are adjacent, so that they share inputs.
-    order = np.argsort([experiment.config.seed for experiment in experiments], kind="stable")
-    members = [experiments[i] for i in order]
-    engine, state = prepare(members, mesh=mesh)
+    engine, state = prepare(experiments, mesh=mesh)
     recorder, step = _train(engine, state, progress or NoProgress())
-    seconds = (time.monotonic() - began) / len(members)
-    summaries = [recorder.summary(i, step, seconds) for i in range(len(members))]
-    return [summaries[i] for i in np.argsort(order)]
+    seconds = (time.monotonic() - began) / len(experiments)
+    return [recorder.summary(engine.experiments.index(e), step, seconds) for e in experiments]
 
 
-def prepare(members: Sequence[Experiment], *, mesh: Mesh | None = None) -> tuple[Engine, State]:
-    """The compiled population and its first state; adjacent members of equal seed share inputs."""
+def prepare(experiments: Sequence[Experiment], *, mesh: Mesh | None = None) -> tuple[Engine, State]:
+    """The compiled population and its first state.
+
+    Its members (`Engine.experiments`) are sorted by seed: members with the same order of batches
+    are adjacent, so that they share inputs.
+    """
+    members = sorted(experiments, key=lambda experiment: experiment.config.seed)
     engine = Engine(members, mesh or _run_mesh(len(members)), "jit", population=True)
     return engine, engine.place(_create_states(members))
 

@@ -1,4 +1,4 @@
-"""How a run reports its progress; the library itself prints nothing."""
+"""How a run reports its progress; training itself prints nothing."""
 
 from typing import Protocol
 

@@ -20,9 +20,9 @@ def learning_rate_factor(
 
     Args:
       config: "steps" multiplies by `factor` at each of `boundaries`; "inv" is Caffe's
-        (1 + gamma * step) ** -power; "cosine" falls to 0 at `total_steps`. `warmup` rises linearly
-        from 0 and multiplies any of them. "package.module:function" is a custom function of
-        `total_steps` that returns a function of the step.
+        (1 + gamma * step) ** -power; "cosine" falls to 0 at `total_steps`. `warmup`
+        multiplies the first W steps of any of them by 1/W, 2/W, ..., 1. "package.module:function"
+        is a custom function of `total_steps` that returns a function of the step.
       total_steps: length of the run.
       duration: "N epochs" and the like as a number of steps (`config.steps`).
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dm_jax.emphasis import EDF
+from dm_jax.edf import EDF
 from dm_jax.models import pretrained as pretrained_lib
 
 # The first two are kept in the state; the others hold what a network sows for one batch.

@@ -42,7 +42,7 @@ def test_a_plan_goes_on_after_what_cannot_start(monkeypatch):
     monkeypatch.setattr(parallel, "make_mesh", _fail_once(parallel.make_mesh))
     text, failed = plan.describe(there)
     assert failed == 1
-    assert text.splitlines()[0] == "1 runs cannot start: no such devices"
+    assert text.splitlines()[0] == "1 run cannot start: no such devices"
     assert "1 run x 80 steps of mlp" in text
 
 
