@@ -12,7 +12,6 @@ from dm_jax.train import Config, build, parallel, population
 from dm_jax.train.engine import Engine
 from dm_jax.train.run import make_engine
 from dm_jax.train.state import State
-from dm_jax.train.stream_engine import StreamEngine
 from experiments import cells as cells_lib
 
 _TIMED_BLOCKS = 2
@@ -65,7 +64,7 @@ def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:
     """Seconds per step and bytes of device memory of one program."""
     config: Config = cells_lib.use_all_devices(group[0][0].config)
     experiment = group[0][1]
-    engine: Engine | StreamEngine
+    engine: Engine
     if len(group) > 1:
         members = [e for _, e in group if isinstance(e, build.Experiment)]
         engine, state = population.prepare(members)
@@ -77,17 +76,17 @@ def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:
         return _timed(engine, state)
 
 
-def _timed(engine: Engine | StreamEngine, state: State) -> tuple[float, int]:
+def _timed(engine: Engine, state: State) -> tuple[float, int]:
     """As `_measure`, for a prepared engine."""
     most = min(engine.plan.max_steps_per_call, _LONGEST_BLOCK)
     engine.plan = dataclasses.replace(engine.plan, max_steps_per_call=most)
     size = engine.plan.steps_per_call
     memory = engine.memory(state)
-    state, totals = engine.advance(state, engine.blocks(0, size))
+    state, totals = engine.advance(state, engine.block(0, size))
     jax.block_until_ready(totals)
     began = time.perf_counter()
     for i in range(1, _TIMED_BLOCKS + 1):
-        state, totals = engine.advance(state, engine.blocks(i * size, (i + 1) * size))
+        state, totals = engine.advance(state, engine.block(i * size, (i + 1) * size))
     jax.block_until_ready(totals)
     return (time.perf_counter() - began) / (_TIMED_BLOCKS * size), memory
 

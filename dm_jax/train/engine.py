@@ -1,190 +1,87 @@
-"""Compiled training and evaluation of one experiment, or of a population.
+"""What compiled training and evaluation have in common, wherever the data are."""
 
-A population is `jax.vmap` of the same steps over a leading axis of members. What all members share
-(the inputs and, for equal seeds, the order of the batches) is not copied, so that they also share
-the first matrix product.
-"""
-
-import dataclasses
-import functools
-from collections.abc import Sequence
+import abc
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from dm_jax import metrics
 from dm_jax.train import parallel
-from dm_jax.train.build import Experiment
-from dm_jax.train.sampler import Sampler, in_order
+from dm_jax.train.build import Experiment, StreamedExperiment
+from dm_jax.train.loop import Plan
 from dm_jax.train.state import State
 from dm_jax.train.step import make_evaluate_step, make_train_step, many_evaluations, many_steps
 
 
-class Engine:
-    """Training and evaluation of one experiment, or of several at once.
+class Engine(abc.ABC):
+    """Compiled training and evaluation; `close` it when done.
 
     Attributes:
       experiments: one, or the members of a population (`dm_jax.train.population`).
-      population: whether state and totals have a leading axis of members.
       mesh, mode: of `dm_jax.train.parallel`.
       plan: the experiment's plan, with calls sized for the device.
-      scans: whether one call scans several steps; not for convolutions on the CPU.
     """
 
-    def __init__(
-        self, experiments: Sequence[Experiment], mesh: Mesh, mode: str, *, population: bool = False
-    ):
-        if population and mode == "pmap":
-            raise ValueError("a population needs parallel mode 'jit', got 'pmap'")
-        self.experiments, self.population = experiments, population
-        self.mesh, self.mode = mesh, mode
-        self._placed = parallel.placement_mesh(mesh, mode)
-        parallel.check_batch(mesh, experiments[0].sampler.batch_size, "batch_size")
-        self.scans = jax.default_backend() != "cpu" or not self._convolves()
-        plan = experiments[0].plan
-        self.plan = plan if self.scans else dataclasses.replace(plan, max_steps_per_call=1)
-        self._samplers = _distinct([experiment.sampler for experiment in experiments])
-        self._data = {split: self._place(split) for split in ("train", "test")}
-        self._evaluated = {name: self._rows(name) for name in experiments[0].evaluated}
+    experiments: Sequence[Experiment] | Sequence[StreamedExperiment]
+
+    def __init__(self, mesh: Mesh, mode: str, plan: Plan):
+        self.mesh, self.mode, self.plan = mesh, mode, plan
+        self._placement = parallel.placement_mesh(mesh, mode)
+        self._train_data: Any = None  # on the devices; what a block's indices refer to
         self._advance = self._compile(make_train_step, many_steps, donate=True)
         self._evaluate = self._compile(make_evaluate_step, many_evaluations, donate=False)
 
-    def blocks(self, begin: int, end: int) -> Any:
+    @abc.abstractmethod
+    def block(self, begin: int, end: int) -> Any:
         """The block of steps begin .. end - 1, on the devices."""
-        batches = [sampler.batches(begin, end) for sampler in self._samplers]
-        return self._split([index for index, _ in batches], [where for _, where in batches])
 
-    def advance(self, state: State, block: Any):
+    @abc.abstractmethod
+    def example_block(self) -> Any:
+        """A block with the shapes of those of `plan.steps_per_call` steps."""
+
+    @abc.abstractmethod
+    def evaluate_all(self, state: State, *, last: bool) -> dict[str, Any]:
+        """{"test_accuracy": ...} of all sets.
+
+        Args:
+          state: to evaluate.
+          last: whether training has ended; only then the training set may be evaluated (`fit_*`).
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Stops what runs beside the training."""
+
+    def advance(self, state: State, block: Any) -> tuple[State, metrics.Totals]:
         """(state, Totals) after the steps of a block; the state is donated."""
-        return self._advance(state, self._data["train"], block)
+        return self._advance(state, self._train_data, block)
 
     def lower(self, state: State, block: Any) -> jax.stages.Lowered:
         """Lowers `advance` without running it, to read its HLO or its cost."""
-        return self._advance.lower(state, self._data["train"], block)
+        return self._advance.lower(state, self._train_data, block)
 
     def empty_totals(self, state: State) -> metrics.Totals:
         """Zero totals with the structure that `advance` returns."""
-        return metrics.Totals.empty(jax.eval_shape(self.advance, state, self.blocks(0, 1))[1])
-
-    def evaluate_all(self, state: State, *, last: bool) -> dict[str, Any]:
-        """{"test_accuracy": ...} of all sets; of the training set (`fit_*`) only if `last`."""
-        values: dict[str, Any] = {}
-        for name in self._evaluated:
-            if name == "train" and not last:
-                continue
-            prefix = "fit" if name == "train" else name
-            means = self._evaluate_one(state, name)
-            values |= {f"{prefix}_{key}": value for key, value in means.items()}
-        return values
+        return metrics.Totals.empty(jax.eval_shape(self.advance, state, self.example_block())[1])
 
     def memory(self, state: State) -> int:
         """Bytes of device memory for the compiled steps of a block and their arguments."""
-        arguments = (state, self._data["train"], self.blocks(0, self.plan.steps_per_call))
-        found = self._advance.lower(*arguments).compile().memory_analysis()
-        return found.argument_size_in_bytes + found.temp_size_in_bytes
+        needed: Any = self.lower(state, self.example_block()).compile().memory_analysis()
+        return needed.argument_size_in_bytes + needed.temp_size_in_bytes
 
     def place(self, tree: Any) -> Any:
-        """Replicates state or totals on every device; shards a population's over the run axis."""
-        place = parallel.shard_members if self.population else parallel.replicate
-        return place(tree, self._placed)
+        """Puts state or totals on the devices: replicates them on every one."""
+        return parallel.replicate(tree, self._placement)
 
-    def close(self) -> None:
-        """Does nothing, as the data are in memory."""
-
-    def _evaluate_one(self, state: State, name: str) -> dict[str, Any]:
-        """Exact means over the rows of `Experiment.evaluated[name]`."""
-        split, blocks = self._evaluated[name]
-        parts = [self._evaluate(state, self._data[split], block) for block in blocks]
-        return functools.reduce(metrics.Totals.merge, parts).means()
-
-    def _compile(self, make_step, many, *, donate: bool):
-        def make(axis_name):
-            steps = many(make_step(self.experiments[0].settings, axis_name=axis_name))
-            return _over_members(steps) if self.population else steps
-
+    def _compile(
+        self, make_step: Callable[..., Any], many: Callable[..., Any], *, donate: bool
+    ) -> Any:
+        settings = self.experiments[0].settings
         return parallel.compile_step(
-            make, self.mesh, self.mode, donate=donate, members=self.population
+            lambda axis_name: many(make_step(settings, axis_name=axis_name)),
+            self.mesh,
+            self.mode,
+            donate=donate,
         )
-
-    def _convolves(self) -> bool:
-        # Initialisation traces the whole network, so that convolutions of any rank are found.
-        program = jax.make_jaxpr(lambda: self.experiments[0].create_state(0, pretrained=False))()
-        return "conv_general_dilated" in str(program)
-
-    def _place(self, split: str) -> dict[str, jax.Array]:
-        arrays = getattr(self.experiments[0].dataset, split)
-        true_labels = parallel.replicate(arrays.labels, self._placed)
-        data = {
-            "inputs": parallel.replicate(arrays.inputs, self._placed),
-            "labels": true_labels,
-            "true_labels": true_labels,
-        }
-        if split == "train" and self.population:
-            labels = np.stack([experiment.train_labels for experiment in self.experiments])
-            data["labels"] = parallel.shard_members(labels, self._placed)
-        elif split == "train":
-            data["labels"] = parallel.replicate(self.experiments[0].train_labels, self._placed)
-        return data
-
-    def _rows(self, name: str) -> tuple[str, list[Any]]:
-        """The split and the blocks to evaluate: one of all batches, or one per batch."""
-        split, rows = self.experiments[0].evaluated[name]
-        each = _distinct([experiment.evaluated[name][1] for experiment in self.experiments])
-        devices = self.mesh.shape[parallel.DATA]
-        size = min(self.experiments[0].config.train.evaluate_batch, len(rows))
-        index, where = in_order(len(rows), -(-size // devices) * devices)
-        count = len(index) if self.scans else 1
-        return split, [
-            self._split([r[index[i : i + count]] for r in each], [where[i : i + count]])
-            for i in range(0, len(index), count)
-        ]
-
-    def _split(self, index: list[np.ndarray], where: list[np.ndarray | None]) -> Any:
-        block = {"index": _stacked(index).astype(np.int32), "where": where[0]}
-        return parallel.shard_block(block, self.mesh, self.mode)
-
-
-def _over_members(steps):
-    """vmap of `steps` over R members.
-
-    The S distinct batch orders of the block are an outer vmap, so members with the same order
-    gather their inputs once (R / S members per order).
-    """
-
-    def mapped(state, data, block):
-        groups = block["index"].shape[1] if block["index"].ndim == 3 else 1
-        own_labels = data["labels"].ndim == 2
-        data_axes = {"inputs": None, "labels": 0 if own_labels else None, "true_labels": None}
-        block_axes = {"index": 1 if block["index"].ndim == 3 else None, "where": None}
-        inner = jax.vmap(steps, in_axes=(0, data_axes, None))
-        outer = jax.vmap(inner, in_axes=(0, data_axes, block_axes), axis_size=groups)
-        data = data | {"labels": _grouped(data["labels"], groups)} if own_labels else data
-        result = outer(jax.tree.map(lambda x: _grouped(x, groups), state), data, block)
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), result)
-
-    return mapped
-
-
-def _grouped(array: jax.Array, groups: int) -> jax.Array:
-    return array.reshape(groups, -1, *array.shape[1:])
-
-
-def _distinct(values: list[Any]) -> list[Any]:
-    """The distinct values, if equal values are in runs of equal length; else all values."""
-    starts = [i for i, value in enumerate(values) if i == 0 or not _same(values[i - 1], value)]
-    run, rest = divmod(len(values), len(starts))
-    regular = rest == 0 and starts == list(range(0, len(values), run))
-    return [values[i] for i in starts] if regular else values
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, Sampler):
-        return a.seed == b.seed and np.array_equal(a.indices, b.indices)
-    return np.array_equal(a, b)
-
-
-def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
-    """A single array [k, B] unchanged; several stacked to [k, members, B]."""
-    return arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=1)

@@ -78,7 +78,7 @@ class Callbacks(Protocol):
 
 def fit(
     advance: Callable[[State, Any], tuple[State, metrics.Totals]],
-    blocks: Callable[[int, int], Any],
+    block: Callable[[int, int], Any],
     state: State,
     plan: Plan,
     callbacks: Callbacks,
@@ -92,7 +92,7 @@ def fit(
 
     Args:
       advance: the compiled steps, `(state, block) -> (state, totals)`; the state is donated.
-      blocks: `(begin, end)` -> the device's block for those steps.
+      block: `(begin, end)` -> the device's block for those steps.
       state: after `start` steps.
       plan: length and intervals.
       callbacks: called at those intervals.
@@ -105,7 +105,7 @@ def fit(
     """
     in_flight: collections.deque = collections.deque()
     for begin, end in plan.blocks(start):
-        state, totals = advance(state, blocks(begin, end))
+        state, totals = advance(state, block(begin, end))
         window = window.merge(totals)
         in_flight.append((end, totals))
         if len(in_flight) > _IN_FLIGHT:

@@ -19,9 +19,9 @@ from jax.sharding import Mesh
 from dm_jax import metrics
 from dm_jax.edf import EDF
 from dm_jax.train import parallel
+from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.build import Experiment
 from dm_jax.train.config import ParallelConfig
-from dm_jax.train.engine import Engine
 from dm_jax.train.loop import Plan, fit
 from dm_jax.train.progress import NoProgress, Progress
 from dm_jax.train.state import State
@@ -101,24 +101,26 @@ def train_population(
     return [recorder.summary(engine.experiments.index(e), step, seconds) for e in experiments]
 
 
-def prepare(experiments: Sequence[Experiment], *, mesh: Mesh | None = None) -> tuple[Engine, State]:
+def prepare(
+    experiments: Sequence[Experiment], *, mesh: Mesh | None = None
+) -> tuple[ArrayEngine, State]:
     """The compiled population and its first state.
 
-    Its members (`Engine.experiments`) are sorted by seed: members with the same order of batches
+    Its members (`engine.experiments`) are sorted by seed: members with the same order of batches
     are adjacent, so that they share inputs.
     """
     members = sorted(experiments, key=lambda experiment: experiment.config.seed)
-    engine = Engine(members, mesh or _run_mesh(len(members)), "jit", population=True)
+    engine = ArrayEngine(members, mesh or _run_mesh(len(members)), "jit", population=True)
     return engine, engine.place(_create_states(members))
 
 
-def _train(engine: Engine, state: State, progress: Progress) -> tuple["_Recorder", int]:
+def _train(engine: ArrayEngine, state: State, progress: Progress) -> tuple["_Recorder", int]:
     empty = engine.place(engine.empty_totals(state))
     with StopRequest() as stop_requested, contextlib.closing(progress):
         recorder = _Recorder(engine, progress)
         _, step = fit(
             engine.advance,
-            engine.blocks,
+            engine.block,
             state,
             engine.plan,
             recorder,
@@ -169,7 +171,7 @@ def _stacked(edfs: Sequence[EDF]) -> EDF:
 class _Recorder:
     """Keeps the members' metrics in memory."""
 
-    def __init__(self, engine: Engine, progress: Progress):
+    def __init__(self, engine: ArrayEngine, progress: Progress):
         self._engine, self._progress = engine, progress
         self._plan: Plan = engine.experiments[0].plan
         self._rows: list[tuple[int, dict[str, np.ndarray]]] = []

@@ -15,7 +15,6 @@ from dm_jax.train.checkpoints import Checkpoints
 from dm_jax.train.engine import Engine
 from dm_jax.train.progress import NoProgress, Progress
 from dm_jax.train.state import State
-from dm_jax.train.stream_engine import StreamEngine
 from dm_jax.train.writers import MetricsFile, NullWriter, TensorBoard, Writer
 
 
@@ -35,7 +34,7 @@ class Recorder:
 
     def __init__(
         self,
-        engine: Engine | StreamEngine,
+        engine: Engine,
         folder: pathlib.Path,
         checkpoints: Checkpoints,
         progress: Progress,

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from dm_jax.train import build, parallel, trained
 from dm_jax.train import workdir as workdir_lib
+from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.checkpoints import Checkpoints
 from dm_jax.train.config import Config
 from dm_jax.train.engine import Engine
@@ -111,15 +112,15 @@ def _check_whole(rows: list[Row], step: int, total: int, folder: pathlib.Path) -
 
 def make_engine(
     experiment: build.Experiment | build.StreamedExperiment, mesh: Mesh, mode: str
-) -> Engine | StreamEngine:
+) -> Engine:
     """The engine for data in memory, or for streamed data."""
     if isinstance(experiment, build.StreamedExperiment):
         return StreamEngine(experiment, mesh, mode)
-    return Engine([experiment], mesh, mode)
+    return ArrayEngine([experiment], mesh, mode)
 
 
 def _train(
-    engine: Engine | StreamEngine,
+    engine: Engine,
     folder: pathlib.Path,
     progress: Progress,
     stop_requested: Callable[[], bool],
@@ -155,7 +156,7 @@ def _train(
         with contextlib.closing(recorder):
             return fit(
                 engine.advance,
-                engine.blocks,
+                engine.block,
                 engine.place(state),
                 engine.plan,
                 recorder,

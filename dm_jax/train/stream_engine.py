@@ -11,7 +11,7 @@ equals `accuracy_given` and `p_clean` is over all examples.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -22,31 +22,26 @@ from dm_jax import metrics
 from dm_jax.data.stream import Batch, Batching, Source, eval_stream, train_stream
 from dm_jax.train import parallel, retrieval_eval
 from dm_jax.train.build import StreamedExperiment
+from dm_jax.train.engine import Engine
 from dm_jax.train.state import State
-from dm_jax.train.step import make_evaluate_step, make_train_step, many_evaluations, many_steps
 
 
-class StreamEngine:
-    """The counterpart of `dm_jax.train.engine.Engine` for streamed data; `close` it when done.
-
-    Attributes:
-      experiments: the single experiment.
-      mesh, mode: of `dm_jax.train.parallel`.
-      plan: the experiment's plan, with one step per call.
+class StreamEngine(Engine):
+    """Trains on a stream of batches, one step per call.
 
     Raises:
       ValueError: a batch that does not divide over the hosts and devices, or hosts with different
         numbers of devices.
     """
 
+    experiments: Sequence[StreamedExperiment]
+
     def __init__(self, experiment: StreamedExperiment, mesh: Mesh, mode: str):
         _check_shares(mesh)
         config = experiment.config
         parallel.check_batch(mesh, config.train.batch_size, "config.train.batch_size")
         self.experiments = [experiment]
-        self.mesh, self.mode = mesh, mode
-        self.plan = dataclasses.replace(experiment.plan, max_steps_per_call=1)
-        self._placed = parallel.placement_mesh(mesh, mode)
+        super().__init__(mesh, mode, dataclasses.replace(experiment.plan, max_steps_per_call=1))
         self._training = train_stream(
             experiment.dataset.train,
             self._batching(config.train.batch_size, experiment.dataset.num_classes),
@@ -54,13 +49,11 @@ class StreamEngine:
             workers=config.parallel.workers,
         )
         self._next = 0
-        self._advance = self._compile(make_train_step, many_steps, donate=True)
-        self._evaluate = self._compile(make_evaluate_step, many_evaluations, donate=False)
         self._embed = self._compile(
             retrieval_eval.make_embed_step, retrieval_eval.one_batch, donate=False
         )
 
-    def blocks(self, begin: int, end: int) -> Any:
+    def block(self, begin: int, end: int) -> Any:
         """The block of step begin (= end - 1), in transfer to the devices; they need not wait.
 
         Workers prepare the next batches meanwhile, and the loop requests a block while the devices
@@ -70,14 +63,6 @@ class StreamEngine:
             self._training.set_state({**self._training.get_state(), "next_batch": begin})
         self._next = end
         return self._feed(next(self._training))
-
-    def advance(self, state: State, block: Any):
-        """(state, Totals) after the step of a block; the state is donated."""
-        return self._advance(state, None, block)
-
-    def empty_totals(self, state: State) -> metrics.Totals:
-        """Zero totals with the structure that `advance` returns."""
-        return metrics.Totals.empty(jax.eval_shape(self.advance, state, self._blank())[1])
 
     def evaluate_all(self, state: State, *, last: bool) -> dict[str, Any]:
         """{"test_accuracy": ...} of the held-out sets; `test_mAP` and `test_CMC-k` for MARS."""
@@ -94,15 +79,6 @@ class StreamEngine:
             scores = retrieval_eval.scores(batches, test)
             values |= {f"test_{key}": value for key, value in scores.items()}
         return values
-
-    def memory(self, state: State) -> int:
-        """Bytes of device memory for the compiled step and its arguments."""
-        found = self._advance.lower(state, None, self._blank()).compile().memory_analysis()
-        return found.argument_size_in_bytes + found.temp_size_in_bytes
-
-    def place(self, tree: Any) -> Any:
-        """Replicates state or totals on every device."""
-        return parallel.replicate(tree, self._placed)
 
     def close(self) -> None:
         """Stops the workers."""
@@ -145,17 +121,8 @@ class StreamEngine:
             damaged=config.damaged,  # type: ignore[arg-type]  # Config has checked it
         )
 
-    def _compile(self, make_step, many, *, donate: bool):
-        settings = self.experiments[0].settings
-        return parallel.compile_step(
-            lambda axis_name: many(make_step(settings, axis_name=axis_name)),
-            self.mesh,
-            self.mode,
-            donate=donate,
-        )
-
-    def _blank(self) -> Any:
-        """A block of zeros, with the shapes of every block."""
+    def example_block(self) -> Any:
+        """A block of zeros, so that nothing has to be decoded."""
         own = self.experiments[0].config.train.batch_size // jax.process_count()
         example = self.experiments[0].example
         images = np.zeros((own, *example.shape[1:]), example.dtype)
@@ -178,8 +145,8 @@ class StreamEngine:
         """This host's [b, ...] as part of a global [1, B, ...], or split by device for pmap."""
         if self.mode == "pmap":
             by_device = PartitionSpec((parallel.RUN, parallel.DATA))
-            parts = own.reshape(self._placed.size, 1, -1, *own.shape[1:])
-            return jax.device_put(parts, NamedSharding(self._placed, by_device))
+            parts = own.reshape(self._placement.size, 1, -1, *own.shape[1:])
+            return jax.device_put(parts, NamedSharding(self._placement, by_device))
         sharding = NamedSharding(self.mesh, PartitionSpec(None, parallel.DATA))
         return jax.make_array_from_process_local_data(sharding, own[None])
 

@@ -27,8 +27,8 @@ from configs import common
 from dm_jax import data, metrics, models
 from dm_jax.models import cost
 from dm_jax.train import Config, build, parallel
+from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.config import ParallelConfig
-from dm_jax.train.engine import Engine
 from dm_jax.train.loop import fit
 from dm_jax.train.state import State
 from dm_jax.train.step import make_train_step
@@ -112,7 +112,7 @@ def _dataset(count: int) -> data.Dataset:
 
 
 def _engine(built: build.Experiment) -> Steps:
-    engine = Engine([built], parallel.make_mesh(ParallelConfig(devices=1)), "jit")
+    engine = ArrayEngine([built], parallel.make_mesh(ParallelConfig(devices=1)), "jit")
     state = engine.place(built.create_state(0))
     empty = engine.place(engine.empty_totals(state))
 
@@ -120,7 +120,7 @@ def _engine(built: build.Experiment) -> Steps:
         nonlocal state
         assert count == engine.plan.total_steps
         state, _ = fit(
-            engine.advance, engine.blocks, state, engine.plan, _Log(), empty=empty, window=empty
+            engine.advance, engine.block, state, engine.plan, _Log(), empty=empty, window=empty
         )
         jax.block_until_ready(state)
 

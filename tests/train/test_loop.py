@@ -69,7 +69,7 @@ def _fit(built, witness, *, guard="allow", **options):
     with jax.transfer_guard(guard):
         return fit(
             running.advance,
-            running.blocks,
+            running.block,
             state,
             running.plan,
             witness,

@@ -13,8 +13,8 @@ import pytest
 from configs import digits
 from dm_jax import data, models, train
 from dm_jax.train import checkpoints, population
+from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.config import OptimizerConfig, ParallelConfig
-from dm_jax.train.engine import Engine
 from dm_jax.train.parallel import make_mesh
 
 HERE = __name__
@@ -102,7 +102,7 @@ def test_own_parts_train(run):
 def test_features_may_be_bfloat16(tmp_path):
     config = _config(model={"name": f"{HERE}:Half", "dtype": "bfloat16"})
     experiment = train.experiment(config)
-    assert Engine([experiment], make_mesh(ParallelConfig(devices=1)), "jit").scans
+    assert ArrayEngine([experiment], make_mesh(ParallelConfig(devices=1)), "jit").scans
     summary = train.run(config, tmp_path)
     assert summary.finished
     assert train.run(config, tmp_path).rows == summary.rows
@@ -112,7 +112,7 @@ def test_features_may_be_bfloat16(tmp_path):
 
 def test_no_convolution_is_scanned_on_a_cpu():
     experiment = train.experiment(_config(model={"name": f"{HERE}:Sequence"}))
-    assert not Engine([experiment], make_mesh(ParallelConfig(devices=1)), "jit").scans
+    assert not ArrayEngine([experiment], make_mesh(ParallelConfig(devices=1)), "jit").scans
 
 
 def test_own_parts_on_several_devices_are_the_same(run, tmp_path):

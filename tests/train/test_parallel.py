@@ -76,7 +76,7 @@ def _collectives(running) -> list[tuple[str, list[int]]]:
     """(operation, elements of each operand) of every collective of the compiled training step."""
     built = running.experiments[0]
     state = running.place(built.create_state(0))
-    block = running.blocks(0, 1)
+    block = running.block(0, 1)
     text = running.lower(state, block).compile().as_text()
     found = re.findall(
         r"= (.+?) (all-\w+|collective-\w+|reduce-scatter)(?:-start)?\(%", text.replace("/*", "(*")

@@ -10,6 +10,7 @@ import pytest
 import dm_jax
 from dm_jax import data, train
 from dm_jax.train import build, parallel, population
+from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.config import ParallelConfig
 from tests.train import tiny
 
@@ -93,7 +94,7 @@ def test_members_do_not_talk(digits):
     members = _members(digits, model__dtype="float32")
     mesh = parallel.make_mesh(ParallelConfig(devices=4), runs=4)
     engine, state = population.prepare(members, mesh=mesh)
-    text = engine.lower(state, engine.blocks(0, 20)).compile().as_text()
+    text = engine.lower(state, engine.block(0, 20)).compile().as_text()
     assert not re.findall(r"(?:all|collective|reduce)-\w+\(", text.replace("reduce-window(", ""))
 
 
@@ -101,7 +102,7 @@ def test_members_that_share_their_order_share_their_inputs(digits):
     seeds = (0, 1, 0, 1)
     members = [build.experiment(tiny.config(seed=seed), digits) for seed in seeds]
     engine, _ = population.prepare(members, mesh=parallel.make_mesh(ParallelConfig(devices=1)))
-    assert engine.blocks(0, 20)["index"].shape == (20, 2, 128)
+    assert engine.block(0, 20)["index"].shape == (20, 2, 128)
 
 
 def test_one_member_that_diverges_leaves_the_others_alone(digits):
@@ -141,7 +142,7 @@ def test_signatures_tell_apart_what_compiles_differently(digits):
 def test_pmap_takes_no_population(digits):
     members = _members(digits, model__dtype="float32")
     with pytest.raises(ValueError, match="a population needs parallel mode 'jit', got 'pmap'"):
-        population.Engine(members, parallel.make_mesh(ParallelConfig()), "pmap", population=True)
+        ArrayEngine(members, parallel.make_mesh(ParallelConfig()), "pmap", population=True)
 
 
 def test_choice_is_the_chosen_scheme():

@@ -66,7 +66,7 @@ def test_a_step_sees_the_batch_of_its_number(data_dir):
     engine = streams.engine(build.experiment(config))
     expected = [batch for batch, _ in zip(_batches(data_dir, config), range(4), strict=False)]
     for step in (0, 1, 3, 2):
-        block = engine.blocks(step, step + 1)
+        block = engine.block(step, step + 1)
         for name in ("inputs", "labels", "index"):
             np.testing.assert_array_equal(block[name][0], expected[step][name])
     engine.close()
@@ -185,7 +185,7 @@ def test_a_damaged_image_stops_the_run_or_is_left_out(data_dir, monkeypatch):
         tiny.train(streams.engine(built))
     built = build.experiment(streams.config("clothing1m", data_dir, data__damaged="skip"))
     engine = streams.engine(built)
-    blocks = [engine.blocks(step, step + 1) for step in range(5)]  # two epochs
+    blocks = [engine.block(step, step + 1) for step in range(5)]  # two epochs
     masked = [index for b in blocks for index in b["index"][~np.asarray(b["where"])]]
     assert [int(index) for index in masked] == [3, 3]
     engine.close()

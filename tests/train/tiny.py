@@ -13,8 +13,8 @@ import numpy as np
 from configs import digits
 from dm_jax.models.layers import Classifier, ConvNorm, global_mean
 from dm_jax.train import build, parallel
+from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.config import Config, ParallelConfig
-from dm_jax.train.engine import Engine
 
 
 class Net(nn.Module):
@@ -57,11 +57,11 @@ def experiment(**changes: Any) -> build.Experiment:
     return dataclasses.replace(built, settings=dataclasses.replace(built.settings, model=net))
 
 
-def engine(built: build.Experiment, mode: str = "jit", devices: int = 1) -> Engine:
-    return Engine([built], parallel.make_mesh(ParallelConfig(devices=devices)), mode)
+def engine(built: build.Experiment, mode: str = "jit", devices: int = 1) -> ArrayEngine:
+    return ArrayEngine([built], parallel.make_mesh(ParallelConfig(devices=devices)), mode)
 
 
-def train(running: Engine, state=None, *, begin: int = 0, end: int | None = None):
+def train(running: ArrayEngine, state=None, *, begin: int = 0, end: int | None = None):
     """(state, merged totals) after the steps begin .. end - 1."""
     built = running.experiments[0]
     state = running.place(built.create_state(built.config.seed) if state is None else state)
@@ -69,7 +69,7 @@ def train(running: Engine, state=None, *, begin: int = 0, end: int | None = None
     for first, last in running.plan.blocks(begin):
         if end is not None and first >= end:
             break
-        state, part = running.advance(state, running.blocks(first, last))
+        state, part = running.advance(state, running.block(first, last))
         totals = totals.merge(part)
     return state, totals
 
