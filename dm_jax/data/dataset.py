@@ -99,12 +99,9 @@ class Dataset:
             return image_statistics(inputs)
         return np.zeros(inputs.shape[1], np.float32), np.ones(inputs.shape[1], np.float32)
 
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 of the inputs and labels of both splits; identifies the data."""
-        return self._fingerprint
-
-    @functools.cached_property
-    def _fingerprint(self) -> str:
         sha = hashlib.sha256()
         for split in (self.train, self.test):
             for array in (split.inputs, split.labels):

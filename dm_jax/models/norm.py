@@ -54,7 +54,7 @@ class BatchNorm(nn.Module):
         x = x.astype(precision)
         if train:
             axis_name = None if self.is_initializing() else self.axis_name
-            mean, var, count = _moments_and_count(x, where, axis_name)
+            mean, var, count = batch_moments(x, where, axis_name)
             if not self.is_initializing():
                 momentum = MOMENTUM if where is None else jnp.where(count > 0, MOMENTUM, 1.0)
                 _move(running_mean, mean, momentum)
@@ -69,8 +69,8 @@ class BatchNorm(nn.Module):
 
 def batch_moments(
     x: jax.Array, where: jax.Array | None = None, axis_name: str | None = None
-) -> tuple[jax.Array, jax.Array]:
-    """Mean and biased variance of each channel over the global batch.
+) -> tuple[jax.Array, jax.Array, float | jax.Array]:
+    """Mean, biased variance and count of each channel's values in the global batch.
 
     Two passes and two sums over ``axis_name``: first (sum, count) together, then the squared
     deviations. Devices may hold different numbers of examples; an empty batch gives zeros.
@@ -81,15 +81,8 @@ def batch_moments(
       axis_name: mapped axis over which the batch is split, or None.
 
     Returns:
-      Mean and variance, each [C] of the dtype of ``x``.
+      Mean and variance, each [C] of the dtype of ``x``, and the number of values of a channel.
     """
-    return _moments_and_count(x, where, axis_name)[:2]
-
-
-def _moments_and_count(
-    x: jax.Array, where: jax.Array | None, axis_name: str | None
-) -> tuple[jax.Array, jax.Array, float | jax.Array]:
-    """`batch_moments`, and the number of values of each channel."""
     axes = tuple(range(x.ndim - 1))
     positions = math.prod(x.shape[1:-1])
     mask = None if where is None else where.reshape((-1,) + (1,) * (x.ndim - 1))

@@ -30,7 +30,7 @@ class Experiment(setup_lib.Setup):
     @property
     def fingerprint(self) -> str:
         """The fingerprint of the data set."""
-        return self.dataset.fingerprint()
+        return self.dataset.fingerprint
 
     @property
     def example(self) -> jax.ShapeDtypeStruct:
@@ -66,8 +66,8 @@ class StreamedExperiment(setup_lib.Setup):
 
     @property
     def fingerprint(self) -> str:
-        """Empty, as not all images are read at the start; `training` records name and size."""
-        return ""
+        """The fingerprint of the data set."""
+        return self.dataset.fingerprint
 
     @property
     def example(self) -> jax.ShapeDtypeStruct:
@@ -155,9 +155,9 @@ def _streamed(config: config_lib.Config, dataset: StreamedDataset) -> StreamedEx
                 f"config.{path} must be {value!r} for {dataset.name}, which is streamed; "
                 f"got {found!r}"
             )
-    setup = setup_lib.resolve(
-        config, dataset, dataset.empty_corruption, examples=len(dataset.train), augment=False
-    )
+    unread = np.zeros(0, np.int32)  # the labels come with the images
+    training = noise.Corruption(unread, unread, unread, kind="none", rate=0.0, seed=0)
+    setup = setup_lib.resolve(config, dataset, training, examples=len(dataset.train), augment=False)
     return StreamedExperiment(**vars(setup), dataset=dataset)
 
 

@@ -12,7 +12,7 @@ import pathlib
 import time
 import zlib
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,14 @@ from dm_jax import files
 from dm_jax.train import parallel
 
 log = logging.getLogger(__name__)
+
+
+class Restored(NamedTuple):
+    """A checkpoint as it was saved."""
+
+    step: int
+    tree: Any
+    seconds: float
 
 
 class Checkpoints:
@@ -98,8 +106,8 @@ class Checkpoints:
         except Exception as error:
             raise self._unwritable(error) from error
 
-    def restore(self, like: Any) -> tuple[int, Any] | None:
-        """(step, tree) of the newest intact checkpoint, or None if there is none.
+    def restore(self, like: Any) -> Restored | None:
+        """The newest intact checkpoint, or None if there is none.
 
         Damaged ones are moved to `damaged/`, with a warning that names them and the fallback.
 
@@ -107,7 +115,7 @@ class Checkpoints:
           like: a tree of the same structure; its arrays may be abstract.
 
         Raises:
-          ValueError: a checkpoint is of another network, optimiser or scheme.
+          ValueError: a checkpoint was written with a different network, optimiser or scheme.
           MemoryError, OSError: it could not be read, but may be intact; it is not moved.
         """
         shapes = jax.tree.map(_numpy_like, jax.eval_shape(_raw_keys, like))
@@ -117,21 +125,17 @@ class Checkpoints:
                 different = _differences(meta["arrays"], _description(shapes))
                 if not different:
                     arrays = self._read_arrays(step, shapes, meta["checksums"])
-                    return step, _wrap_keys(like, arrays)
+                    return Restored(step, _wrap_keys(like, arrays), meta["seconds"])
             except Exception as error:  # orbax and tensorstore raise bare Exceptions here
                 if _is_of_the_machine(error):
                     raise
                 self._set_aside(step, error)
                 continue
             raise ValueError(
-                f"checkpoint {step} in {self._directory} is of another network, optimiser, scheme "
-                f"or version of dm_jax: {different}"
+                f"checkpoint {step} in {self._directory} was written with a different network, "
+                f"optimiser, scheme or version of dm_jax: {different}"
             )
         return None
-
-    def seconds(self, step: int) -> float:
-        """The `seconds` that `save` recorded for a checkpoint."""
-        return self._read(step, meta=ocp.args.JsonRestore()).meta["seconds"]
 
     def close(self) -> None:
         """Waits for pending writes and closes the manager."""
@@ -157,13 +161,13 @@ class Checkpoints:
                     _score(files.read_json(path))
                 except ValueError as error:
                     self._move(step, error)
-        parallel.any_host(True)
+        parallel.barrier()
 
     def _set_aside(self, step: int, error: Exception) -> None:
         """Every host detects the damage; the first moves the files while the others wait."""
         if parallel.is_primary():
             self._move(str(step), error)
-        parallel.any_host(True)
+        parallel.barrier()
         self._manager.reload()
         latest = "the start" if self.latest is None else f"checkpoint {self.latest}"
         log.warning("falling back to %s", latest)
@@ -313,7 +317,7 @@ def _differences(old: dict[str, str], new: dict[str, str]) -> str:
     paths = [path for path in sorted(old.keys() | new.keys()) if old.get(path) != new.get(path)]
     if not paths:
         return ""
-    first = f"{paths[0]} is {old.get(paths[0])} there and {new.get(paths[0])} here"
+    first = f"{paths[0]} is {old.get(paths[0])} in it but {new.get(paths[0])} in this run"
     return first if len(paths) == 1 else f"{first}, and {len(paths) - 1} more"
 
 

@@ -5,7 +5,7 @@ partitions, so that batch statistics and sums are global by construction. "pmap"
 its part of the batch and an axis name. Both give the same numbers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -51,6 +51,17 @@ def any_host(flag: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
+def barrier() -> None:
+    """Waits until every host has called it."""
+    any_host(False)
+
+
+def devices_per_host(devices: Sequence[jax.Device]) -> list[int]:
+    """How many of these devices each host has."""
+    hosts = [device.process_index for device in devices]
+    return np.bincount(hosts, minlength=jax.process_count()).tolist()
+
+
 def make_mesh(config: ParallelConfig, *, runs: int = 1) -> Mesh:
     """A mesh of shape (run, data).
 
@@ -65,11 +76,10 @@ def make_mesh(config: ParallelConfig, *, runs: int = 1) -> Mesh:
     wanted = config.devices or len(devices)
     if wanted > len(devices):
         raise ValueError(f"config.parallel.devices is {wanted}, but there are {len(devices)}")
-    hosts = [device.process_index for device in devices[:wanted]]
-    counts = np.bincount(hosts, minlength=jax.process_count())
-    if not counts.all() or (config.mode == "pmap" and len(set(counts.tolist())) > 1):
+    counts = devices_per_host(devices[:wanted])
+    if 0 in counts or (config.mode == "pmap" and len(set(counts)) > 1):
         raise ValueError(
-            f"config.parallel.devices of {wanted} takes {counts.tolist()} devices of the hosts: "
+            f"config.parallel.devices of {wanted} takes {counts} devices of the hosts: "
             "every host needs one, and in mode 'pmap' all the same number; 0 takes all devices"
         )
     if wanted % runs:

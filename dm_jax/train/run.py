@@ -79,7 +79,7 @@ def _run(
             folder,
             config,
             experiment.training,
-            data=experiment.fingerprint,
+            fingerprint=experiment.fingerprint,
             allow_changes=allow_changes,
         )
         with contextlib.closing(make_engine(experiment, mesh, config.parallel.mode)) as engine:
@@ -133,22 +133,24 @@ def _train(
     empty = engine.empty_totals(state)
     keep = experiment.config.train.keep_checkpoints
     with contextlib.closing(Checkpoints(folder / "checkpoints", keep=keep)) as checkpoints:
-        restored = checkpoints.restore((state, empty))
-        start, (saved, window) = restored or (0, (experiment.create_state(seed), empty))
+        start, (saved, window), clock.before = checkpoints.restore((state, empty)) or (
+            0,
+            (experiment.create_state(seed), empty),
+            0.0,
+        )
         state = _as_configured(saved, state)
         if start > engine.plan.total_steps:
             raise ValueError(
                 f"config.train.length is {engine.plan.total_steps} steps, but the run in {folder} "
                 f"has already taken {start}"
             )
-        clock.before = checkpoints.seconds(start) if start else 0.0
         # Only now, as a refused run must not change the workdir of another run.
         workdir_lib.record(
             folder,
             experiment.config,
             experiment.training,
-            data=experiment.fingerprint,
-            more={trained.METADATA_FILE: trained.metadata(experiment)},
+            fingerprint=experiment.fingerprint,
+            network=trained.metadata(experiment),
         )
         if parallel.any_host(stop_requested()):
             return start

@@ -46,7 +46,7 @@ class Setup:
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the data; "" if they are not all read at the start."""
+        """Identifies the data."""
         raise NotImplementedError
 
     @property

@@ -52,15 +52,8 @@ class StepSettings:
     edf_schedules: Mapping[str, Schedule] = dataclasses.field(default_factory=dict)
 
     def preprocess(self, inputs: jax.Array) -> jax.Array:
-        """Images normalised per channel; features (rank 2) only cast to `dtype`."""
-        return preprocess(inputs, self.mean, self.std, self.dtype)
-
-
-def preprocess(inputs: jax.Array, mean: np.ndarray, std: np.ndarray, dtype: Any) -> jax.Array:
-    """The network's inputs: images normalised per channel, features (rank 2) only cast."""
-    if inputs.ndim == 2:
-        return inputs.astype(dtype)
-    return augment.normalize(inputs, mean, std, dtype=dtype)
+        """The network's inputs: images normalised per channel; features stay as they are."""
+        return augment.normalize(inputs, self.mean, self.std, self.dtype)
 
 
 def many_steps(train_step):

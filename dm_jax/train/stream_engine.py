@@ -153,10 +153,9 @@ class StreamEngine(Engine):
 
 def _check_shares(mesh: Mesh) -> None:
     """Raises ValueError unless all hosts, which feed equal shares, have equally many devices."""
-    hosts = [device.process_index for device in mesh.devices.flat]
-    counts = np.bincount(hosts, minlength=jax.process_count())
-    if len(set(counts.tolist())) > 1:
+    counts = parallel.devices_per_host(list(mesh.devices.flat))
+    if len(set(counts)) > 1:
         raise ValueError(
-            f"streams need the same number of devices on every host, got {counts.tolist()}; "
+            f"streams need the same number of devices on every host, got {counts}; "
             "config.parallel.devices of 0 takes all"
         )

@@ -18,7 +18,7 @@ class Summary:
       step, total: steps taken, and the length of the run.
       rows: {"step": ..., name: value ...} as in metrics.jsonl; accuracies in [0, 1].
       corruption: hash of the training labels' corruption.
-      data: fingerprint of the data set; "" if it is streamed.
+      data: fingerprint of the data set.
       actual_rate: share of the training labels that were changed; NaN for a streamed set, whose
         labels are used as they are.
       seconds: wall time of the training, over all starts up to where each resumed; for a

@@ -11,19 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from dm_jax import files, models
+from dm_jax.data import augment
 from dm_jax.dtypes import at_least_float32
 from dm_jax.train import checkpoints
 from dm_jax.train.build import Experiment, StreamedExperiment
 from dm_jax.train.config import Config
 from dm_jax.train.setup import create_model
-from dm_jax.train.step import preprocess
-
-# In the workdir; holds what the network needs besides the config and the weights.
-METADATA_FILE = "network.json"
+from dm_jax.train.workdir import NETWORK_FILE
 
 
 def metadata(experiment: Experiment | StreamedExperiment) -> dict[str, Any]:
-    """The content of `METADATA_FILE`: classes, and shape, dtype and normalisation of an input."""
+    """The content of `NETWORK_FILE`: classes, and shape, dtype and normalisation of an input."""
     example, settings = experiment.example, experiment.settings
     return {
         "class_names": list(experiment.dataset.class_names),
@@ -85,7 +83,7 @@ class TrainedModel:
 
     def preprocess(self, inputs: jax.Array) -> jax.Array:
         """The network's input for inputs [n, *shape]."""
-        return preprocess(inputs, self.mean, self.std, jnp.dtype(self.config.model.dtype))
+        return augment.normalize(inputs, self.mean, self.std, jnp.dtype(self.config.model.dtype))
 
     @functools.cached_property
     def _compiled(self) -> Callable[[Any, Any], jax.Array]:
@@ -112,9 +110,9 @@ def load(
         checkpoint that has a score.
     """
     folder = pathlib.Path(workdir).expanduser()
-    if not (folder / METADATA_FILE).exists():
-        raise FileNotFoundError(f"{folder} is not the workdir of a run: it has no {METADATA_FILE}")
-    known = files.read_json(folder / METADATA_FILE)
+    if not (folder / NETWORK_FILE).exists():
+        raise FileNotFoundError(f"{folder} is not the workdir of a run: it has no {NETWORK_FILE}")
+    known = files.read_json(folder / NETWORK_FILE)
     config = Config.parse(files.read_json(folder / "config.json"))
     found, variables = checkpoints.read_variables(folder / "checkpoints", step)
     return TrainedModel(

@@ -18,6 +18,8 @@ from dm_jax.train.config import Config
 
 # What may change when a run resumes: its devices, and where its data are.
 _RUNTIME_KEYS = ("config.parallel", "config.data.data_dir")
+# Holds what a trained network needs besides the config and the weights (`train.load`).
+NETWORK_FILE = "network.json"
 _PACKAGES = ("dm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -67,7 +69,7 @@ def check(
     config: Config,
     corruption: Corruption,
     *,
-    data: str = "",
+    fingerprint: str,
     allow_changes: bool = False,
 ) -> None:
     """Raises if the workdir holds another run; writes nothing.
@@ -75,7 +77,7 @@ def check(
     Args:
       workdir: need not exist.
       config, corruption: of the run that is to start or resume.
-      data: fingerprint of its data; "" is not compared.
+      fingerprint: of its data.
       allow_changes: whether the config may differ.
 
     Raises:
@@ -85,11 +87,11 @@ def check(
     """
     with _usable(workdir):
         old = _read_if_there(workdir / "config.json") or config.to_dict()
-        begun_with = _read_if_there(workdir / "environment.json").get("data") or data
+        begun_with = _read_if_there(workdir / "environment.json").get("data") or fingerprint
     changed = differences(old, config.to_dict())
     if changed and not allow_changes:
         raise ValueError(
-            f"{workdir} holds a run with another config; differing: {'; '.join(changed)}. "
+            f"{workdir} holds a run with a different config; changed keys: {'; '.join(changed)}. "
             "Choose another workdir, or allow the change (--allow_config_change)"
         )
     path = workdir / "corruption.npz"
@@ -99,10 +101,10 @@ def check(
             f"{path} has hash {found}, but this config now gives {corruption.hash}: "
             "the training labels are not those the run started with"
         )
-    if data and begun_with != data:
+    if begun_with != fingerprint:
         raise ValueError(
-            f"{workdir} holds a run on data of fingerprint {begun_with[:12]}, but "
-            f"{config.data.name} is {data[:12]} now: it was prepared again, or "
+            f"{workdir} holds a run on data of fingerprint {begun_with!r}, but that of "
+            f"{config.data.name} is {fingerprint!r} now: it was prepared again, or "
             "config.data.data_dir changed"
         )
 
@@ -116,24 +118,27 @@ def record(
     config: Config,
     corruption: Corruption,
     *,
-    data: str = "",
-    more: Mapping[str, Any] | None = None,
+    fingerprint: str,
+    network: Mapping[str, Any],
 ) -> None:
-    """On the first host, writes config.json, environment.json and, if missing, corruption.npz.
+    """On the first host, writes config, environment and network (JSON) and the corruption (.npz).
 
     Args:
       workdir: of the run.
       config, corruption: of the run.
-      data: fingerprint of its data, for environment.json.
-      more: {name of a JSON file: its content}.
+      fingerprint: of its data, for environment.json.
+      network: content of network.json.
     """
     if not parallel.is_primary():
         return
-    found = environment() | {"data": data}
+    contents = {
+        "config.json": config.to_dict(),
+        "environment.json": environment() | {"data": fingerprint},
+        NETWORK_FILE: network,
+    }
     with _usable(workdir):
         if not (workdir / "corruption.npz").exists():
             corruption.save(workdir / "corruption.npz")
-        contents = {"config.json": config.to_dict(), "environment.json": found, **(more or {})}
         for name, content in contents.items():
             files.write_text(workdir / name, json.dumps(content, indent=2) + "\n")
 

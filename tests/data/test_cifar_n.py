@@ -55,7 +55,7 @@ def test_human_labels_of_other_images_are_refused(labels):
 )
 def test_real_human_labels(load_real, name, wrong):
     loaded, original = load_real(name), load_real(name.removesuffix("_n"))
-    assert loaded.fingerprint() == original.fingerprint(), "same images and labels, same order"
+    assert loaded.fingerprint == original.fingerprint, "same images and labels, same order"
     assert loaded.human_labels.keys() == wrong.keys()
     for kind, percent in wrong.items():
         found = 100 * np.mean(loaded.human_labels[kind] != loaded.train.labels)

@@ -49,14 +49,14 @@ def test_a_data_set_that_cannot_be(changes, message):
 
 
 def test_the_fingerprint_tells_data_apart_and_nothing_else():
-    fingerprint = small().fingerprint()
-    assert small(name="other").fingerprint() == fingerprint
+    fingerprint = small().fingerprint
+    assert small(name="other").fingerprint == fingerprint
     for part in ("inputs", "labels"):
         changed = getattr(small().train, part).copy()
         changed[0] = 1
         other = dataclasses.replace(small().train, **{part: changed})
-        assert small(train=other).fingerprint() != fingerprint
-        assert small(test=other).fingerprint() != fingerprint
+        assert small(train=other).fingerprint != fingerprint
+        assert small(test=other).fingerprint != fingerprint
 
 
 def test_statistics_are_exact_and_a_constant_channel_stays_constant():

@@ -39,7 +39,7 @@ def _size(path: pathlib.Path) -> int:
 
 def test_the_last_ones_are_kept(checkpoints, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["20", "30"]
-    step, tree = checkpoints.restore(_tree(0))
+    step, tree, _ = checkpoints.restore(_tree(0))
     assert step == 30
     np.testing.assert_array_equal(tree["w"], _tree(30)["w"])
     assert (jax.random.key_data(tree["key"]) == jax.random.key_data(_tree(30)["key"])).all()
@@ -85,7 +85,7 @@ def _empty_every_file(files):
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(checkpoints, harm, caplog):
     harm(_files(checkpoints, 30))
     with caplog.at_level(logging.WARNING, "dm_jax"):
-        step, tree = checkpoints.restore(_tree(0))
+        step, tree, _ = checkpoints.restore(_tree(0))
     assert step == 20
     np.testing.assert_array_equal(tree["w"], _tree(20)["w"])
     assert "checkpoint 30" in caplog.text
@@ -93,7 +93,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(checkpoints, harm, c
     assert list((checkpoints._directory / "damaged").glob("30-*"))
     checkpoints.save(30, _tree(31))
     checkpoints.wait()
-    assert checkpoints.restore(_tree(0))[1]["w"][0, 0] == 31
+    assert checkpoints.restore(_tree(0)).tree["w"][0, 0] == 31
 
 
 def test_all_damaged_means_the_start(checkpoints, caplog):
@@ -116,7 +116,7 @@ def test_a_damaged_score_is_a_damaged_checkpoint(tmp_path, caplog, content):
     (unfinished / "metrics").write_text("")
     with caplog.at_level(logging.WARNING, "dm_jax"):
         made = Checkpoints(tmp_path, keep=2)
-    assert made.restore(_tree(0))[0] == 20
+    assert made.restore(_tree(0)).step == 20
     made.close()
     assert "checkpoint 10" in caplog.text
     assert [path.name[:3] for path in (tmp_path / "damaged").iterdir()] == ["10-"]
@@ -136,7 +136,9 @@ def test_what_the_machine_cannot_read_is_left_alone(checkpoints, error, monkeypa
 
 def test_a_checkpoint_of_another_network_is_refused_and_left_alone(checkpoints):
     other = {"w": np.zeros((50, 41), np.float32), "key": jax.random.key(0)}
-    message = r"checkpoint 30 .* \['w'\] is float32\[50, 40\] there and float32\[50, 41\] here"
+    message = (
+        r"checkpoint 30 .* \['w'\] is float32\[50, 40\] in it but float32\[50, 41\] "
+    )
     with pytest.raises(ValueError, match=message):
         checkpoints.restore(other)
     assert checkpoints.latest == 30
@@ -150,7 +152,7 @@ def test_what_is_saved_may_be_overwritten_at_once(tmp_path):
     jax.jit(lambda x: x + 1, donate_argnums=0)(array).block_until_ready()
     made.wait()
     np.testing.assert_array_equal(
-        made.restore({"w": np.zeros(1000, np.float32)})[1]["w"][:3], [0, 1, 2]
+        made.restore({"w": np.zeros(1000, np.float32)}).tree["w"][:3], [0, 1, 2]
     )
     made.close()
 
@@ -162,7 +164,7 @@ def test_a_full_disk_harms_no_earlier_checkpoint(checkpoints):
     with tiny.file_size_limit(100_000), pytest.raises(OSError, match=message):
         _save_and_wait(checkpoints, 40, large)
     again = Checkpoints(checkpoints._directory, keep=2)
-    assert again.restore(_tree(0))[0] == 30
+    assert again.restore(_tree(0)).step == 30
     again.close()
 
 
@@ -183,7 +185,7 @@ def test_a_run_goes_on_with_other_devices_or_another_mode(mode, devices, tmp_pat
         made.save(10, (halfway, totals))
         made.wait()
         other = tiny.engine(built, mode, devices)
-        step, (state, _) = made.restore((built.create_state(1), totals))
+        step, (state, _), _ = made.restore((built.create_state(1), totals))
         state, _ = tiny.train(other, state, begin=step)
         assert tiny.distance(expected.params, state.params) < 1e-9
         made.close()
