@@ -44,7 +44,7 @@ def base() -> ml_collections.ConfigDict:
                 "beta": 8.0,
             },
             "optimizer": {
-                "name": "sgd",  # sgd | adam | package.module:function
+                "name": "sgd",  # sgd | adam | caffe_adam | package.module:function
                 "learning_rate": 0.1,
                 "momentum": 0.9,
                 "nesterov": False,

@@ -26,9 +26,9 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
     given keep the config's values or take the published ones. A custom scheme is
     "package.module:Class"; like DM, it is normalised over the batch unless
     "loss.normalization=none" is given. `seed` sets the seeds of the run and the noise, `steps` the
-    length, scaling the schedules with it. Any key can be given in full: "train.batch_size=64" or,
-    to schedule a parameter, "loss.schedule.lam=1". Several values are separated by ";":
-    "schedule.boundaries=500 steps;800 steps".
+    length, scaling the config's schedules with it before the other arguments apply. Any key can be
+    given in full: "train.batch_size=64" or, to schedule a parameter, "loss.schedule.lam=1". Several
+    values are separated by ";": "schedule.boundaries=500 steps;800 steps".
 
     Returns:
       The same config.
@@ -148,7 +148,7 @@ def is_always_normalised(name: str) -> bool:
 def parse(arguments: str) -> dict[str, str]:
     """{config key: value} of such arguments, sorted; the last of repeated ones counts.
 
-    `steps` comes first, because it would rescale what others set.
+    `steps` comes first, as in `apply`.
 
     >>> parse("model=resnet20,beta=4,steps=9")
     {'steps': '9', 'loss.beta': '4', 'model.name': 'resnet20'}

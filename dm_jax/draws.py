@@ -9,23 +9,23 @@ Each purpose has its own stream, so adding a draw to one does not shift the othe
 
 import numpy as np
 
-_STREAMS = {"noise": 0, "imbalance": 1, "structure": 2, "split": 3}
+_STREAMS = {"noise": 0, "imbalance": 1, "structure": 2, "split": 3, "order": 4}
 
 
-def generator(seed: int, stream: str) -> np.random.Generator:
-    """Returns `Generator(PCG64(SeedSequence([seed, stream number])))`; use its `random()` only.
+def generator(seed: int, stream: str, *numbers: int) -> np.random.Generator:
+    """`Generator(PCG64(SeedSequence([seed, stream number, *numbers])))`; use its `random()` only.
 
     Raises:
       ValueError: the seed is not an integer of at least 0.
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
-    entropy = np.random.SeedSequence([int(seed), _STREAMS[stream]])
+    entropy = np.random.SeedSequence([int(seed), _STREAMS[stream], *numbers])
     return np.random.Generator(np.random.PCG64(entropy))
 
 
 def integers(uniforms: np.ndarray, stop) -> np.ndarray:
-    """Uniform integers in 0 .. stop - 1 (to 2^-53), int64: floor(u * stop)."""
+    """Uniform integers in 0 .. stop - 1 (each probability within 2^-53), int64: floor(u * stop)."""
     return np.floor(uniforms * stop).astype(np.int64)
 
 

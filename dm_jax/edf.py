@@ -150,8 +150,10 @@ def as_float(value: ArrayLike) -> Array:
 
 def log_p_and_q(margin: Array) -> tuple[Array, Array]:
     """log p and log(1 - p) for p = sigmoid(margin), without cancellation."""
-    small = jnp.log1p(jnp.exp(-jnp.abs(margin)))
-    return jnp.minimum(margin, 0) - small, -jnp.maximum(margin, 0) - small
+    # Not abs, minimum and maximum: their derivatives at a margin of 0 do not fit together.
+    positive = margin >= 0
+    small = jnp.log1p(jnp.exp(jnp.where(positive, -margin, margin)))
+    return jnp.where(positive, 0, margin) - small, jnp.where(positive, -margin, 0) - small
 
 
 def power(base: Array, exponent: ArrayLike) -> Array:

@@ -89,12 +89,13 @@ class Exponential(EDF):
     def log_area(self) -> Array:
         """log of (1 - exp(-beta)) / beta, also at beta = 0 and without overflow."""
         beta = jnp.asarray(self.beta, float)
-        size = jnp.abs(beta)
+        negative = beta < 0
+        size = jnp.where(negative, -beta, beta)  # not abs, for its derivative at 0
         near_zero = size < 1e-2
         safe = jnp.where(near_zero, 1.0, size)
         series = -size / 2 + size**2 / 24
         log_area = jnp.where(near_zero, series, jnp.log(-jnp.expm1(-safe) / safe))
-        return log_area + jnp.maximum(-beta, 0.0)
+        return log_area + jnp.where(negative, -beta, 0.0)
 
     @property
     def mode(self) -> Array:

@@ -14,6 +14,8 @@ from dm_jax.edf import EDF, log_p_and_q
 from dm_jax.errors import unknown
 from dm_jax.margin import is_label, soft_margin
 
+_MAX_EXPONENT = 80.0
+
 Normalization = Literal["batch", "density"] | None
 
 
@@ -147,18 +149,15 @@ def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis
     soft = soft_margin(_upcast(logits), labels, edf, where)
     log_p, log_q = log_p_and_q(soft.margin)
     log_shape = edf.log_shape(soft.margin).astype(log_q.dtype)
-    correction, leading = soft.correction, log_shape
-    if class_weights is not None:
-        log_class_weight = _safe_log(class_weights[labels]).astype(log_q.dtype)
-        correction, leading = correction + log_class_weight, leading + log_class_weight
+    factor = None if class_weights is None else class_weights[labels].astype(log_q.dtype)
     if normalization == "batch":
-        weight = _batch_normalised(log_shape, correction, leading, where, axis_name)
+        weight = _batch_normalised(log_shape, soft.correction, factor, where, axis_name)
         weight = weight * _saturation(log_q, saturation)
     else:
         log_constant = edf.log_scale if normalization is None else -edf.log_area()
-        log_weight = log_shape + correction + jnp.asarray(log_constant, log_q.dtype)
+        log_weight = log_shape + soft.correction + jnp.asarray(log_constant, log_q.dtype)
         # In one exponential: a weight may overflow where its saturation underflows (Beta, eta < 1).
-        weight = jnp.exp(log_weight + _log_saturation(log_q, saturation))
+        weight = _scaled_exp(log_weight + _log_saturation(log_q, saturation), factor)
     weight = jnp.minimum(weight, jnp.finfo(log_q.dtype).max)
     dtype_like = jnp.zeros((0,), logits.dtype)  # residuals are arrays; this one carries the dtype
     return _masked(where, -log_p), (soft, _masked(where, weight), labels, where, dtype_like)
@@ -180,20 +179,22 @@ _loss.defvjp(_loss_forward, _loss_backward)
 
 
 def _batch_normalised(
-    log_shape: Array, correction: Array, leading: Array, where: Array | None, axis_name: Any
+    log_shape: Array,
+    correction: Array,
+    factor: Array | None,
+    where: Array | None,
+    axis_name: Any,
 ) -> Array:
-    """N * w_i / sum_j w_j over the unmasked examples of the whole batch.
-
-    log w is log_shape + correction; `leading`, to which it is rounded, says which w is largest.
-    """
+    """N * w_i / sum_j w_j over the unmasked examples, w = factor * exp(log_shape + correction)."""
     counted = jnp.ones(log_shape.shape, bool) if where is None else where
-    log_shape, leading = (jnp.where(counted, x, -jnp.inf) for x in (log_shape, leading))
-    # Any constant cancels, so stopping its gradient is exact.
+    log_shape = jnp.where(counted, log_shape, -jnp.inf)
+    # Any constant cancels, so stopping its gradient is exact; the correction is small.
+    leading = log_shape if factor is None else log_shape + _safe_log(factor)
     largest = lax.stop_gradient(jnp.max(leading, initial=-jnp.inf))
     if axis_name is not None:
         largest = lax.pmax(largest, axis_name)
     log_ratio = (log_shape - jnp.where(jnp.isfinite(largest), largest, 0.0)) + correction
-    ratio = jnp.exp(log_ratio)
+    ratio = _scaled_exp(log_ratio, factor)
     total = jnp.sum(ratio)
     count = jnp.sum(counted, dtype=log_shape.dtype)
     if axis_name is not None:
@@ -213,6 +214,16 @@ def _log_saturation(log_q: Array, saturation: float) -> Array | float:
 
 def _upcast(logits: Array) -> Array:
     return logits.astype(at_least_float32(logits.dtype))
+
+
+def _scaled_exp(log_value: Array, factor: Array | None) -> Array:
+    """factor * exp(log_value), of which the exponential alone may overflow."""
+    if factor is None:
+        return jnp.exp(log_value)
+    positive = factor > 0
+    # Zero as a product, which has a derivative by the factor.
+    zero = jnp.where(positive, 0, factor) * jnp.exp(jnp.minimum(log_value, _MAX_EXPONENT))
+    return jnp.where(positive, jnp.exp(log_value + _safe_log(factor)), zero)
 
 
 def _safe_log(x: Array) -> Array:

@@ -25,7 +25,8 @@ def test_streams_and_seeds_differ():
         for seed in (0, 1, 2**40)
         for stream in ("noise", "imbalance", "structure", "split")
     }
-    assert len(first) == 12
+    orders = {draws.generator(0, "order", epoch).random() for epoch in range(4)}
+    assert len(first | orders) == 16
 
 
 @pytest.mark.parametrize("seed", [-1, 1.0, True, "1", None])

@@ -227,6 +227,22 @@ def test_density_and_mode_follow_the_parameters():
         assert float(got) == pytest.approx(float(expected), rel=1e-4)
 
 
+@pytest.mark.parametrize("edf", [DM(lam=0.5, beta=8.0), CCE(), MAE(), MSE(), GCE(q=0.7)], ids=repr)
+def test_the_slope_of_the_density_at_one_half(edf):
+    """At a margin of exactly 0, where pieces of log p and log(1 - p) meet."""
+    with jax.enable_x64(True):
+        got = jax.grad(lambda p: edf.density(p))(0.5)
+        expected = (edf.density(0.5 + 1e-6) - edf.density(0.5 - 1e-6)) / 2e-6
+        assert float(got) == pytest.approx(float(expected), abs=1e-8, rel=1e-6)
+
+
+def test_the_area_of_the_exponential_variant_is_smooth_where_all_weights_are_equal():
+    with jax.enable_x64(True):
+        slope = jax.grad(lambda beta: Exponential(beta).log_area())
+        assert float(slope(0.0)) == pytest.approx(-0.5)
+        assert float(jax.grad(slope)(0.0)) == pytest.approx(1 / 12)
+
+
 def test_repr_of_arrays_and_functions():
     assert repr(DM(lam=jnp.float32(0.5), beta=jnp.arange(3.0))) == "DM(lam=0.5, beta=float32[3])"
     assert repr(from_weight(jnp.cos)) == "FromWeight(function=cos)"

@@ -7,9 +7,11 @@ import optax
 import pytest
 
 from dm_jax import (
+    CCE,
     DM,
     EDF,
     GCE,
+    MAE,
     Beta,
     Exponential,
     Normal,
@@ -102,6 +104,33 @@ def test_gradient_by_class_weights_through_a_step(spread):
         got = jax.grad(function)(class_weights)
         expected = np.ravel(finite_difference(function, class_weights))
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize("normalization", ["batch", "density", None])
+def test_gradient_by_a_class_weight_of_zero(normalization):
+    """Where a meta-learner may start from."""
+    with jax.enable_x64(True):
+
+        def function(weight):
+            class_weights = jnp.array([weight, 0.5, 2.0, 1.5])
+            return after_one_step(DM(lam=0.5, beta=2.0), class_weights, normalization)
+
+        expected = (function(1e-5) - function(0.0)) / 1e-5
+        np.testing.assert_allclose(jax.grad(function)(0.0), expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("edf", [DM(lam=0.5, beta=8.0), CCE(), MAE(), GCE(q=0.7)], ids=repr)
+def test_second_derivatives_at_equal_logits(edf):
+    """At p = 1/2, a margin of exactly 0, as at the start of a network of zeros."""
+    with jax.enable_x64(True):
+        logits, labels = jnp.zeros((3, 2)), jnp.array([0, 1, 0])
+        direction = jnp.array([[1.0, -2.0], [0.5, 0.5], [0.3, 1.0]])
+        gradient = jax.grad(
+            lambda z: dm_softmax_cross_entropy(z, labels, edf, normalization=None).sum()
+        )
+        _, got = jax.jvp(gradient, (logits,), (direction,))
+        above, below = gradient(logits + 1e-6 * direction), gradient(logits - 1e-6 * direction)
+        np.testing.assert_allclose(got, (above - below) / 2e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("spread", [1.0, 60.0, 1e4])

@@ -23,6 +23,11 @@ def test_every_class_gives_its_rounded_share():
     assert np.bincount(LABELS[validation], minlength=4).tolist() == [150, 15, 2, 0]
 
 
+@pytest.mark.parametrize(("size", "fraction", "count"), [(50, 0.29, 15), (90, 0.35, 32)])
+def test_a_half_rounds_up_although_floats_fall_short_of_it(size, fraction, count):
+    assert len(stratified_split(np.zeros(size, int), fraction=fraction, seed=0)[1]) == count
+
+
 def test_smaller_part_lies_inside_a_larger_one():
     _, small = stratified_split(LABELS, fraction=0.1, seed=7)
     _, large = stratified_split(LABELS, fraction=0.4, seed=7)

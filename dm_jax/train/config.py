@@ -75,7 +75,7 @@ class LossConfig:
 class OptimizerConfig:
     """An optimiser of the tables, or a custom one. Weight decay is L2 in the gradient."""
 
-    name: str = "sgd"  # sgd | adam | package.module:function (`optimizers.create`)
+    name: str = "sgd"  # sgd | adam | caffe_adam | package.module:function (`optimizers.create`)
     learning_rate: float = 0.1
     momentum: float = 0.9
     nesterov: bool = False
@@ -169,7 +169,7 @@ _CHOICES = {
     "data.validation_labels": ("clean", "noisy"),
     "model.dtype": ("float32", "bfloat16", "float64"),
     "loss.normalization": ("batch", "density", "none"),
-    "optimizer.name": ("sgd", "adam", _OWN),
+    "optimizer.name": ("sgd", "adam", "caffe_adam", _OWN),
     "optimizer.decay": ("all", "kernels"),
     "schedule.name": ("constant", "steps", "inv", "cosine", _OWN),
     "parallel.mode": ("jit", "pmap"),

@@ -5,6 +5,7 @@ the members of a population may differ in them; the schedule is a factor on the 
 """
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from dm_jax import import_path
@@ -61,6 +62,32 @@ def _direction(config: config_lib.OptimizerConfig) -> optax.GradientTransformati
         return own
     if config.name == "adam":
         return optax.scale_by_adam(eps=config.epsilon)
-    if config.momentum or config.nesterov:
+    if config.name == "caffe_adam":
+        return _caffe_adam(config.epsilon)
+    if config.momentum:
         return optax.trace(config.momentum, nesterov=config.nesterov)
     return optax.identity()
+
+
+def _caffe_adam(delta: float) -> optax.GradientTransformation:
+    """Adam as Caffe computes it: sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + delta).
+
+    The bias correction does not apply to `delta`, the "epsilon hat" of Kingma and Ba 2015 (section
+    2): with Table 7's deltas of 0.1 and 1 the first steps are some thirty times smaller than those
+    of `optax.scale_by_adam`.
+    """
+    b1, b2 = 0.9, 0.999
+    adam = optax.scale_by_adam(b1, b2)
+
+    def update(
+        gradient: optax.Updates, state: optax.OptState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.ScaleByAdamState]:
+        del params
+        _, moments = adam.update(gradient, state)
+        correction = jnp.sqrt(1 - b2**moments.count) / (1 - b1**moments.count)
+        direction = jax.tree.map(
+            lambda m, v: correction * m / (jnp.sqrt(v) + delta), moments.mu, moments.nu
+        )
+        return direction, moments
+
+    return optax.GradientTransformation(adam.init, update)

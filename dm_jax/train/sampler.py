@@ -5,13 +5,15 @@ import functools
 
 import numpy as np
 
+from dm_jax import draws
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sampler:
     """Shuffles every epoch anew and splits it into batches.
 
-    Epoch e is the order that sorts the doubles of PCG64([seed, e]); it does not depend on earlier
-    steps, the platform or the number of devices.
+    Epoch e is the order that sorts the doubles of its own random stream; it does not depend on
+    earlier steps, the platform or the number of devices.
 
     Attributes:
       indices: int [n], the rows to draw from (`Corruption.kept`).
@@ -53,8 +55,8 @@ class Sampler:
 
 @functools.lru_cache(maxsize=4)
 def _order(count: int, seed: int, epoch: int) -> np.ndarray:
-    draws = np.random.Generator(np.random.PCG64([seed, epoch])).random(count)
-    return np.argsort(draws, kind="stable")
+    uniforms = draws.generator(seed, "order", epoch).random(count)
+    return np.argsort(uniforms, kind="stable")
 
 
 def in_order(count: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,7 @@ def test_settings_of_the_paper():
     assert table_specs.get("1").cell("GCE-DN", "clean", 1).loss.normalization == "batch"
     assert table_specs.get("1").cell("GCE", "clean", 1).loss.normalization == "none"
     adam = table_specs.get("7").cell("Adam (lr 0.005, delta 1)", "DM", 1)
-    assert (adam.optimizer.name, adam.optimizer.epsilon) == ("adam", 1.0)
+    assert (adam.optimizer.name, adam.optimizer.epsilon) == ("caffe_adam", 1.0)
     assert adam.schedule.boundaries == ("15000 steps", "22000 steps")
     dropout = table_specs.get("8").cell("0.4", "DM+Dropout", 1)
     assert (dropout.model.dropout, dropout.optimizer.weight_decay) == (0.2, 0.0)

@@ -64,7 +64,7 @@ def test_sgd_without_momentum():
 
 @pytest.mark.parametrize("epsilon", [1e-8, 0.1, 1.0])
 def test_adam_with_its_epsilon(epsilon):
-    """Kingma and Ba, algorithm 1, with L2 in the gradient; epsilon is Table 7's delta."""
+    """Kingma and Ba, algorithm 1, with L2 in the gradient."""
     config = OptimizerConfig(name="adam", learning_rate=_RATE, epsilon=epsilon, weight_decay=0.1)
 
     def update(name, gradient, parameter, memory, step):
@@ -73,6 +73,23 @@ def test_adam_with_its_epsilon(epsilon):
         first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
         unbiased = first / (1 - 0.9 ** (step + 1)), second / (1 - 0.999 ** (step + 1))
         return unbiased[0] / (np.sqrt(unbiased[1]) + epsilon), (first, second)
+
+    _assert_follows(config, update)
+
+
+@pytest.mark.parametrize("delta", [0.1, 1.0])
+def test_caffe_adds_delta_before_the_bias_correction(delta):
+    """Kingma and Ba, the efficient form at the end of section 2; Caffe's adam_solver.cpp."""
+    config = OptimizerConfig(
+        name="caffe_adam", learning_rate=_RATE, epsilon=delta, weight_decay=0.1
+    )
+
+    def update(name, gradient, parameter, memory, step):
+        gradient = gradient + 0.1 * parameter
+        first, second = memory or (0, 0)
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        correction = np.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
+        return correction * first / (np.sqrt(second) + delta), (first, second)
 
     _assert_follows(config, update)
 

@@ -220,7 +220,7 @@ def test_own_parts_that_are_none_are_named(changes, message):
 
 
 def test_an_optimiser_by_no_known_name():
-    message = r"did you mean 'adam'\? Known: adam, package.module:function, sgd"
+    message = r"did you mean 'adam'\? Known: adam, caffe_adam, package.module:function, sgd"
     with pytest.raises(ValueError, match=message):
         _config(optimizer__name="adamw")
 
