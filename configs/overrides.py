@@ -1,6 +1,7 @@
 """Changes a config by the arguments of its file, such as "method=DM,lam=0.5,rate=0.4"."""
 
 import difflib
+import importlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -38,6 +39,7 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
     """
     given = _pairs(arguments)
     if "method" in given:
+        _refuse_ambiguous(given)
         _set_method(config, given.pop("method"))
     model = given.get("model.name", given.get("model", config.model.name))
     if model != "mlp" and "hidden" in config.model:
@@ -138,6 +140,26 @@ def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
             del config.loss[parameter]
     config.loss.name = name
     config.loss.update(METHODS.get(name, {}))
+
+
+def _refuse_ambiguous(given: Mapping[str, str]) -> None:
+    """Raises ValueError if "rate=2" may have been meant for a parameter of a custom scheme."""
+    method = given["method"]
+    for name in ("seed", "steps", *_SHORT):
+        if name in given and f"loss.{name}" not in given and name in _parameters(method):
+            raise ValueError(
+                f"{name!r} is a parameter of {method} and also {_SHORT.get(name, name)} of the "
+                f"config; set the parameter as loss.{name}=VALUE"
+            )
+
+
+def _parameters(method: str) -> Iterable[str]:
+    """The parameters of a custom scheme; none if it cannot be imported, which is reported later."""
+    module, _, name = method.removesuffix("-DN").partition(":")
+    try:
+        return getattr(importlib.import_module(module), name).__dataclass_fields__ if name else ()
+    except Exception:  # custom code may raise anything
+        return ()
 
 
 def is_always_normalised(name: str) -> bool:

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any, dataclass_transform
 
@@ -162,9 +163,10 @@ def power(base: Array, exponent: ArrayLike) -> Array:
 
 
 def logit(p: ArrayLike) -> Array:
-    """The margin of a probability; +-inf at 0 and 1 is clipped to the largest finite float."""
+    """The margin of a probability; +-inf at 0 and 1 is clipped to what may be multiplied."""
     p = as_float(p)
-    return jnp.clip(jnp.log(p) - jnp.log1p(-p), jnp.finfo(p.dtype).min, jnp.finfo(p.dtype).max)
+    limit = math.sqrt(float(jnp.finfo(p.dtype).max))
+    return jnp.clip(jnp.log(p) - jnp.log1p(-p), -limit, limit)
 
 
 def log_of_function(function: Callable[[Array], Array], margin: ArrayLike) -> Array:
@@ -191,7 +193,9 @@ def _margin_range(function: Callable[[Array], Array], dtype: jnp.dtype) -> tuple
     far = jnp.asarray(_MAX_MARGIN, dtype)
     near = -jnp.log(100 * jnp.finfo(dtype).epsneg).astype(dtype)
     value, slope = _value_and_slope(function, jnp.ones((), dtype))
-    at_one = jnp.isfinite(value) & jnp.isfinite(slope) & ((value > 0) | (slope < 0))
+    # A value below zero is the rounding of a zero, as that of cos(pi / 2 * p).
+    of_order_one = (value == 0) & (slope < 0)
+    at_one = jnp.isfinite(value) & jnp.isfinite(slope) & ((value > 0) | of_order_one)
     at_zero = jnp.isfinite(_log_near(function, -far))
     return jnp.where(at_zero, -far, -near), jnp.where(at_one, far, near)
 
@@ -203,13 +207,14 @@ def _power_up_to(function: Callable[[Array], Array], last: Array, which: int) ->
     """
     log_f, half_log_f = _log_near(function, last), _log_near(function, last / 2)
     span = log_p_and_q(last)[which] - log_p_and_q(last / 2)[which]
-    finite = jnp.isfinite(log_f) & jnp.isfinite(half_log_f)
-    found = jnp.where(finite, log_f - half_log_f, 0.0) / span
-    # A power rises as much over the outer part of that range as over the inner; log p, less.
     between = _log_near(function, 0.75 * last)
+    finite = jnp.isfinite(log_f) & jnp.isfinite(half_log_f) & jnp.isfinite(between)
+    log_f, half_log_f, between = (jnp.where(finite, x, 0.0) for x in (log_f, half_log_f, between))
+    exponent = (log_f - half_log_f) / span
+    # A power rises as much over the outer part of that range as over the inner; log p, less.
     outer, inner = jnp.abs(log_f - between), jnp.abs(between - half_log_f)
-    is_power = (jnp.abs(found) >= _MIN_POWER) & (outer >= _MIN_RISE_RATIO * inner)
-    return jnp.where(is_power, found, 0.0)
+    is_power = (jnp.abs(exponent) >= _MIN_POWER) & (outer >= _MIN_RISE_RATIO * inner)
+    return jnp.where(is_power, exponent, 0.0)
 
 
 def _log_near(function: Callable[[Array], Array], margin: Array) -> Array:
@@ -217,12 +222,13 @@ def _log_near(function: Callable[[Array], Array], margin: Array) -> Array:
     lost = jnp.where(margin > 0, (1 - p) - sigmoid(-margin), 0.0)
     value, slope = _value_and_slope(function, p)
     corrected = value + jnp.where(jnp.isfinite(slope), slope, 0.0) * lost
-    positive = corrected > 0
-    return jnp.where(positive, jnp.log(jnp.where(positive, corrected, 1.0)), -jnp.inf)
+    nothing = corrected <= 0  # not for NaN, which the result should show
+    return jnp.where(nothing, -jnp.inf, jnp.log(jnp.where(nothing, 1.0, corrected)))
 
 
 def _value_and_slope(function: Callable[[Array], Array], p: Array) -> tuple[Array, Array]:
     def float_function(p: Array) -> Array:
-        return jnp.broadcast_to(function(p), p.shape).astype(p.dtype)
+        value = jnp.asarray(function(p), p.dtype)
+        return jnp.broadcast_to(value, jnp.broadcast_shapes(value.shape, p.shape))
 
     return jax.jvp(float_function, (p,), (jnp.ones_like(p),))

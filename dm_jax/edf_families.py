@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.nn import sigmoid
-from jax.scipy.special import betaln, xlogy
+from jax.scipy.special import betaln
 from jax.typing import ArrayLike
 
 from dm_jax.edf import EDF, as_float, log_p_and_q, parameter, power
@@ -37,7 +37,8 @@ class DM(EDF):
     def _log_peak(self) -> Array:
         """log of the maximum of p**lam * (1 - p). Not differentiated: it cancels out of w."""
         lam = jnp.asarray(self.lam, float)
-        return lax.stop_gradient(xlogy(lam, lam) - xlogy(lam + 1, lam + 1))
+        lam_log_lam = lam * jnp.log(jnp.where(lam > 0, lam, 1.0))  # xlogy makes a NaN at 0
+        return lax.stop_gradient(lam_log_lam - (lam + 1) * jnp.log(lam + 1))
 
     @property
     def mode(self) -> Array:

@@ -160,7 +160,13 @@ def _check_weight(name: str, edf: EDF) -> None:
             f"weight of {name} cannot be traced: it needs the value of p, as `if p > ...` and "
             "np.exp do; write it with jax.numpy, such as jnp.where"
         ) from error
-    found = jnp.asarray(edf.weight(p))
+    try:
+        found = jnp.asarray(edf.weight(p))
+    except Exception as error:  # custom code may raise anything
+        reason = str(error).split("\n")[0][:200]
+        raise ValueError(
+            f"weight of {name} must be elementwise, but fails for an array of p: {reason}"
+        ) from error
     if found.shape not in ((), p.shape):
         raise ValueError(
             f"weight of {name} must be elementwise, but maps {p.shape} to {found.shape}"

@@ -149,13 +149,16 @@ def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis
     soft = soft_margin(_upcast(logits), labels, edf, where)
     log_p, log_q = log_p_and_q(soft.margin)
     log_shape = edf.log_shape(soft.margin).astype(log_q.dtype)
+    log_scale = jnp.asarray(edf.log_scale, log_q.dtype)
     factor = None if class_weights is None else class_weights[labels].astype(log_q.dtype)
     if normalization == "batch":
-        weight = _batch_normalised(log_shape, soft.correction, factor, where, axis_name)
+        counted = jnp.ones(labels.shape, bool) if where is None else where
+        log_shape = log_shape + _relative(log_scale, counted, axis_name)
+        weight = _batch_normalised(log_shape, soft.correction, factor, counted, axis_name)
         weight = weight * _saturation(log_q, saturation)
     else:
-        log_constant = edf.log_scale if normalization is None else -edf.log_area()
-        log_weight = log_shape + soft.correction + jnp.asarray(log_constant, log_q.dtype)
+        log_constant = log_scale if normalization is None else _minus_log_area(edf, log_q.dtype)
+        log_weight = log_shape + soft.correction + log_constant
         # In one exponential: a weight may overflow where its saturation underflows (Beta, eta < 1).
         weight = _scaled_exp(log_weight + _log_saturation(log_q, saturation), factor)
     weight = jnp.minimum(weight, jnp.finfo(log_q.dtype).max)
@@ -182,24 +185,43 @@ def _batch_normalised(
     log_shape: Array,
     correction: Array,
     factor: Array | None,
-    where: Array | None,
+    counted: Array,
     axis_name: Any,
 ) -> Array:
-    """N * w_i / sum_j w_j over the unmasked examples, w = factor * exp(log_shape + correction)."""
-    counted = jnp.ones(log_shape.shape, bool) if where is None else where
+    """N * w_i / sum_j w_j over the counted examples, w = factor * exp(log_shape + correction)."""
     log_shape = jnp.where(counted, log_shape, -jnp.inf)
-    # Any constant cancels, so stopping its gradient is exact; the correction is small.
+    # Any constant cancels; the correction is small.
     leading = log_shape if factor is None else log_shape + _safe_log(factor)
-    largest = lax.stop_gradient(jnp.max(leading, initial=-jnp.inf))
-    if axis_name is not None:
-        largest = lax.pmax(largest, axis_name)
-    log_ratio = (log_shape - jnp.where(jnp.isfinite(largest), largest, 0.0)) + correction
+    log_ratio = (log_shape - _largest(leading, axis_name)) + correction
     ratio = _scaled_exp(log_ratio, factor)
     total = jnp.sum(ratio)
     count = jnp.sum(counted, dtype=log_shape.dtype)
     if axis_name is not None:
         total, count = lax.psum((total, count), axis_name)
     return ratio * (count / jnp.where(total > 0, total, 1.0))
+
+
+def _relative(log_scale: Array, counted: Array, axis_name: Any) -> Array:
+    """log_scale minus its largest: 0 where all counted examples have the same parameters."""
+    if log_scale.ndim == 0 and axis_name is None:
+        return jnp.zeros_like(log_scale)
+    if log_scale.ndim:
+        log_scale = jnp.where(counted, log_scale, -jnp.inf)
+    return log_scale - _largest(log_scale, axis_name)
+
+
+def _largest(values: Array, axis_name: Any) -> Array:
+    """The largest of the whole batch, as a constant; 0 if it is not finite."""
+    largest = lax.stop_gradient(jnp.max(values, initial=-jnp.inf))
+    if axis_name is not None:
+        largest = lax.pmax(largest, axis_name)
+    return jnp.where(jnp.isfinite(largest), largest, 0.0)
+
+
+def _minus_log_area(edf: EDF, dtype: Any) -> Array:
+    """-log of the area; 0 if that is 0, so that weights of zero stay zero."""
+    log_area = jnp.asarray(edf.log_area(), dtype)
+    return jnp.where(log_area == -jnp.inf, 0.0, -log_area)
 
 
 def _saturation(log_q: Array, saturation: float) -> Array | float:

@@ -49,11 +49,16 @@ def integral_from_zero(function: Callable[[Array], Array], margin: Array) -> Arr
 
 
 def argmax(function: Callable[[Array], Array]) -> Array:
-    """The margin that maximises ``function``: a grid, then bisection on the sign of its slope."""
+    """The margin that maximises ``function``: a grid, then bisection on the sign of its slope.
+
+    Differentiable by what ``function`` depends on, if the maximum is smooth.
+    """
     grid = jnp.sinh(jnp.linspace(-_RANGE, _RANGE, 1025))
     best = jnp.argmax(function(grid))
     low, high = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, grid.size - 1)]
-    slope = jax.grad(function)
+
+    def slope(margin: Array) -> Array:
+        return jax.jvp(function, (margin,), (jnp.ones_like(margin),))[1]
 
     def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bracket
@@ -64,4 +69,13 @@ def argmax(function: Callable[[Array], Array]) -> Array:
     low, high = lax.fori_loop(0, 50, halve, (low, high))
     found = (low + high) / 2
     # A jump within the bracket misleads the slope.
-    return jnp.where(function(found) < function(grid[best]) - 1e-3, grid[best], found)
+    at_jump = function(found) < function(grid[best]) - 1e-3
+    return jnp.where(at_jump, grid[best], _with_derivative(lax.stop_gradient(found), slope))
+
+
+def _with_derivative(root: Array, function: Callable[[Array], Array]) -> Array:
+    """The root, with its derivative by the parameters of ``function`` (implicit functions)."""
+    value, slope = jax.jvp(function, (root,), (jnp.ones_like(root),))
+    slope = lax.stop_gradient(slope)
+    step = jnp.where(slope == 0, 0.0, value / jnp.where(slope == 0, 1.0, slope))
+    return root - (step - lax.stop_gradient(step))

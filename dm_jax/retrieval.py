@@ -7,13 +7,13 @@ A query tracklet is compared with every gallery tracklet by cosine similarity:
 - junk (identity -1) is left out: it counts neither as right nor as wrong;
 - distractors (identity 0) are kept as wrong answers.
 
-A query whose identity no other camera saw has no right answer and does not count.
+A query whose identity no other camera saw has no true match and does not count.
 
 **Ties.** The scores are expectations over all orders of tied entries, so that neither the order of
 the gallery nor the sort matters. Similarities are computed in float64 and tie if they are equal as
 float32; so copies of a tracklet tie, however the matrix product rounds.
 
-Average precision is the mean of the precisions at the right answers (no interpolation).
+Average precision is the mean of the precisions at the true matches (no interpolation).
 """
 
 import dataclasses
@@ -32,10 +32,10 @@ class RetrievalScores:
     """Scores of a set of queries, as fractions in [0, 1].
 
     Attributes:
-      cmc: by rank k, the share of queries with a right answer among the first k.
+      cmc: by rank k, the share of queries with a true match among the first k.
       mean_average_precision: mean over the queries of the average precision.
       num_queries: number of queries.
-      num_valid: number of queries with a right answer in the gallery; the scores are means over
+      num_valid: number of queries with a true match in the gallery; the scores are means over
         these.
     """
 
@@ -106,7 +106,7 @@ def evaluate(
 
     Raises:
       ValueError: shapes that do not match, an identity or rank out of range, features that are not
-        finite, or no query with a right answer.
+        finite, or no query with a true match.
       TypeError: identities or cameras that are not integers.
     """
     queries = _features("query_features", query_features)
@@ -131,11 +131,11 @@ def evaluate(
 
 
 def _mean(precision: np.ndarray, hit: np.ndarray, ranks: Sequence[int]) -> RetrievalScores:
-    """Means over the queries that have a right answer (a precision that is not NaN)."""
+    """Means over the queries that have a true match (a precision that is not NaN)."""
     valid = ~np.isnan(precision)
     if not valid.any():
         raise ValueError(
-            f"none of the {len(precision)} queries has a right answer in the gallery, its identity "
+            f"none of the {len(precision)} queries has a true match in the gallery, its identity "
             "seen by another camera"
         )
     cmc = hit[valid].mean(axis=0)
@@ -152,12 +152,12 @@ def _score(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Expected average precision [b] and hit rate within the first 1..depth [b, depth].
 
-    All arguments but `depth` are [b, g]. Without a right answer the precision is NaN.
+    All arguments but `depth` are [b, g]. Without a true match the precision is NaN.
     """
     query, before, right_before, size, num_right = _tied_groups(similarity, right, allowed)
     total = right.sum(axis=1)
 
-    # A group of n ties, r of them right, after `before` entries: a right answer has each rank
+    # A group of n ties, r of them right, after `before` entries: a true match has each rank
     # i = 1..n with probability 1/n, after (i - 1)(r - 1)/(n - 1) other right ones on average, and
     # 1/(before + i) sums to a difference of harmonic numbers.
     harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, similarity.shape[1] + 1))])
@@ -176,14 +176,14 @@ def _score(
 def _tied_groups(
     similarity: np.ndarray, right: np.ndarray, allowed: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """Runs of equal similarity with a right answer, most similar first within each query.
+    """Runs of equal similarity with a true match, most similar first within each query.
 
     Returns arrays [groups]: the query, the number of entries before the run and of right ones among
     them, the number of entries in the run and of right ones among these.
     """
     width = similarity.shape[1]
     distance = np.where(allowed, -similarity, np.inf)  # left-out entries rank last, in a run
-    order = np.argsort(distance, axis=1)  # without a right answer
+    order = np.argsort(distance, axis=1)  # without a true match
     ranked = np.take_along_axis(distance, order, axis=1)
     ranked_right = np.take_along_axis(right, order, axis=1)
 
@@ -203,9 +203,9 @@ def _tied_groups(
 def _hit_rate(
     before: np.ndarray, size: np.ndarray, num_right: np.ndarray, depth: int
 ) -> np.ndarray:
-    """Probability of a right answer among the first k = 1..depth entries, [queries, depth].
+    """Probability of a true match among the first k = 1..depth entries, [queries, depth].
 
-    The first run with a right answer is drawn without replacement: if all earlier draws missed, the
+    The first run with a true match is drawn without replacement: if all earlier draws missed, the
     j-th draw (from 0) misses with probability (wrong - j)/(size - j).
     """
     drawn = np.arange(depth) - before[:, None]

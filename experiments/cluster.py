@@ -2,15 +2,19 @@
 
 import json
 import pathlib
+import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from dm_jax import files
+from dm_jax import files, train
 from experiments import cells as cells_lib
 from experiments import record, results_file, startup
 from experiments.progress import ProgressBar
 
+# SLURM lists a job seconds after it was submitted, or minutes on a busy cluster.
+_SECONDS_TO_BE_LISTED = 600
 # SLURM states of jobs that may still deliver a result; a job that SLURM has forgotten will not.
 _ON_ITS_WAY = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED")
 
@@ -41,7 +45,8 @@ def submit(
     Raises:
       ModuleNotFoundError: submitit is not installed.
       ValueError: submitit does not know an option.
-      RuntimeError: this machine is not part of such a cluster, or the cluster refused the jobs.
+      RuntimeError: this machine is not part of such a cluster, or the cluster refused the jobs,
+        or does not say which earlier ones are pending or running.
     """
     try:
         import submitit
@@ -66,7 +71,9 @@ def _submit_missing(executor: Any, cells: Sequence[cells_lib.Cell], folder: path
     submitted = folder / "jobs" / "submitted.json"
     known = json.loads(submitted.read_text()) if submitted.exists() else {}
     names = [cells_lib.folder_name(cell) for cell in cells]
-    waiting = _on_their_way((known[name] for name in names if name in known), folder)
+    just_now = known and time.time() - submitted.stat().st_mtime < _SECONDS_TO_BE_LISTED
+    states = _ON_ITS_WAY + (("UNKNOWN",) if just_now else ())
+    waiting = _with_state([known[name] for name in names if name in known], states, folder)
     todo = {
         name: cell
         for name, cell in zip(names, cells, strict=True)
@@ -81,22 +88,41 @@ def _submit_missing(executor: Any, cells: Sequence[cells_lib.Cell], folder: path
     return jobs
 
 
-def _on_their_way(ids: Iterable[str], folder: pathlib.Path) -> set[str]:
-    """The jobs that SLURM has pending or running."""
+def _with_state(ids: Sequence[str], states: Container[str], folder: pathlib.Path) -> set[str]:
+    """The jobs that are in one of these states; "UNKNOWN" is that of a job that is not listed.
+
+    Raises:
+      RuntimeError: SLURM does not say.
+    """
     import submitit
 
+    if not ids:
+        return set()
+    # submitit itself takes a failure of sacct for jobs that have ended.
+    asked = subprocess.run(
+        ["sacct", f"--jobs={','.join(ids)}"], capture_output=True, text=True, check=False
+    )
+    if asked.returncode:
+        raise RuntimeError(
+            f"sacct cannot say which jobs are pending or running: {asked.stderr.strip()}"
+        )
     # All created first, because submitit queries SLURM once for the jobs that exist by then.
     jobs: list = [submitit.SlurmJob(folder / "jobs", job_id) for job_id in ids]
-    return {job.job_id for job in jobs if job.watcher.get_state(job.job_id) in _ON_ITS_WAY}
+    return {job.job_id for job in jobs if job.watcher.get_state(job.job_id) in states}
 
 
 def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) -> str:
-    """Runs a cell inside its job and appends the result; returns the result's status."""
+    """Runs a cell inside its job and appends the result; returns the result's status.
+
+    A cell that another process trains is left out.
+    """
     startup.prepare()
     record.commit()  # cached before the cell trains
     sys.argv[1:] = arguments  # recorded in the result as its command
-    status = ""
+    status = "left out"
     for done, summary in cells_lib.run_all([cell], folder / "runs", ProgressBar(quiet=True)):
+        if isinstance(summary, train.WorkdirInUseError):
+            continue
         result = record.result(done, summary)
         results_file.append(folder / "results.jsonl", result)
         status = result.status

@@ -22,6 +22,7 @@ def write(dataset: Dataset, corruption: Corruption, folder: pathlib.Path) -> lis
     if dataset.train.inputs.ndim == 4 and corruption.changed.any():
         pictures["mislabelled.png"] = corruption_pictures.draw_examples
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mislabelled.png").unlink(missing_ok=True)  # of another corruption
     for name, draw in pictures.items():
         draw(dataset, corruption, folder / name)
     page = _markdown(dataset, corruption, list(pictures))

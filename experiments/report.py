@@ -54,9 +54,10 @@ def write_report(
 def main() -> None:
     """Reads the results, writes the report and prints its path."""
     out = startup.folder("--out", flags.FLAGS.out)
-    paths = dict.fromkeys(pathlib.Path(path).resolve() for path in flags.FLAGS.results if path)
-    if not paths:
+    named = [pathlib.Path(path).resolve() for path in flags.FLAGS.results if path]
+    if not named:
         raise ValueError("--results names no file")
+    paths = dict.fromkeys(path / "results.jsonl" if path.is_dir() else path for path in named)
     results = [result for path in paths for result in results_file.read(path)]
     folders = dict.fromkeys(path.parent for path in paths)
     found = list[searches_lib.ParameterSearch]()
@@ -68,6 +69,11 @@ def main() -> None:
 
 if __name__ == "__main__":
     # Defined here, so that commands that import `write_report` do not get these flags.
-    flags.DEFINE_list("results", None, "Comma-separated results files.", required=True)
+    flags.DEFINE_list(
+        "results",
+        None,
+        "Comma-separated results files, or folders that hold a results.jsonl.",
+        required=True,
+    )
     flags.DEFINE_string("out", None, "Folder for the report.", required=True)
     startup.run(main)

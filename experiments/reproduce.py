@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from absl import flags
 
 from configs import overrides
+from dm_jax import train
+from dm_jax.train import setup
 from experiments import cells as cells_lib
 from experiments import (
     cluster,
@@ -153,9 +155,12 @@ def _run(
     with contextlib.closing(runs):
         try:
             for cell, summary in runs:
+                name = f"{cell.row}, {cell.column}, seed {cell.seed}"
+                if isinstance(summary, train.WorkdirInUseError):
+                    print(f"{name} left out: {summary}")
+                    continue
                 result = record.result(cell, summary)
                 results_file.append(folder / "results.jsonl", result)
-                name = f"{cell.row}, {cell.column}, seed {cell.seed}"
                 failed += result.status == "failed"
                 if result.error and result.error not in reasons:
                     reasons.add(result.error)
@@ -188,7 +193,8 @@ def _check_before_a_search(
     """Raises what would otherwise be raised after a search that takes hours.
 
     Raises:
-      ValueError: a cell's config is invalid, or the results file holds the cell under another one.
+      ValueError: a cell's config or a candidate is invalid, or the results file holds the cell with
+        another config.
       OSError: nothing can be appended to the results file.
     """
     path, searches_grids = folder / "results.jsonl", _searches_grids(spec)
@@ -196,10 +202,26 @@ def _check_before_a_search(
     known = [p for p in wanted if p in searches or not (searches_grids and spec.grid(*p))]
     parameters = {pair: search.chosen for pair, search in searches.items()}
     cells = make_cells(spec, known, parameters, seeds=_seeds())
+    candidates = tune.missing_cells(spec, wanted, folder) if searches_grids else []
+    _check_parts(cells, candidates)
     if path.exists():
         if not _DRY_RUN.value:
             path.open("ab").close()
         missing_cells(path, cells)
+
+
+def _check_parts(cells: Sequence[cells_lib.Cell], candidates: Sequence[cells_lib.Cell]) -> None:
+    """Raises ValueError if a network, or the scheme of a candidate, cannot be created.
+
+    Schemes of cells may fail when they run, which leaves the other cells alone.
+    """
+    for cell, searched in [(c, False) for c in cells] + [(c, True) for c in candidates]:
+        try:
+            setup.create_model(cell.config.model, num_classes=2)
+            if searched:
+                setup.create_edf(cell.config.loss)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{cell.row} at {cell.column}: {error}") from error
 
 
 def _searched(

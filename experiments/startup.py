@@ -58,7 +58,7 @@ def in_a_line() -> Iterator[None]:
     try:
         yield
     except _EXPECTED as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {_said(error)}")
     except KeyboardInterrupt:
         sys.exit("interrupted; files written so far are kept")
 
@@ -85,9 +85,18 @@ def folder(flag: str, value: str) -> pathlib.Path:
 
 def _parse(argv: list[str]) -> list[str]:
     try:
-        return flags.FLAGS(argv)
+        return flags.FLAGS([_with_installed_config(argument) for argument in argv])
     except _BAD_FLAGS as error:
         sys.exit(f"error: {_said(error)}")
+
+
+def _with_installed_config(argument: str) -> str:
+    """--config=configs/NAME.py outside a checkout means the file of the installed package."""
+    path = re.fullmatch(r"--?config=(configs/\w+\.py)(:.*)?", argument)
+    if not path or os.path.exists(path[1]):
+        return argument
+    installed = pathlib.Path(__file__).parent.parent / path[1]
+    return f"--config={installed}{path[2] or ''}" if installed.exists() else argument
 
 
 def _said(error: BaseException) -> str:

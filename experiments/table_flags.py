@@ -94,7 +94,8 @@ def _with_methods(spec: TableSpec) -> TableSpec:
         if name not in methods:
             raise errors.unknown("--method of --grid:", name, methods)
     for name, arguments in methods.items():
-        spec = spec.with_method(name, arguments, _grid(grids.get(name, "")))
+        grid = _grid(grids.get(name, ""), custom=":" in arguments)
+        spec = spec.with_method(name, arguments, grid)
     return spec
 
 
@@ -111,18 +112,23 @@ def _named(flag: str, texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _grid(text: str) -> dict[str, tuple[float, ...]]:
-    """Parses "beta=4;8" to {"beta": (4.0, 8.0)}."""
+def _grid(text: str, *, custom: bool) -> dict[str, tuple[float, ...]]:
+    """Parses "beta=4;8" to {"beta": (4.0, 8.0)}; custom schemes may want whole numbers as such."""
+    read = _number if custom else float
     grid = {}
     for part in text.split(",") if text else ():
         name, values = overrides.parse_pair(part)
         if name.strip() in grid:
             raise ValueError(f"--grid has {name.strip()!r} twice, got {text!r}")
         try:
-            grid[name.strip()] = tuple(float(value) for value in values.split(";"))
+            grid[name.strip()] = tuple(read(value) for value in values.split(";"))
         except ValueError:
             raise ValueError(f"--grid takes numbers separated by ';', got {part!r}") from None
     return grid
+
+
+def _number(text: str) -> float:
+    return int(text) if re.fullmatch(r"\s*[+-]?\d+\s*", text) else float(text)
 
 
 def workdir() -> pathlib.Path:

@@ -32,10 +32,12 @@ def describe(config: train.Config, summary: train.Summary, workdir: str) -> str:
     """The outcome of a run in one line."""
     if not summary.finished:
         return f"stopped at step {summary.step} of {summary.total}; the same command resumes there"
-    parameters = ", ".join(f"{k}={v}" for k, v in config.loss.parameters.items())
+    loss = config.loss
+    parameters = ", ".join(f"{k}={v}" for k, v in loss.parameters.items())
+    moves = "".join(f", {k} to {end}" for k, end in loss.schedule.items())
     return (
         f"{config.data.name} with {_labels(config, summary)}, "
-        f"{config.loss.name}({parameters}): {_test(summary)}; "
+        f"{loss.name}({parameters}){moves}: {_test(summary)}; "
         f"{summary.seconds:.0f} s; see {workdir}"
     )
 
@@ -52,7 +54,7 @@ def _test(summary: train.Summary) -> str:
         return f"mAP {100 * summary.final('test_mAP'):.1f}%, CMC-1 {100 * rank1:.1f}% at the end"
     name = next((n for n in ("test", "validation") if summary.curve(f"{n}_accuracy")), None)
     if name is None:
-        return "nothing tested"
+        return "no evaluation"
     accuracy = f"{name}_accuracy"
     tested = (
         f"{name} accuracy {100 * summary.final(accuracy):.1f}% at the end, "

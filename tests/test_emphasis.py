@@ -243,6 +243,71 @@ def test_the_area_of_the_exponential_variant_is_smooth_where_all_weights_are_equ
         assert float(jax.grad(slope)(0.0)) == pytest.approx(1 / 12)
 
 
+@pytest.mark.parametrize(
+    ("weight", "truth"),
+    [
+        (lambda p: jnp.cos(jnp.pi / 2 * p), lambda q: np.sin(np.pi / 2 * q)),
+        (lambda p: jnp.sin(jnp.pi * p), lambda q: np.sin(np.pi * q)),
+    ],
+    ids=["cos", "sin"],
+)
+def test_a_weight_that_rounds_below_zero_at_one(weight, truth):
+    """In float32 both are -4e-8 or so at p = 1, where they should be 0."""
+    margin = np.array([8.0, 12.0, 14.0, 18.0, 30.0, 60.0])
+    q = 1 / (1 + np.exp(margin))
+    found = from_weight(weight).log_weight(margin.astype(np.float32))
+    np.testing.assert_allclose(found, np.log(truth(q)), atol=0.02)
+
+
+class BetaByMargin(EDF):
+    """A scheme that multiplies the margin."""
+
+    alpha: float
+    eta: float
+
+    def log_weight(self, margin):
+        log_q = -jax.nn.softplus(margin)
+        return (self.alpha - 1) * (margin + log_q) + (self.eta - 1) * log_q
+
+
+def test_a_scheme_by_its_log_weight_at_the_ends():
+    density = BetaByMargin(alpha=3.0, eta=2.0).density(jnp.array([0.0, 0.5, 1.0]))
+    np.testing.assert_allclose(density, [0.0, 1.5, 0.0], atol=1e-6)
+
+
+class Peak(EDF):
+    """A scheme with a smooth peak, by a loop that has no reverse mode."""
+
+    centre: float
+
+    def weight(self, p):
+        squared = (p - self.centre) ** 2
+        return jnp.exp(-jax.lax.while_loop(lambda x: x.max() < 4, lambda x: x * 2, squared + 1))
+
+
+def test_the_mode_is_differentiable_and_needs_no_reverse_mode():
+    class Bump(EDF):
+        centre: float
+
+        def weight(self, p):
+            return jnp.exp(-50 * (p - self.centre) ** 2)
+
+    assert float(jax.grad(lambda centre: Bump(centre).mode)(0.3)) == pytest.approx(1.0, abs=1e-3)
+    assert float(Peak(0.3).mode) == pytest.approx(0.3, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "edf",
+    [DM(lam=0.0, beta=3.0), from_weight(lambda p: jnp.where(p > 0.5, 1.0, 0.0))],
+    ids=["DM", "threshold"],
+)
+def test_nothing_is_a_nan_on_the_way(edf):
+    """JAX's tools that look for NaN find none."""
+    with jax.debug_nans(True):
+        for p in (0.0, 0.3, 0.7, 1.0):
+            assert np.isfinite(edf.density(p))
+
+
 def test_repr_of_arrays_and_functions():
     assert repr(DM(lam=jnp.float32(0.5), beta=jnp.arange(3.0))) == "DM(lam=0.5, beta=float32[3])"
     assert repr(from_weight(jnp.cos)) == "FromWeight(function=cos)"

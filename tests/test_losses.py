@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dm_jax import (
     CCE,
     DM,
+    EDF,
     GCE,
     MAE,
     MSE,
@@ -301,6 +302,51 @@ def test_nothing_to_weight_is_a_zero_gradient():
         lambda z: dm_softmax_cross_entropy(z, labels, MAE(), where=np.zeros(8, bool)).sum()
     )(logits)
     np.testing.assert_array_equal(masked, 0)
+
+
+class Ramp(EDF):
+    """A custom scheme with two parameters."""
+
+    power: float
+    scale: float
+
+    def weight(self, p):
+        return self.scale * (1 - p) ** self.power
+
+
+@pytest.mark.parametrize("cls", [DM, Exponential, Normal, Beta, Ramp], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("mapped", [False, True])
+def test_every_example_may_have_its_own_parameters(cls, mapped):
+    """As arrays, or as one scheme for each lane of a mapped axis."""
+    random = np.random.default_rng(0)
+    logits, labels = random.normal(size=(6, 4)).astype(np.float32), np.arange(6) % 4
+    columns = (random.uniform(0.1, 1, 6), random.uniform(1, 9, 6))
+    edf = cls(*np.float32(columns[1:] if cls is Exponential else columns))
+
+    def loss(logits, labels, edf):
+        losses = dm_softmax_cross_entropy(
+            logits, labels, edf, saturation=0.0, axis_name="lane" if mapped else None
+        )
+        return losses.sum() / 6
+
+    gradient = jax.vmap(jax.grad(loss), axis_name="lane") if mapped else jax.grad(loss)
+    got = np.abs(gradient(logits, labels, edf)).sum(-1)
+    weight = np.asarray(edf.weight(np.asarray(jax.nn.softmax(logits))[np.arange(6), labels]))
+    np.testing.assert_allclose(got, weight / weight.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("normalization", ["batch", "density", None])
+def test_a_weight_that_is_zero_everywhere_gives_gradients_of_zero(normalization):
+    logits, labels, nothing = np.zeros((3, 2)), np.array([0, 1, 1]), from_weight(jnp.zeros_like)
+    loss = functools.partial(dm_softmax_cross_entropy, normalization=normalization)
+    np.testing.assert_array_equal(jax.grad(lambda z: loss(z, labels, nothing).sum())(logits), 0)
+
+
+def test_a_weight_that_is_not_a_number_shows():
+    """So that a run stops instead of training nothing."""
+    logits, labels, broken = np.zeros((3, 2)), np.array([0, 1, 1]), from_weight(lambda p: p / 0 * 0)
+    gradient = jax.grad(lambda z: dm_softmax_cross_entropy(z, labels, broken).sum())(logits)
+    assert np.isnan(gradient).all()
 
 
 def test_class_weights_multiply_the_emphasis():

@@ -210,7 +210,7 @@ GOOD = {
         ({"gallery_ids": np.array([1, -2])}, ValueError, "at least -1, got -2 at position 1"),
         ({"query_ids": np.array([0])}, ValueError, "query_ids must be at least 1, got 0"),
         ({"query_cameras": np.array(["a"])}, TypeError, "query_cameras must be an array of int"),
-        ({"gallery_ids": np.array([3, 2])}, ValueError, "none of the 1 queries has a right answer"),
+        ({"gallery_ids": np.array([3, 2])}, ValueError, "none of the 1 queries has a true match"),
         ({"ranks": (0, 1)}, ValueError, r"integers above 0, got \(0, 1\)"),
         ({"ranks": 5}, ValueError, "must be a sequence of integers above 0, got 5"),
         ({"ranks": (1.0,)}, ValueError, r"integers above 0, got \(1\.0,\)"),

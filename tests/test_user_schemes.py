@@ -30,7 +30,7 @@ def test_a_users_scheme_is_a_frozen_pytree():
 
 
 class Branching(EDF):
-    """Is no program for arrays."""
+    """Cannot be traced."""
 
     knee: float
 
@@ -39,10 +39,19 @@ class Branching(EDF):
 
 
 class OfNumPy(Branching):
-    """Neither is this."""
+    """Nor can this."""
 
     def weight(self, p):
         return np.exp(-p)
+
+
+class OnePredicate(EDF):
+    """Works for one p at a time only."""
+
+    knee: float
+
+    def weight(self, p):
+        return jax.lax.cond(p > self.knee, lambda: 1.0, lambda: 0.5)
 
 
 class Falling(EDF):
@@ -230,6 +239,7 @@ def test_a_scheme_without_a_weight_says_so():
         ("Branching", {"knee": 0.5}, "`if p > ...` and np.exp do; write it"),
         ("OfNumPy", {"knee": 0.5}, "OfNumPy cannot be traced"),
         ("Falling", {"slope": 2.0}, "at least 0, but is not at p = 0.51"),
+        ("OnePredicate", {"knee": 0.5}, "must be elementwise, but fails for an array of p: Pred"),
         ("Falling", {"slope": np.ones(3)}, r"elementwise, but maps \(99,\) to"),
     ],
 )

@@ -1,6 +1,6 @@
 """Decodes, scales and crops images with OpenCV.
 
-Scaling a photograph takes Pillow more than half as long as decoding it, and OpenCV a tenth.
+With Pillow, scaling a photograph takes more than half as long as decoding it; with OpenCV, a tenth.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Streams of images too many for memory, read, decoded and augmented by grain in worker processes.
+"""Streams of image batches that do not fit in memory; grain reads, decodes and augments them.
 
 Every batch is a pure function of the settings and of its number. So the state of a stream is the
 number of the next batch, and the numbers of workers and processes do not change the global batches,
@@ -161,12 +161,12 @@ class Stream(Iterator[Batch]):
           ValueError: the state is of a stream with other data or settings; names what differs.
         """
         differs = [
-            f"{name}: {state.get(name)!r} there, {value!r} here"
+            f"{name}: {state.get(name)!r} in it, {value!r} in this one"
             for name, value in self._identity.items()
             if state.get(name) != value
         ]
         if differs:
-            raise ValueError(f"the state is of another stream ({'; '.join(differs)})")
+            raise ValueError(f"the state belongs to a different stream ({'; '.join(differs)})")
         self.close()
         self._next, self.skipped = state["next_batch"], state["skipped"]
 

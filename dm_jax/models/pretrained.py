@@ -38,7 +38,7 @@ def load(path: str | PathLike[str], variables: Mapping[str, Any]) -> dict[str, A
       A new tree of the same structure, shapes and dtypes.
 
     Raises:
-      ValueError: a tensor is missing, left over or of another shape than the network's, the file
+      ValueError: a tensor is missing, unexpected or has a shape other than the network's, the file
         is damaged or holds anything but tensors, or its extension is unknown.
       ImportError: the library that reads the file is not installed.
       FileNotFoundError: there is no such file.
@@ -144,7 +144,7 @@ def _arranged(tensor: np.ndarray) -> np.ndarray:
 
 
 def _check(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, np.ndarray]) -> None:
-    """Raises a ValueError that lists missing, left-over and misshaped tensors."""
+    """Raises a ValueError that lists missing, unexpected and misshaped tensors."""
     shapes = [
         f"{name} is {found[name].shape} instead of {shape}"
         for name, shape in wanted.items()
@@ -152,12 +152,12 @@ def _check(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, np.ndarray
     ]
     problems = {
         "missing": [name for name in wanted if name not in found],
-        "left over": [name for name in found if name not in wanted],
-        "of another shape (HWIO)": shapes,
+        "unexpected": [name for name in found if name not in wanted],
+        "with a different shape (HWIO)": shapes,
     }
     if any(problems.values()):
         said = "; ".join(_summary(kind, names) for kind, names in problems.items() if names)
-        raise ValueError(f"the weights are of another network. Tensors {said}")
+        raise ValueError(f"the weights belong to a different network. Tensors {said}")
 
 
 def _summary(kind: str, names: list[str], limit: int = 4) -> str:

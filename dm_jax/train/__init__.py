@@ -8,8 +8,9 @@ from dm_jax.train.recorder import NonFiniteLossError
 from dm_jax.train.run import run
 from dm_jax.train.summary import Summary
 from dm_jax.train.trained import TrainedModel, load
+from dm_jax.train.workdir import WorkdirInUseError
 
 __all__ = [
     "Config", "NoProgress", "NonFiniteLossError", "Progress", "Summary", "TrainedModel",
-    "experiment", "load", "run", "train_population",
+    "WorkdirInUseError", "experiment", "load", "run", "train_population",
 ]  # fmt: skip

@@ -46,7 +46,7 @@ def scores(batches: Iterable[Mapping[str, Any]], test: RetrievalTest) -> dict[st
     which no frame is left are left out, with a warning.
 
     Raises:
-      ValueError: no query with a right answer is left.
+      ValueError: no query with a true match is left.
     """
     features, frames = [], []
     for batch in batches:

@@ -48,7 +48,7 @@ def run(
       The results so far; `finished` if training reached its end.
 
     Raises:
-      ValueError: a bad config, a workdir of another run (see `workdir.check`), a length shorter
+      ValueError: a bad config, a workdir of a different run (see `workdir.check`), a length shorter
         than what its run has already trained, or a damaged metrics.jsonl.
       OSError: the workdir or a checkpoint cannot be written, another process trains there, or the
         metrics.jsonl of a finished run lacks its end.

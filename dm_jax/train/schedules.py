@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from dm_jax import edf_fields, emphasis, errors, import_path
@@ -80,6 +81,11 @@ def edf_transitions(
     for name in loss.schedule:
         if name not in starts:
             raise errors.unknown(f"scheduled parameter of {loss.name}:", name, starts)
+        if np.ndim(starts[name]) or not np.isreal(starts[name]):
+            raise ValueError(
+                f"config.loss.schedule.{name}: only numbers can be scheduled, and {name} of "
+                f"{loss.name} is {starts[name]!r}"
+            )
     ends = {name: _shape_and_end(name, target) for name, target in loss.schedule.items()}
     values = {name: end for name, (_, end) in ends.items()}
     emphasis.create(loss.name, **{**loss.parameters, **values})  # in range at the end too

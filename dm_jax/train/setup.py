@@ -97,7 +97,7 @@ def resolve(
     steps = functools.partial(_steps, config, duration)
     total = steps("train.length")
     factor = schedules.learning_rate_factor(config.schedule, total_steps=total, duration=duration)
-    edf = emphasis.create(config.loss.name, **config.loss.parameters)
+    edf = create_edf(config.loss)
     edf_schedules = {}
     if config.loss.schedule:
         length = steps("loss.schedule_length")
@@ -118,6 +118,23 @@ def resolve(
         ),
         learning_rate=lambda step: config.optimizer.learning_rate * factor(step),
     )
+
+
+def create_edf(config: config_lib.LossConfig) -> emphasis.EDF:
+    """The emphasis density function of a config, at the start of training.
+
+    Raises:
+      ValueError: as `emphasis.create`, or a custom scheme with a parameter that no config can set.
+    """
+    edf = emphasis.create(config.name, **config.parameters)
+    keys = {field.name for field in dataclasses.fields(config)} - {"parameters"}
+    for field in dataclasses.fields(edf):  # type: ignore[arg-type]
+        if field.name in keys:
+            raise ValueError(
+                f"{config.name}: in a config, a parameter cannot be called {field.name!r}, which "
+                "is a key of config.loss; rename it"
+            )
+    return edf
 
 
 def create_model(config: config_lib.ModelConfig, num_classes: int) -> models.Network:

@@ -63,7 +63,7 @@ class TrainedModel:
           batch_size: how many are computed at once.
 
         Raises:
-          ValueError: inputs of another shape or dtype, or a batch_size below 1.
+          ValueError: inputs of a different shape or dtype, or a batch_size below 1.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")

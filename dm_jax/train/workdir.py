@@ -143,12 +143,17 @@ def record(
             files.write_text(workdir / name, json.dumps(content, indent=2) + "\n")
 
 
+class WorkdirInUseError(OSError):
+    """Another process trains in the workdir."""
+
+
 @contextlib.contextmanager
 def lock(workdir: pathlib.Path) -> Iterator[None]:
     """On the first host, creates a workdir and keeps other processes from training there.
 
     Raises:
-      OSError: another process trains there, or the folder cannot be used.
+      WorkdirInUseError: another process trains there.
+      OSError: the folder cannot be used.
     """
     if not parallel.is_primary():
         yield
@@ -160,7 +165,7 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
         try:
             stack.enter_context(files.locked(workdir / "lock", wait=False))
         except BlockingIOError:
-            raise OSError(f"another process trains in {workdir}") from None
+            raise WorkdirInUseError(f"another process trains in {workdir}") from None
         yield
 
 

@@ -172,7 +172,7 @@ class Table:
         if marks:
             share = "" if len(marks) == 1 and all(cell.mark for cell in done) else " in part"
             shorter = any(cell.budget[0] < 1 for cell in done)
-            what = "scaled down" if shorter else "of another protocol"
+            what = "scaled down" if shorter else "with changes"
             parts.append(f"{what}{share} ({'; '.join(marks)})")
         if self.failures:
             parts.append(f"failures in {_cells(len(self.failures))}")
@@ -183,8 +183,10 @@ class Table:
             return _cells(len(done))
         found = len(self.wanted) - len(self.missing)
         more = f" and {len(done) - found} more" if len(done) > found else ""
-        full = "in part" if self.missing else "in full"
-        return f"{full}: {found} of {_cells(len(self.wanted))}{more}"
+        cells = f"{found} of {_cells(len(self.wanted))}{more}"
+        if self.missing:
+            return f"in part: {cells}"
+        return cells if any(cell.mark for cell in done) else f"in full: {cells}"
 
 
 def _cells(count: int) -> str:

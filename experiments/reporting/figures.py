@@ -106,7 +106,7 @@ def figure_2b(tables: Mapping[str, Table]) -> ReportFigure | str:
         for cell in cells
         if (curve := cell.curve("test_accuracy"))
     ]
-    plots.curves(axes[0], lines, title="", ylabel="test accuracy (%)")
+    plots.curves(axes[0], lines, title="", ylabel="test accuracy (%)", highest=100)
     return ReportFigure(
         name="figure_2b",
         title=f"Figure 2b: test accuracy over training, {FIGURE_2_RUN}",

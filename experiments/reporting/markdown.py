@@ -11,9 +11,10 @@ from experiments.reporting.text import DASH, number, published, signed
 TITLE = "Derivative Manipulation: what was reproduced"
 HOW_TO_READ = (
     "Test accuracy in percent at the end of training, mean ± sample deviation over seeds; the "
-    "highest of those compared is bold. Below it the paper's number with our difference to it, "
-    "then the best accuracy seen during training and the number of seeds. A cell that departs from "
-    "the table's protocol is marked with the scale of its training budget and what was changed."
+    "highest of those compared is bold. Below it are the paper's number and our difference from "
+    "it, then the best accuracy seen during training and the number of seeds. A cell that departs "
+    "from the table's protocol is marked with the scale of its training budget and what was "
+    "changed."
 )
 
 

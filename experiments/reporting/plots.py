@@ -97,10 +97,13 @@ def finish(figure: Figure, axes: Sequence[Axes], *, remark: str = "") -> Figure:
     return figure
 
 
-def curves(axes: Axes, lines: Sequence[LabelledCurve], *, title: str, ylabel: str) -> None:
+def curves(
+    axes: Axes, lines: Sequence[LabelledCurve], *, title: str, ylabel: str, highest: float
+) -> None:
     """Draws series over training steps, with a band of one deviation if there are several seeds.
 
-    The y axis is logarithmic if some values are far above the median.
+    Bands end at 0 and at `highest`, the largest value that is possible. The y axis is logarithmic
+    if some values are far above the median.
     """
     for index, line in enumerate(lines):
         steps, mean = np.asarray(line.curve.steps), np.asarray(line.curve.mean)
@@ -117,7 +120,7 @@ def curves(axes: Axes, lines: Sequence[LabelledCurve], *, title: str, ylabel: st
         )
         deviation = np.asarray(line.curve.deviation)
         if deviation.any():
-            low, high = (mean - deviation)[keep], (mean + deviation)[keep]
+            low, high = np.clip([mean - deviation, mean + deviation], 0, highest)[:, keep]
             axes.fill_between(steps[keep], low, high, color=line.look.colour, alpha=0.12, lw=0)
     axes.set(title=title, xlabel="training step", ylabel=ylabel)
     means = np.concatenate([line.curve.mean for line in lines])
@@ -130,13 +133,15 @@ def curves(axes: Axes, lines: Sequence[LabelledCurve], *, title: str, ylabel: st
 def error_bars(
     axes: Axes, points: dict[str, list[tuple[float, Measured]]], looks: dict[str, Look]
 ) -> None:
-    """Draws, for each label, the numbers measured at each noise rate."""
+    """Draws, for each label, the accuracies measured at each noise rate; bars end at 0 and 100."""
     for label, unsorted in points.items():
         found = sorted(unsorted, key=lambda point: point[0])
+        mean = np.array([number.mean for _, number in found])
+        deviation = np.array([number.deviation or 0.0 for _, number in found])
         axes.errorbar(
             [rate for rate, _ in found],
-            [number.mean for _, number in found],
-            yerr=[number.deviation or 0.0 for _, number in found],
+            mean,
+            yerr=[np.minimum(deviation, mean), np.minimum(deviation, 100 - mean)],
             color=looks[label].colour,
             linestyle=looks[label].dash,
             marker=looks[label].marker,

@@ -1,16 +1,15 @@
 """Figures that any table can have: its curves, accuracy by noise rate, the EDFs it used."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterable, Mapping
 
 from matplotlib.figure import Figure
 
-from dm_jax import EDF, emphasis
-from experiments.reporting import plots
+from experiments.reporting import plots, schemes
 from experiments.reporting.comparison import Table, listing, rate_of
 from experiments.reporting.measured import (
-    NOT_OF_THE_EDF,
     Curve,
     Measured,
     MeasuredCell,
@@ -32,6 +31,8 @@ FIT = {
     "p_noisy": ("noisy training examples", "mean p of the given label"),
     "loss": ("training", "mean cross entropy"),
 }
+# The largest possible value of each curve that is not a percentage.
+HIGHEST = {"p_clean": 1.0, "p_noisy": 1.0, "loss": math.inf}
 PROBABILITIES = {"p_clean": "clean", "p_noisy": "noisy"}
 
 
@@ -104,7 +105,8 @@ def _panels(
     figure, axes = plots.panels(len(panels))
     for panel, (curve_name, lines) in zip(axes, panels.items(), strict=True):
         of_panel, ylabel = shown[curve_name]
-        plots.curves(panel, lines, title=of_panel, ylabel=ylabel)
+        highest = HIGHEST.get(curve_name, 100.0)
+        plots.curves(panel, lines, title=of_panel, ylabel=ylabel, highest=highest)
     return ReportFigure(
         name=name,
         title=f"{heading}: {', '.join(measured)} over training",
@@ -138,7 +140,8 @@ def mean_probabilities(table: Table, conditions: Iterable[str]) -> ReportFigure 
             for part, (name, kind) in enumerate(PROBABILITIES.items())
             if (curve := _curves(cell, PROBABILITIES).get(name))
         ]
-        plots.curves(panel, lines, title=condition, ylabel="mean p of the given label")
+        ylabel = "mean p of the given label"
+        plots.curves(panel, lines, title=condition, ylabel=ylabel, highest=1)
         panel.set_ylim(0, 1)
     return ReportFigure(
         name=_file_name(f"table_{table.name}_mean_p"),
@@ -236,18 +239,17 @@ def _symmetric_rate(run: str) -> float | None:
 
 def _edfs(table: Table) -> ReportFigure | None:
     """h(p) of every scheme in the configs of a table."""
-    used: dict[str, dict[tuple[str, str], None]] = {}
-    schemes: dict[str, EDF] = {}
-    for key, cell in table.cells.items():
-        for run in cell.runs:
-            edf = _edf(run.config.get("loss", {}))
-            name = repr(edf).removesuffix("()") if edf else "a scheme that is not installed"
-            used.setdefault(name, {})[key] = None
-            schemes |= {name: edf} if edf else {}
-    if not schemes:
+    losses = {key: [run.config.get("loss", {}) for run in c.runs] for key, c in table.cells.items()}
+    found = schemes.by_name([loss for of_cell in losses.values() for loss in of_cell])
+    edfs = {name: scheme.edf for name, scheme in found.items() if scheme.edf is not None}
+    if not edfs:
         return None
+    used = {
+        name: [key for key, of_cell in losses.items() if any(map(scheme.is_of, of_cell))]
+        for name, scheme in found.items()
+    }
     figure, axes = plots.panels(1)
-    plots.densities(axes[0], schemes)
+    plots.densities(axes[0], edfs)
     return ReportFigure(
         name=_file_name(f"table_{table.name}_edfs"),
         title=f"{table.heading}: the emphasis density functions used",
@@ -257,17 +259,6 @@ def _edfs(table: Table) -> ReportFigure | None:
         table=table.name,
         figure=plots.finish(figure, axes),
     )
-
-
-def _edf(loss: dict) -> EDF | None:
-    """The scheme of a config's loss; None if it is not installed, or no longer works."""
-    parameters = {name: value for name, value in loss.items() if name not in NOT_OF_THE_EDF}
-    try:
-        edf = emphasis.create(loss["name"], **parameters)
-        edf.density(0.5)
-    except Exception:  # custom code may raise anything, and a report is made of results
-        return None
-    return edf
 
 
 def _heading(table: Table, condition: str) -> str:

@@ -261,9 +261,9 @@ def test_a_damaged_image_is_masked_and_counted_if_asked():
 
 def test_a_state_of_another_stream_is_refused():
     state = train_stream(Pictures(10), SMALL, seed=0).get_state()
-    with pytest.raises(ValueError, match="seed: 0 there, 1 here"):
+    with pytest.raises(ValueError, match="seed: 0 in it, 1 in this one"):
         train_stream(Pictures(10), SMALL, seed=1).set_state(state)
-    with pytest.raises(ValueError, match=r"kind.*size: 10 there, 11 here"):
+    with pytest.raises(ValueError, match=r"kind.*size: 10 in it, 11 in this one"):
         eval_stream(Pictures(11), SMALL).set_state(state)
 
 

@@ -1,6 +1,7 @@
 """Cells as jobs: by submitit's own local cluster, which starts real processes."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 
@@ -40,7 +41,12 @@ def slurm(tmp_path, monkeypatch):
     programs = {
         "srun": "exit 1",
         "sbatch": f'cp "$1" {tmp_path}/job.sh; echo "Submitted batch job 7"',
-        "sacct": f'echo "JobID|State|NodeList"; for i in 0 1; do echo "7_$i|$(cat {state})|"; done',
+        "sacct": f"""
+            case $(cat {state}) in
+              down) echo "slurmdbd is down" >&2; exit 1;;
+              unlisted) echo "JobID|State|NodeList";;
+              *) echo "JobID|State|NodeList"; for i in 0 1; do echo "7_$i|$(cat {state})|"; done;;
+            esac""",
     }
     for name, program in programs.items():
         (tools / name).write_text(f"#!/bin/sh\n{program}\n")
@@ -49,13 +55,25 @@ def slurm(tmp_path, monkeypatch):
     return state
 
 
-def reproduce_on_slurm(folder):
+def reproduce_on_slurm(folder, returncode=0):
     arguments = ["--executor=slurm", "--minutes=90", "--slurm=partition=gpu,cpus-per-task=8"]
     table = ["--table=8", "--rows=0.4", "--columns=Baseline", "--seeds=2", f"--workdir={folder}"]
     command = [sys.executable, "-m", "experiments.reproduce", *table, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert done.returncode == returncode, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_job_that_slurm_does_not_list_yet_is_not_sent_again(slurm, tmp_path):
+    workdir = tmp_path / "work"
+    reproduce_on_slurm(workdir)
+    slurm.write_text("unlisted")
+    assert "0 jobs submitted, 2 already pending or running" in reproduce_on_slurm(workdir)
+    os.utime(workdir / "jobs" / "submitted.json", (0, 0))  # forgotten by SLURM since
+    assert "2 jobs submitted, 0 already pending or running" in reproduce_on_slurm(workdir)
+    slurm.write_text("down")
+    said = reproduce_on_slurm(workdir, returncode=1)
+    assert "sacct cannot say which jobs are pending or running: slurmdbd is down" in said
 
 
 def test_a_table_is_sent_to_slurm_once_and_again_what_was_lost(slurm, tmp_path):

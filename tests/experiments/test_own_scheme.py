@@ -27,6 +27,36 @@ class Plateau(dm_jax.EDF):
         return jnp.clip(p / self.knee, 0.0, 1.0)
 
 
+class Cosine(dm_jax.EDF):
+    """A scheme whose parameter is also a short name of configs."""
+
+    rate: float = 3.0
+
+    def weight(self, p):
+        """w(p)."""
+        return 1 + jnp.cos(self.rate * p)
+
+
+class Saturated(dm_jax.EDF):
+    """A scheme whose parameter is also a key of a config's loss."""
+
+    saturation: float = 0.5
+
+    def weight(self, p):
+        """w(p)."""
+        return 1 - p + self.saturation
+
+
+class Mixture(dm_jax.EDF):
+    """A scheme of two others."""
+
+    parts: tuple = (dm_jax.CCE(), dm_jax.MAE())
+
+    def weight(self, p):
+        """w(p)."""
+        return sum(part.weight(p) for part in self.parts)
+
+
 HERE = f"{__name__}:Plateau"
 
 
@@ -58,6 +88,21 @@ def test_scheduled(dataset):
     np.testing.assert_allclose([schedule(0), schedule(10), schedule(40)], [0.1, 0.5, 0.9], 1e-6)
     (summary,) = population.train_population([experiment], progress=ProgressBar(quiet=True))
     assert np.isfinite(summary.final("train_loss"))
+
+
+def test_a_parameter_is_not_taken_for_the_config_key_of_its_name(dataset):
+    with pytest.raises(ValueError, match=r"'rate' is a parameter of .*Cosine.* loss\.rate=VALUE"):
+        digits.get_config(f"method={__name__}:Cosine,rate=0.25")
+    found = digits.get_config(f"method={__name__}:Cosine,loss.rate=2,rate=0.25")
+    assert (found.loss.rate, found.noise.rate) == (2, 0.25)
+    with pytest.raises(ValueError, match="a parameter cannot be called 'saturation'"):
+        build.experiment(config(f"method={__name__}:Saturated"), dataset)
+
+
+def test_only_numbers_are_scheduled(dataset):
+    scheduled = "loss.schedule.parts=4,loss.schedule_length=9 steps"
+    with pytest.raises(ValueError, match="only numbers can be scheduled, and parts of"):
+        build.experiment(config(f"method={__name__}:Mixture,{scheduled}"), dataset)
 
 
 def test_plotted():

@@ -41,7 +41,7 @@ def test_a_run_without_a_test_says_what_it_validated(tmp_path):
     held_out = ("--config.data.test=False", "--config.data.validation=0.2")
     assert "): validation accuracy " in _train(tmp_path / "held_out", *held_out).stdout
     untested = _train(tmp_path / "none", held_out[0]).stdout
-    assert "): nothing tested; " in untested
+    assert "): no evaluation; " in untested
     assert not [line for line in untested.splitlines() if line.endswith(": ")]
 
 

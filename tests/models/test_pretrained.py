@@ -64,26 +64,28 @@ def test_the_classifier_stays(state_dict, variables):
     ("change", "message"),
     [
         ({"layer1.0.conv1.weight": None}, "missing: layer1.0.conv1.weight"),
-        ({"layer5.0.conv1.weight": np.zeros(3)}, "left over: layer5.0.conv1.weight"),
+        ({"layer5.0.conv1.weight": np.zeros(3)}, "unexpected: layer5.0.conv1.weight"),
         ({"bn1.bias": np.zeros(65)}, r"bn1.bias is \(65,\) instead of \(64,\)"),
     ],
 )
 def test_a_changed_tensor_is_named(state_dict, variables, change, message):
     changed = {n: t for n, t in {**state_dict, **change}.items() if t is not None}
 
-    with pytest.raises(ValueError, match=f"another network.*{message}"):
+    with pytest.raises(ValueError, match=f"different network.*{message}"):
         pretrained.convert(changed, variables)
 
 
 def test_a_checkpoint_of_another_network_is_refused(variables, tmp_path):
     save_file(torchvision_state_dict("resnet18"), tmp_path / "resnet18.safetensors")
 
-    with pytest.raises(ValueError, match=r"resnet18.safetensors: the weights are of another.*more"):
+    with pytest.raises(
+        ValueError, match=r"resnet18.safetensors: the weights belong to a different.*more"
+    ):
         pretrained.load(tmp_path / "resnet18.safetensors", variables)
 
 
 def test_weights_do_not_fit_a_network_of_other_names(state_dict):
-    with pytest.raises(ValueError, match=r"another network. Tensors missing: .*left over: "):
+    with pytest.raises(ValueError, match=r"different network. Tensors missing: .*unexpected: "):
         pretrained.convert(state_dict, _variables("inception_v2"))
 
 

@@ -1,0 +1,68 @@
+"""The schemes of results: their emphasis density functions, under names that tell them apart."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dm_jax import EDF, emphasis
+from experiments.reporting.measured import NOT_OF_THE_EDF
+
+Loss = Mapping[str, Any]  # the group "loss" of a config
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheme:
+    """The emphasis of a loss; its normalisation does not matter.
+
+    Attributes:
+      identity: equal for losses with this scheme.
+      edf: at the start of training; None if it is not installed, or no longer works.
+    """
+
+    identity: str
+    edf: EDF | None
+
+    def is_of(self, loss: Loss) -> bool:
+        """Whether a loss has this scheme."""
+        return _identity(loss) == self.identity
+
+
+def by_name(losses: Sequence[Loss]) -> dict[str, Scheme]:
+    """The distinct schemes of some losses; two modules' classes of one name have longer names."""
+    distinct = {_identity(loss): loss for loss in losses}
+    edfs = {identity: _edf(loss) for identity, loss in distinct.items()}
+    short = {identity: _name(edfs[identity], loss) for identity, loss in distinct.items()}
+    names = list(short.values())
+    return {
+        name if names.count(name) == 1 else f"{name} of {distinct[identity]['name']}": Scheme(
+            identity, edfs[identity]
+        )
+        for identity, name in short.items()
+    }
+
+
+def _identity(loss: Loss) -> str:
+    parameters = {
+        name: float(value) if type(value) is int else value
+        for name, value in loss.items()
+        if name not in NOT_OF_THE_EDF
+    }
+    return json.dumps([loss.get("name"), loss.get("schedule"), parameters], sort_keys=True)
+
+
+def _name(edf: EDF | None, loss: Loss) -> str:
+    if edf is None:
+        return "a scheme that is not installed"
+    moves = "".join(f", {name} to {end}" for name, end in (loss.get("schedule") or {}).items())
+    return repr(edf).removesuffix("()") + moves
+
+
+def _edf(loss: Loss) -> EDF | None:
+    parameters = {name: value for name, value in loss.items() if name not in NOT_OF_THE_EDF}
+    try:
+        edf = emphasis.create(loss["name"], **parameters)
+        edf.density(0.5)
+    except Exception:  # custom code may raise anything, and a report is made of results
+        return None
+    return edf
