@@ -99,8 +99,10 @@ def test_features_have_no_sheet_of_images(tmp_path):
 
 def test_clean_labels_have_no_sheet_of_images(tmp_path):
     made = dataset()
+    corruption_page.write(made, corrupt(made, rate=0.4), tmp_path)
     names = corruption_page.write(made, corrupt(made, rate=0.0), tmp_path)
     assert names == ["corruption.md", "transition_matrix.png", "class_counts.png"]
+    assert not (tmp_path / "mislabelled.png").exists()
 
 
 def test_sheet_is_spread_over_the_classes():

@@ -191,6 +191,8 @@ def test_a_table_run_in_full_says_so():
     table = a_table(*(a_result(table="4", row=row, column=run) for row, run in published.cells))
     assert table.status == "in full: 5 of 5 cells, 1 seed"
     assert table.not_run == ""
+    shorter = (a_result(table="4", row=r, column=run, scale=0.1) for r, run in published.cells)
+    assert a_table(*shorter).status == "5 of 5 cells, 1 seed, scaled down (scale 0.1)"
 
 
 def test_rows_and_columns_that_the_paper_lacks_are_shown_too():

@@ -1,13 +1,16 @@
 """Which figures are drawn, from which results, and that greyscale can tell their lines apart."""
 
 import itertools
+import sys
+import types
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dm_jax import EDF
 from experiments import paper
-from experiments.reporting import figures, layout, measured, plots, table_figures
+from experiments.reporting import figures, layout, measured, plots, schemes, table_figures
 from experiments.reporting.measured import Curve
 from experiments.reporting.plots import LabelledCurve, Look
 from experiments.results_file import Result
@@ -220,6 +223,39 @@ def test_long_curves_are_thinned_but_keep_their_ends():
     shown = axes.get_lines()[0].get_xdata()
     assert len(shown) == 250
     assert (shown[0], shown[-1]) == (0, 4999)
+
+
+def test_bands_stay_where_values_are_possible():
+    line = LabelledCurve("far", Curve([0, 1], [0.5, 99.0], [2.0, 2.0]), Look.number(0))
+    _, (axes,) = plots.panels(1)
+    plots.curves(axes, [line], title="", ylabel="", highest=100)
+    (band,) = axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (0, 100)
+
+
+def test_classes_of_one_name_are_told_apart():
+    here, there = ({"name": f"{module}:Knee", "knee": 0.2} for module in (__name__, "my_other"))
+    moving = {**here, "schedule": {"knee": 0.4}}
+    names = list(schemes.by_name([here, moving, {**here, "normalization": "none"}]))
+    assert names == ["Knee(knee=0.2)", "Knee(knee=0.2), knee to 0.4"]
+    other = types.ModuleType("my_other")
+    other.Knee = type("Knee", (Knee,), {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "my_other", other)
+        assert list(schemes.by_name([here, there])) == [
+            f"Knee(knee=0.2) of {__name__}:Knee",
+            "Knee(knee=0.2) of my_other:Knee",
+        ]
+
+
+class Knee(EDF):
+    """A custom scheme."""
+
+    knee: float
+
+    def weight(self, p):
+        return jnp.minimum(p / self.knee, 1)
 
 
 def test_same_results_draw_the_same_bytes(tmp_path):

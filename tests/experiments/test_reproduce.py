@@ -19,6 +19,7 @@ from experiments import (
     record,
     reproduce,
     results_file,
+    startup,
     table_specs,
     tune,
     workers,
@@ -118,6 +119,11 @@ def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
         (["--scale=nan", "--rows=CCE"], "--scale must be a finite number above 0, got nan"),
         (["--rows=CCE,", "MAE"], "takes one or more comma-separated patterns"),
         (["--rows=CCE", "MAE"], "unexpected 'MAE': flags are --name=value"),
+        (["--set=model=resnet2O", "--rows=CCE"], "CCE at clean: unknown model 'resnet2O'; did you"),
+        (
+            ["--rows=Own", "--method=Own: method=DM", "--grid=Own: bta=4"],
+            "Own at clean: unknown parameter of DM 'bta'; did you mean 'beta'",
+        ),
         (["--workdir=README.md"], "README.md is not a writable folder"),
     ],
 )
@@ -126,6 +132,21 @@ def test_bad_arguments_name_what_is_accepted(tmp_path, arguments, message):
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_another_process_trains_is_left_out(tmp_path):
+    spec = dataclasses.replace(table_specs.get("digits"), scale=0.02)
+    (cell,) = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=[1])
+    with workdir_lib.lock(tmp_path / "runs" / cells.folder_name(cell)):
+        done = command(tmp_path, "--rows=CCE", "--columns=clean", "--seeds=1")
+    assert done.returncode == 0, done.stderr
+    assert "CCE, clean, seed 1 left out: another process trains in" in done.stdout
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_a_workdir_may_begin_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert startup.folder("--workdir", "~/runs") == tmp_path / "runs"
 
 
 def test_what_ran_without_a_search_is_not_searched_for_afterwards(workdir, tmp_path):

@@ -10,17 +10,22 @@ _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 
 
 def _train(workdir, *flags, config="configs/digits.py"):
+    return _command(
+        workdir,
+        f"--config={config}",
+        *("--config.train.length=40 steps", "--config.parallel.devices=1"),
+        *flags,
+    )
+
+
+def _command(workdir, *flags, cwd=_ROOT):
+    own = {"JAX_COMPILATION_CACHE_DIR": str(workdir.parent / "cache"), "PYTHONPATH": _ROOT}
     return subprocess.run(
-        [
-            *(sys.executable, "-m", "experiments.train"),
-            *(f"--config={config}", f"--workdir={workdir}"),
-            *("--config.train.length=40 steps", "--config.parallel.devices=1"),
-            *flags,
-        ],
+        [sys.executable, "-m", "experiments.train", f"--workdir={workdir}", *flags],
         capture_output=True,
         text=True,
-        cwd=_ROOT,
-        env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(workdir.parent / "cache")},
+        cwd=cwd,
+        env=os.environ | own,
         check=False,
     )
 
@@ -63,3 +68,20 @@ def test_bad_values_are_one_line(flag, message, tmp_path):
     assert message in failed.stderr
     assert "Traceback" not in failed.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_config_file_that_is_missing(tmp_path):
+    """With nothing else on the command line the file is read later than with it."""
+    failed = _command(tmp_path / "run", "--config=configs/digit.py")
+    assert failed.returncode == 1
+    assert failed.stderr.strip() == "error: there is no config file 'configs/digit.py'"
+
+
+def test_elsewhere_the_configs_are_those_of_the_package(tmp_path):
+    config = "--config=configs/digits.py:steps=9"
+    done = _command(tmp_path / "run", config, "--config.parallel.devices=1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "digits.py").write_text("raise ValueError('the own file')")
+    failed = _command(tmp_path / "own", config, cwd=tmp_path)
+    assert "the own file" in failed.stderr
