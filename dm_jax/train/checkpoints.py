@@ -6,6 +6,7 @@ checksums.
 """
 
 import contextlib
+import json
 import logging
 import numbers
 import pathlib
@@ -24,6 +25,9 @@ from dm_jax import files
 from dm_jax.train import parallel
 
 log = logging.getLogger(__name__)
+
+# Of reading the checkpoint that is newest or best, and seconds between them.
+_ATTEMPTS, _PAUSE = 5, 0.2
 
 
 class Restored(NamedTuple):
@@ -85,11 +89,13 @@ class Checkpoints:
                 args=ocp.args.Composite(
                     tree=ocp.args.StandardSave(arrays),
                     meta=ocp.args.JsonSave(
-                        {
-                            "checksums": _checksums(arrays),
-                            "arrays": _description(arrays),
-                            "seconds": seconds,
-                        }
+                        _sealed(
+                            {
+                                "checksums": _checksums(arrays),
+                                "arrays": _description(arrays),
+                                "seconds": seconds,
+                            }
+                        )
                     ),
                 ),
                 metrics=None if score is None else {"score": score},
@@ -121,7 +127,7 @@ class Checkpoints:
         shapes = jax.tree.map(_numpy_like, jax.eval_shape(_raw_keys, like))
         while (step := self.latest) is not None:
             try:
-                meta = self._read(step, meta=ocp.args.JsonRestore()).meta
+                meta = _unsealed(self._read(step, meta=ocp.args.JsonRestore()).meta)
                 different = _differences(meta["arrays"], _description(shapes))
                 if not different:
                     arrays = self._read_arrays(step, shapes, meta["checksums"])
@@ -207,18 +213,30 @@ def read_variables(
       ValueError: it is damaged, or "best" if no checkpoint has a score: nothing was held out, or
         nothing was evaluated at the step of a checkpoint.
     """
-    found = _chosen(directory, step)
+    attempts = _ATTEMPTS if isinstance(step, str) else 1
+    while True:
+        attempts -= 1
+        try:
+            found = _chosen(directory, step)
+            return found, _read_variables(directory, found)
+        except ValueError:
+            if not attempts:
+                raise
+        time.sleep(_PAUSE)  # a run that is still training may have deleted what was chosen
+
+
+def _read_variables(directory: pathlib.Path, step: int) -> dict[str, Any]:
     items = {"tree": ocp.args.StandardRestore(), "meta": ocp.args.JsonRestore()}
     with (
-        _damage_of(f"checkpoint {found} in {directory}"),
+        _damage_of(f"checkpoint {step} in {directory}"),
         ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader,
     ):
-        path = directory.absolute() / str(found)
+        path = directory.absolute() / str(step)
         read = reader.restore(path, args=ocp.args.Composite(**items))
         variables = {name: read.tree[0][name] for name in ("params", "batch_stats")}
         for name, arrays in variables.items():
-            _verify(arrays, read.meta["checksums"], f"[0].{name}")
-    return found, variables
+            _verify(arrays, _unsealed(read.meta)["checksums"], f"[0].{name}")
+    return variables
 
 
 @contextlib.contextmanager
@@ -319,6 +337,19 @@ def _differences(old: dict[str, str], new: dict[str, str]) -> str:
         return ""
     first = f"{paths[0]} is {old.get(paths[0])} in it but {new.get(paths[0])} in this run"
     return first if len(paths) == 1 else f"{first}, and {len(paths) - 1} more"
+
+
+def _sealed(meta: dict[str, Any]) -> dict[str, Any]:
+    """`meta` with a checksum of its own."""
+    return meta | {"seal": zlib.crc32(json.dumps(meta, sort_keys=True).encode())}
+
+
+def _unsealed(meta: dict[str, Any]) -> dict[str, Any]:
+    """`meta` without its checksum; raises ValueError if that differs. Old ones have none."""
+    content = {name: value for name, value in meta.items() if name != "seal"}
+    if "seal" in meta and _sealed(content) != meta:
+        raise ValueError("the checksum of its metadata differs")
+    return content
 
 
 def _checksums(tree: Any, prefix: str = "") -> dict[str, int]:

@@ -100,6 +100,8 @@ class Recorder:
         self._check_finite(window)
         if not _all_finite((state.params, state.batch_stats)):
             raise self._not_finite("parameters were", step - 1)
+        if isinstance(self._file, MetricsFile):
+            self._file.sync()  # so that no checkpoint is ahead of the metrics
         score = self._score[1] if self._score and self._score[0] == step else None
         seconds = self._seconds()
         self._checkpoints.save(step, (state, window), score=score, seconds=seconds)

@@ -46,11 +46,13 @@ class Sampler:
         return index, (position < count) if self.masks else None
 
     def _rows(self, epoch: np.ndarray, position: np.ndarray) -> np.ndarray:
-        rows = np.empty(position.shape, np.int32)
-        for e in np.unique(epoch):
-            here = epoch == e
-            rows[here] = self.indices[_order(len(self.indices), self.seed, int(e))[position[here]]]
-        return rows
+        """The rows at these positions of these epochs, which ascend."""
+        rows = np.empty(position.size, np.int32)
+        epochs, starts = np.unique(epoch, return_index=True)
+        for e, start, stop in zip(epochs, starts, [*starts[1:], position.size], strict=True):
+            order = _order(len(self.indices), self.seed, int(e))
+            rows[start:stop] = self.indices[order[position.ravel()[start:stop]]]
+        return rows.reshape(position.shape)
 
 
 @functools.lru_cache(maxsize=4)

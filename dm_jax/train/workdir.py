@@ -137,6 +137,8 @@ def record(
         NETWORK_FILE: network,
     }
     with _usable(workdir):
+        for left_over in workdir.glob("*.partial"):  # by a start that was killed
+            left_over.unlink()
         if not (workdir / "corruption.npz").exists():
             corruption.save(workdir / "corruption.npz")
         for name, content in contents.items():
@@ -151,22 +153,29 @@ class WorkdirInUseError(OSError):
 def lock(workdir: pathlib.Path) -> Iterator[None]:
     """On the first host, creates a workdir and keeps other processes from training there.
 
-    Raises:
+    Raises, on all hosts:
       WorkdirInUseError: another process trains there.
       OSError: the folder cannot be used.
     """
-    if not parallel.is_primary():
-        yield
-        return
-    with _usable(workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / "lock").touch()
     with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(files.locked(workdir / "lock", wait=False))
-        except BlockingIOError:
-            raise WorkdirInUseError(f"another process trains in {workdir}") from None
+        problem = _enter_lock(workdir, stack) if parallel.is_primary() else None
+        if parallel.any_host(problem is not None):
+            raise problem or OSError(f"the first host cannot use workdir {workdir}; see its error")
         yield
+
+
+def _enter_lock(workdir: pathlib.Path, stack: contextlib.ExitStack) -> OSError | None:
+    """Locks the workdir until the stack ends; returns what prevents it."""
+    try:
+        with _usable(workdir):
+            workdir.mkdir(parents=True, exist_ok=True)
+            (workdir / "lock").touch()
+        stack.enter_context(files.locked(workdir / "lock", wait=False))
+    except BlockingIOError:
+        return WorkdirInUseError(f"another process trains in {workdir}")
+    except OSError as error:
+        return error
+    return None
 
 
 @contextlib.contextmanager

@@ -1,13 +1,17 @@
 """Writers of a run's metrics: metrics.jsonl and TensorBoard events."""
 
 import json
+import logging
 import math
+import os
 import pathlib
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from dm_jax import files
+
+log = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
@@ -36,6 +40,8 @@ class MetricsFile:
     def __init__(self, path: pathlib.Path, *, resume_step: int = 0):
         """Opens the file; lines beyond `resume_step`, which will be rewritten, are dropped."""
         kept = [row for row in read_metrics(path) if row["step"] <= resume_step]
+        if resume_step and not kept:
+            log.warning("%s has no line up to step %d: curves begin there", path, resume_step)
         files.write_text(path, "".join(_line(row) for row in kept))
         # Unbuffered, so that closing does not retry a line that could not be written.
         self._file = path.open("ab", buffering=0)
@@ -53,6 +59,10 @@ class MetricsFile:
             raise OSError(f"{self._file.name} cannot be written: {error}") from error
         if written != len(line):
             raise OSError(f"{self._file.name} cannot be written: {written} of {len(line)} bytes")
+
+    def sync(self) -> None:
+        """Waits until all lines are on disk."""
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Closes the file."""
@@ -72,15 +82,14 @@ def read_metrics(path: pathlib.Path) -> Iterator[dict[str, float]]:
     """
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    *lines, _torn = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, 1):
-        if line.endswith("\n"):
-            try:
-                row = json.loads(line)
-                row["step"] + 0
-            except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(f"{path}: line {number} is damaged ({error!r})") from error
-            yield row
+        try:
+            row = json.loads(line)
+            row["step"] + 0
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: line {number} is damaged ({error!r})") from error
+        yield row
 
 
 class TensorBoard:
@@ -97,7 +106,8 @@ class TensorBoard:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         hides = any(directory.iterdir())
-        self._writer = EventsWriter(str(directory / "events"))
+        # The writer's own names, by the second, would let two starts within one share a file.
+        self._writer = EventsWriter(str(directory / "events"), f".{time.time_ns()}.{os.getpid()}")
         if hides:
             self._add(resume_step + 1, session_log={"status": "START"})
 

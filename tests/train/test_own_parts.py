@@ -164,6 +164,20 @@ def test_the_best_survives_a_restart(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "4"]
 
 
+def test_what_a_running_trainer_deletes_is_chosen_again(run, tmp_path, monkeypatch):
+    workdir, _ = run
+    shutil.copytree(workdir, tmp_path / "run")
+    shutil.copytree(workdir / "checkpoints" / "30", tmp_path / "run" / "checkpoints" / "40")
+    read = checkpoints._read_variables
+
+    def delete_and_read(directory, step):
+        shutil.rmtree(directory / "40", ignore_errors=True)
+        return read(directory, step)
+
+    monkeypatch.setattr(checkpoints, "_read_variables", delete_and_read)
+    assert train.load(tmp_path / "run").step == 30
+
+
 def test_what_cannot_be_loaded_is_named(run, tmp_path):
     workdir, _ = run
     with pytest.raises(FileNotFoundError, match="is not the workdir of a run"):
@@ -188,8 +202,8 @@ def test_a_damaged_checkpoint_is_not_loaded(run, tmp_path, monkeypatch):
 
 def test_damage_is_named(run, tmp_path):
     workdir = shutil.copytree(run[0], tmp_path / "run")
-    (best,) = {path.parents[1].name for path in workdir.glob("checkpoints/*/metrics/metrics")}
-    (workdir / "checkpoints" / best / "metrics" / "metrics").write_text("")
+    for path in workdir.glob("checkpoints/*/metrics/metrics"):
+        path.write_text("")
     assert train.load(workdir).step == 30
     with pytest.raises(ValueError, match=r"a score in .* is damaged"):
         train.load(workdir, step="best")

@@ -77,7 +77,10 @@ def test_a_workdir_in_which_another_trains_is_refused(finished):
     workdir, _ = finished
     before = (workdir / "config.json").read_text()
     other = _config(optimizer__learning_rate=9.0)
-    with workdir_lib.lock(workdir), pytest.raises(OSError, match="another process trains in"):
+    with (
+        workdir_lib.lock(workdir),
+        pytest.raises(train.WorkdirInUseError, match="another process trains in"),
+    ):
         _run(workdir, other, allow_changes=True)
     assert (workdir / "config.json").read_text() == before
 

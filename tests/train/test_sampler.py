@@ -35,6 +35,12 @@ def test_masked_batches_see_every_row_once_an_epoch(batch_size):
     assert np.isin(index, _ROWS).all()  # padding too names rows that exist
 
 
+def test_a_batch_may_span_many_epochs():
+    rows = Sampler(_ROWS[:3], 8, seed=3).batches(0, 9)[0].ravel()
+    for epoch in range(24):
+        assert sorted(rows[3 * epoch : 3 * epoch + 3]) == _ROWS[:3].tolist()
+
+
 def test_masking_is_left_out_where_epochs_divide():
     assert Sampler(_ROWS[:32], 8, seed=0, last_batch="mask").batches(0, 9)[1] is None
 

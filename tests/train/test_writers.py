@@ -1,8 +1,10 @@
 """metrics.jsonl: whole lines, none twice."""
 
+import contextlib
 import json
 import math
 import struct
+import time
 
 import pytest
 from tensorboardX.proto import event_pb2
@@ -86,6 +88,25 @@ def test_a_full_disk_does_not_block_tensorboard(tmp_path):
     many = {f"loss of member {i}": 0.5 for i in range(100)}
     with tiny.file_size_limit(200), pytest.raises(OSError, match=r"cannot be written: .*too large"):
         board.write(1, many)
+
+
+def test_starts_within_one_second_keep_their_events(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 1e9)
+    for step in (10, 20, 30):
+        with contextlib.closing(TensorBoard(tmp_path, resume_step=step - 10)) as board:
+            board.write(step, {"loss": 1.0})
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_line_that_is_not_text_is_named(tmp_path):
+    (tmp_path / "metrics.jsonl").write_bytes(b"\xff\xfe\n")
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: line 1 is damaged"):
+        list(read_metrics(tmp_path / "metrics.jsonl"))
+
+
+def test_a_file_that_was_emptied_is_told_of(tmp_path, caplog):
+    MetricsFile(tmp_path / "metrics.jsonl", resume_step=20).close()
+    assert "has no line up to step 20: curves begin there" in caplog.text
 
 
 @pytest.mark.parametrize("resume_step", [40, 0])
