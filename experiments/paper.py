@@ -22,7 +22,7 @@ from collections.abc import Mapping
 
 from dm_jax import errors
 
-OWN = "DM paper"  # the source of the rows that the authors ran themselves
+DM_PAPER = "DM paper"  # the source of the rows that the authors ran themselves
 FOLDER = pathlib.Path(__file__).parent / "published"
 TITLES = {
     1: "CIFAR-100, ResNet-44: symmetric and asymmetric label noise",
@@ -65,23 +65,34 @@ class PublishedTable:
 
     Attributes:
       number: 1 to 9.
-      title: what it shows.
       head: what its rows are: "method", "optimiser" or "noise".
-      rows: row names, in the paper's order.
-      columns: column names, in the paper's order.
-      sources: where each row's numbers are from; `OWN` if not quoted from another paper.
+      sources: row -> where its numbers are from; `DM_PAPER` if not quoted from another paper.
+      columns_by_name: the columns; like the rows in the paper's order.
       raw: the printed text by (row, column).
+      deviations: the published deviations over trials by (row, column), in percentage points.
     """
 
     number: int
-    title: str
     head: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
     sources: Mapping[str, str]
+    columns_by_name: Mapping[str, Column]
     raw: Mapping[tuple[str, str], str]
-    _columns: Mapping[str, Column]
-    _deviations: Mapping[tuple[str, str], float]
+    deviations: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What it shows."""
+        return TITLES[self.number]
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Row names, in the paper's order."""
+        return tuple(self.sources)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Column names, in the paper's order."""
+        return tuple(self.columns_by_name)
 
     @property
     def name(self) -> str:
@@ -91,7 +102,7 @@ class PublishedTable:
     @property
     def quoted(self) -> tuple[str, ...]:
         """The rows that the paper quotes from other papers; they are not run."""
-        return tuple(row for row in self.rows if self.sources[row] != OWN)
+        return tuple(row for row in self.rows if self.sources[row] != DM_PAPER)
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -114,9 +125,9 @@ class PublishedTable:
         Raises:
           ValueError: an unknown column; the message gives the nearest.
         """
-        if name not in self._columns:
+        if name not in self.columns_by_name:
             raise errors.unknown(f"column of table {self.number}", name, self.columns)
-        return self._columns[name]
+        return self.columns_by_name[name]
 
     def value(self, row: str, column: str) -> float | None:
         """A cell in percent; None if the paper leaves it empty.
@@ -133,7 +144,7 @@ class PublishedTable:
         Raises:
           ValueError: an unknown row or column; the message gives the nearest.
         """
-        return self._deviations.get((self._known_row(row), self.column(column).name))
+        return self.deviations.get((self._known_row(row), self.column(column).name))
 
     def published(self, row: str, run: str) -> dict[str, float]:
         """The published numbers of one run, in percent, by measure; empty if there are none.
@@ -188,11 +199,11 @@ def _plain_table(number: int, records: list[dict[str, str]]) -> PublishedTable:
         deviations = {
             (record[head], "accuracy_mean"): float(record["accuracy_std"]) for record in records
         }
-    found = {name: Column(name, run=name) for name in columns}
+    by_name = {name: Column(name, run=name) for name in columns}
     if number == 4:
-        found = {"mAP": Column("mAP", "MARS"), "CMC-1": Column("CMC-1", "MARS", measure="CMC-1")}
+        by_name = {"mAP": Column("mAP", "MARS"), "CMC-1": Column("CMC-1", "MARS", measure="CMC-1")}
     sources = {record[head]: record["source"] for record in records}
-    return _build(number, head, sources, found, raw, deviations)
+    return PublishedTable(number, head, sources, by_name, raw, deviations)
 
 
 def _table_9(records: list[dict[str, str]]) -> PublishedTable:
@@ -210,7 +221,7 @@ def _table_9(records: list[dict[str, str]]) -> PublishedTable:
         for printed in TABLE_9_MEASURES
     }
     sources = {_row_of_table_9(record): record["source"] for record in records}
-    return _build(9, "method", sources, columns, raw, {})
+    return PublishedTable(9, "method", sources, columns, raw)
 
 
 def _noise(record: dict[str, str]) -> float:
@@ -229,27 +240,6 @@ def _order_of_table_9(record: dict[str, str]) -> tuple[bool, float, float]:
 def _row_of_table_9(record: dict[str, str]) -> str:
     given = [f"{name}={record[name]}" for name in ("lambda", "beta") if record[name]]
     return f"{record['method']}({','.join(given)})" if given else record["method"]
-
-
-def _build(
-    number: int,
-    head: str,
-    sources: Mapping[str, str],
-    columns: Mapping[str, Column],
-    raw: Mapping[tuple[str, str], str],
-    deviations: Mapping[tuple[str, str], float],
-) -> PublishedTable:
-    return PublishedTable(
-        number=number,
-        title=TITLES[number],
-        head=head,
-        rows=tuple(sources),
-        columns=tuple(columns),
-        sources=sources,
-        raw={key: text for key, text in raw.items() if key[1] in columns},
-        _columns=columns,
-        _deviations=deviations,
-    )
 
 
 def _percent(number: int, text: str) -> float:

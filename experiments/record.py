@@ -1,6 +1,5 @@
 """Makes the result of a cell from its run's summary: numbers, curves and provenance."""
 
-import dataclasses
 import functools
 import math
 import pathlib
@@ -8,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from dm_jax import train
 from dm_jax.train import workdir
@@ -26,7 +26,7 @@ def result(cell: Cell, summary: train.Summary | Exception) -> Result:
     """
     if isinstance(summary, Exception):
         nan, text = float("nan"), f"{type(summary).__name__}: {summary}"
-        return dataclasses.replace(_blank(cell), final=nan, best=nan, status="failed", error=text)
+        return Result(**_provenance(cell), final=nan, best=nan, status="failed", error=text)
     measure = table_specs.get(cell.table).measure
     metrics = {
         "train_corrupted": _percent(summary.final("fit_accuracy_given")),
@@ -35,15 +35,14 @@ def result(cell: Cell, summary: train.Summary | Exception) -> Result:
         "actual_rate": _percent(summary.actual_rate),
         "CMC-1": _percent(summary.final("test_CMC-1")),
     }
-    return dataclasses.replace(
-        _blank(cell),
+    return Result(
+        **_provenance(cell) | {"device": summary.device},
         final=_percent(summary.final(measure)),
         best=_percent(summary.best(measure)),
         metrics={name: value for name, value in metrics.items() if value == value},
         curves=_curves(summary, measure),
         corruption=summary.corruption,
         data=summary.data,
-        device=summary.device,
         seconds=round(summary.seconds, 3),
     )
 
@@ -85,25 +84,24 @@ def _curves(summary: train.Summary, measure: str) -> dict[str, list[float]]:
     return {"steps": [float(step) for step in steps], **curves} if steps else {}
 
 
-def _blank(cell: Cell) -> Result:
+def _provenance(cell: Cell) -> dict[str, Any]:
+    """The fields of a result that say what ran, where and how."""
     environment = workdir.environment()
-    return Result(
-        table=cell.table,
-        row=cell.row,
-        column=cell.column,
-        seed=cell.seed,
-        final=0.0,
-        best=0.0,
-        config=cell.plain,
-        config_hash=cell.config_hash,
-        versions=environment["versions"],
-        device=environment["device"],
-        date=environment["date"],
-        command=shlex.join(["python", "-m", "experiments.reproduce", *sys.argv[1:]]),
-        commit=commit(),
-        scale=cell.scale,
-        changes=cell.changes,
-    )
+    return {
+        "table": cell.table,
+        "row": cell.row,
+        "column": cell.column,
+        "seed": cell.seed,
+        "config": cell.plain,
+        "config_hash": cell.config_hash,
+        "versions": environment["versions"],
+        "device": environment["device"],
+        "date": environment["date"],
+        "command": shlex.join(["python", "-m", "experiments.reproduce", *sys.argv[1:]]),
+        "commit": commit(),
+        "scale": cell.scale,
+        "changes": cell.changes,
+    }
 
 
 @functools.cache

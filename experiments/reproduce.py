@@ -198,7 +198,7 @@ def _check_before_a_search(
       OSError: nothing can be appended to the results file.
     """
     path, searches_grids = folder / "results.jsonl", _searches_grids(spec)
-    searches = tune.found(spec, wanted, folder) if searches_grids else {}
+    searches = tune.finished(spec, wanted, folder) if searches_grids else {}
     known = [p for p in wanted if p in searches or not (searches_grids and spec.grid(*p))]
     parameters = {pair: search.chosen for pair, search in searches.items()}
     cells = make_cells(spec, known, parameters, seeds=_seeds())
@@ -240,7 +240,7 @@ def _searched(
         runs = plan.count_runs(len(missing))
         print(f"table {spec.name}: {runs} to search parameters on validation")
     if _DRY_RUN.value:
-        return missing, tune.found(spec, wanted, folder)
+        return missing, tune.finished(spec, wanted, folder)
     if missing and _EXECUTOR.value == "slurm":
         raise ValueError(
             "--executor=slurm requires searched parameters: first run python -m experiments.tune "

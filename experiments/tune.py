@@ -90,7 +90,7 @@ def search(
                 searches.add(folder, _name(spec, pair), _outcome(spec, pair, by_parameters))
     for message in failed.values():
         warnings.warn(f"the search did not finish: {message}", stacklevel=2)
-    return found(spec, wanted, folder)
+    return finished(spec, wanted, folder)
 
 
 def _outcome(
@@ -108,7 +108,7 @@ def _outcome(
     return ParameterSearch(spec.name, *pair, chosen, tried, list(SEEDS), spec.scale, spec.changes)
 
 
-def found(
+def finished(
     spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
 ) -> dict[tuple[str, str], ParameterSearch]:
     """The finished searches of the wanted pairs."""
@@ -129,7 +129,7 @@ def missing_cells(
         for name in spec.grid(row, column):
             if f"loss.{name}" in overrides.parse(spec.changes):
                 raise ValueError(f"--set={name}: it is searched for {row} at {column}")
-    done = found(spec, wanted, folder)
+    done = finished(spec, wanted, folder)
     return [
         _candidate(spec, row, column, seed, parameters)
         for row, column in wanted

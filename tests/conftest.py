@@ -1,7 +1,8 @@
 """Eight simulated CPU devices, strict rank promotion, and the switches of the suite.
 
 Most of the suite's time is the compiler's. Its last passes, which change the speed of programs and
-not what they compute, are left out, and processes share what they have compiled.
+not what they compute (up to rounding: `.ci/run` repeats the loss's tests with them), are left out,
+and processes share what they have compiled.
 """
 
 import os
@@ -9,9 +10,9 @@ import pathlib
 
 os.environ["XLA_FLAGS"] = " ".join(
     [
-        os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=8",
         "--xla_backend_optimization_level=0",
+        os.environ.get("XLA_FLAGS", ""),  # of two values the last counts
     ]
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")

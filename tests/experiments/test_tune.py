@@ -53,7 +53,7 @@ def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
     assert all(summary.curve("validation_accuracy") for summary in seen)
     assert not any("test_accuracy" in row for summary in seen for row in summary.rows)
     # What is known is not searched again, and a plan goes by it.
-    assert tune.found(spec, [("DM", "sym_0.4")], tmp_path) == found
+    assert tune.finished(spec, [("DM", "sym_0.4")], tmp_path) == found
     assert tune.missing_cells(spec, [("DM", "sym_0.4")], tmp_path) == []
     assert tune.search(spec, [("DM", "sym_0.4")], tmp_path, ProgressBar()) == found
     assert len(seen) == 2
@@ -87,7 +87,7 @@ def test_a_search_goes_on_without_what_cannot_be_run(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match=r"DM, clean, {.*}, seed 2: OSError: disk full"):
         found = tune.search(spec, pairs, tmp_path, ProgressBar(quiet=True))
     assert found.keys() == {("GCE", "clean")}
-    assert tune.found(spec, pairs, tmp_path) == found
+    assert tune.finished(spec, pairs, tmp_path) == found
 
 
 def test_all_combinations_of_a_grid():
