@@ -38,6 +38,8 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
       ValueError: an argument is not `name=value`, or its name or value is not valid.
     """
     given = _pairs(arguments)
+    if "steps" in given and "train.length" in given:
+        raise ValueError("'steps' and 'train.length' both set the length; give one of them")
     if "method" in given:
         _refuse_ambiguous(given)
         _set_method(config, given.pop("method"))
@@ -78,6 +80,8 @@ _SHORT = {
     "ratio": "noise.ratio",
     "model": "model.name",
 }
+# Arguments that are no parameters of a loss, although they have no dot.
+_NAMES = ("method", "seed", "steps", *_SHORT)
 
 
 def scale_length(config: ml_collections.ConfigDict, factor: float) -> None:
@@ -124,8 +128,8 @@ def _times(duration: str | int, factor: float) -> str:
 
 
 def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
-    normalised = method.lower().endswith("-dn")
-    name = method[: -len("-dn")] if normalised else method
+    name = _without_dn(method)
+    normalised = name != method
     if ":" not in name:
         canonical = {known.lower(): known for known in METHODS}
         if name.lower() not in canonical:
@@ -142,10 +146,14 @@ def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
     config.loss.update(METHODS.get(name, {}))
 
 
+def _without_dn(method: str) -> str:
+    return method[: -len("-dn")] if method.lower().endswith("-dn") else method
+
+
 def _refuse_ambiguous(given: Mapping[str, str]) -> None:
     """Raises ValueError if "rate=2" may have been meant for a parameter of a custom scheme."""
     method = given["method"]
-    for name in ("seed", "steps", *_SHORT):
+    for name in _NAMES:
         if name in given and f"loss.{name}" not in given and name in _parameters(method):
             raise ValueError(
                 f"{name!r} is a parameter of {method} and also {_SHORT.get(name, name)} of the "
@@ -155,7 +163,7 @@ def _refuse_ambiguous(given: Mapping[str, str]) -> None:
 
 def _parameters(method: str) -> Iterable[str]:
     """The parameters of a custom scheme; none if it cannot be imported, which is reported later."""
-    module, _, name = method.removesuffix("-DN").partition(":")
+    module, _, name = _without_dn(method).partition(":")
     try:
         return getattr(importlib.import_module(module), name).__dataclass_fields__ if name else ()
     except Exception:  # custom code may raise anything
@@ -191,13 +199,15 @@ def format_changes(changes: Mapping[str, str]) -> str:
 def short_name(key: str) -> str:
     """The shortest argument that sets a config key."""
     bare = key.removeprefix("loss.")
-    return {path: name for name, path in _SHORT.items()}.get(key, key if "." in bare else bare)
+    if bare in _NAMES or "." in bare:  # a parameter may be called "rate"
+        bare = key
+    return {path: name for name, path in _SHORT.items()}.get(key, bare)
 
 
 def _path(argument: str) -> str:
-    if argument in ("method", "seed", "steps"):
-        return argument
-    return _SHORT.get(argument, argument if "." in argument else f"loss.{argument}")
+    if argument in _NAMES or "." in argument:
+        return _SHORT.get(argument, argument)
+    return f"loss.{argument}"
 
 
 def _set(config: ml_collections.ConfigDict, argument: str, text: str) -> None:
@@ -248,7 +258,7 @@ _READERS: dict[type, Callable[[str], Any]] = {
 def _check_known(argument: str, name: str, config: Any) -> None:
     known = list(config) if isinstance(config, ml_collections.ConfigDict) else []
     if name not in known:
-        known += [] if "." in argument else ["method", "seed", "steps", *_SHORT]
+        known += [] if "." in argument else _NAMES
         raise _unknown("config argument", argument, name, known)
 
 

@@ -89,7 +89,10 @@ class EDF:
 
     @property
     def mode(self) -> Array:
-        """psi, the probability p at which the weight is largest."""
+        """psi, the probability p at which the weight is largest.
+
+        Its derivative by the parameters is 0 where the weight has a kink or a jump there.
+        """
         return sigmoid(quadrature.argmax(self.log_shape))
 
     def potential(self, margin: ArrayLike) -> Array:
@@ -165,7 +168,8 @@ def power(base: Array, exponent: ArrayLike) -> Array:
 def logit(p: ArrayLike) -> Array:
     """The margin of a probability; +-inf at 0 and 1 is clipped to what may be multiplied."""
     p = as_float(p)
-    limit = math.sqrt(float(jnp.finfo(p.dtype).max))
+    largest = float(jnp.finfo(p.dtype).max)
+    limit = math.sqrt(largest) if largest > 1e6 else largest / 8  # float16
     return jnp.clip(jnp.log(p) - jnp.log1p(-p), -limit, limit)
 
 

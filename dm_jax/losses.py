@@ -1,6 +1,7 @@
 """The DM loss: cross entropy as its value, an emphasis density function as its gradient."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -153,8 +154,9 @@ def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis
     factor = None if class_weights is None else class_weights[labels].astype(log_q.dtype)
     if normalization == "batch":
         counted = jnp.ones(labels.shape, bool) if where is None else where
-        log_shape = log_shape + _relative(log_scale, counted, axis_name)
-        weight = _batch_normalised(log_shape, soft.correction, factor, counted, axis_name)
+        weight = _batch_normalised(
+            log_shape, log_scale, soft.correction, factor, counted, axis_name
+        )
         weight = weight * _saturation(log_q, saturation)
     else:
         log_constant = log_scale if normalization is None else _minus_log_area(edf, log_q.dtype)
@@ -183,16 +185,26 @@ _loss.defvjp(_loss_forward, _loss_backward)
 
 def _batch_normalised(
     log_shape: Array,
+    log_scale: Array,
     correction: Array,
     factor: Array | None,
     counted: Array,
     axis_name: Any,
 ) -> Array:
-    """N * w_i / sum_j w_j over the counted examples, w = factor * exp(log_shape + correction)."""
+    """N * w_i / sum_j w_j over the counted examples of the whole batch.
+
+    log w is log_shape + log_scale + correction + log(factor), the correction small.
+    """
     log_shape = jnp.where(counted, log_shape, -jnp.inf)
-    # Any constant cancels; the correction is small.
-    leading = log_shape if factor is None else log_shape + _safe_log(factor)
-    log_ratio = (log_shape - _largest(leading, axis_name)) + correction
+    if log_scale.ndim:
+        log_scale = jnp.where(counted, log_scale, -jnp.inf)
+    elif axis_name is None:  # one constant, which cancels
+        log_scale = jnp.zeros_like(log_scale)
+    leading = log_shape + log_scale
+    leading = leading if factor is None else leading + _safe_log(factor)
+    # Both cancel, so that they need not be exact and have no gradient.
+    scale, largest = _largest((log_scale, leading), axis_name)
+    log_ratio = (log_shape + (log_scale - scale)) - (largest - scale) + correction
     ratio = _scaled_exp(log_ratio, factor)
     total = jnp.sum(ratio)
     count = jnp.sum(counted, dtype=log_shape.dtype)
@@ -201,18 +213,9 @@ def _batch_normalised(
     return ratio * (count / jnp.where(total > 0, total, 1.0))
 
 
-def _relative(log_scale: Array, counted: Array, axis_name: Any) -> Array:
-    """log_scale minus its largest: 0 where all counted examples have the same parameters."""
-    if log_scale.ndim == 0 and axis_name is None:
-        return jnp.zeros_like(log_scale)
-    if log_scale.ndim:
-        log_scale = jnp.where(counted, log_scale, -jnp.inf)
-    return log_scale - _largest(log_scale, axis_name)
-
-
-def _largest(values: Array, axis_name: Any) -> Array:
-    """The largest of the whole batch, as a constant; 0 if it is not finite."""
-    largest = lax.stop_gradient(jnp.max(values, initial=-jnp.inf))
+def _largest(arrays: Sequence[Array], axis_name: Any) -> Array:
+    """The largest of each array over the whole batch, as constants; 0 if it is not finite."""
+    largest = lax.stop_gradient(jnp.stack([jnp.max(x, initial=-jnp.inf) for x in arrays]))
     if axis_name is not None:
         largest = lax.pmax(largest, axis_name)
     return jnp.where(jnp.isfinite(largest), largest, 0.0)

@@ -30,12 +30,17 @@ _NODES, _WEIGHTS = _composite_rule(_PANELS, _POINTS)
 
 
 def log_integral(log_function: Callable[[Array], Array]) -> Array:
-    """log of the integral of ``exp(log_function(m))`` over all margins m, without overflow."""
+    """log of the integral of ``exp(log_function(m))`` over all margins m, without overflow.
+
+    The result has the shape of ``log_function`` of a scalar.
+    """
     dtype = jnp.result_type(float)
     t = jnp.asarray(_RANGE * (2 * _NODES - 1), dtype)
     log_weights = jnp.asarray(np.log(2 * _RANGE * _WEIGHTS), dtype)
-    log_terms = log_function(jnp.sinh(t)) + jnp.log(jnp.cosh(t)) + log_weights
-    return jax.nn.logsumexp(log_terms)
+    values = jax.vmap(log_function)(jnp.sinh(t))
+    log_weights = log_weights + jnp.log(jnp.cosh(t))
+    log_weights = log_weights.reshape(-1, *(1,) * (values.ndim - 1))
+    return jax.nn.logsumexp(values + log_weights, axis=0)
 
 
 def integral_from_zero(function: Callable[[Array], Array], margin: Array) -> Array:
@@ -51,7 +56,7 @@ def integral_from_zero(function: Callable[[Array], Array], margin: Array) -> Arr
 def argmax(function: Callable[[Array], Array]) -> Array:
     """The margin that maximises ``function``: a grid, then bisection on the sign of its slope.
 
-    Differentiable by what ``function`` depends on, if the maximum is smooth.
+    Differentiable by what ``function`` depends on, if it is smooth there; else the derivative is 0.
     """
     grid = jnp.sinh(jnp.linspace(-_RANGE, _RANGE, 1025))
     best = jnp.argmax(function(grid))
@@ -66,16 +71,21 @@ def argmax(function: Callable[[Array], Array]) -> Array:
         rising = slope(middle) > 0
         return jnp.where(rising, middle, low), jnp.where(rising, high, middle)
 
+    steepest = jnp.maximum(jnp.abs(slope(low)), jnp.abs(slope(high)))
     low, high = lax.fori_loop(0, 50, halve, (low, high))
     found = (low + high) / 2
     # A jump within the bracket misleads the slope.
     at_jump = function(found) < function(grid[best]) - 1e-3
-    return jnp.where(at_jump, grid[best], _with_derivative(lax.stop_gradient(found), slope))
+    found = jnp.where(at_jump, grid[best], found)
+    # At a kink the slope does not fall to 0, as it does at a smooth maximum.
+    smooth = jnp.abs(slope(found)) < 0.01 * steepest
+    return _with_derivative(lax.stop_gradient(found), slope, lax.stop_gradient(smooth))
 
 
-def _with_derivative(root: Array, function: Callable[[Array], Array]) -> Array:
+def _with_derivative(root: Array, function: Callable[[Array], Array], smooth: Array) -> Array:
     """The root, with its derivative by the parameters of ``function`` (implicit functions)."""
     value, slope = jax.jvp(function, (root,), (jnp.ones_like(root),))
     slope = lax.stop_gradient(slope)
-    step = jnp.where(slope == 0, 0.0, value / jnp.where(slope == 0, 1.0, slope))
+    usable = smooth & (slope != 0)
+    step = jnp.where(usable, value, 0) / jnp.where(usable, slope, 1)
     return root - (step - lax.stop_gradient(step))

@@ -99,13 +99,14 @@ def _with_state(ids: Sequence[str], states: Container[str], folder: pathlib.Path
     if not ids:
         return set()
     # submitit itself takes a failure of sacct for jobs that have ended.
-    asked = subprocess.run(
-        ["sacct", f"--jobs={','.join(ids)}"], capture_output=True, text=True, check=False
-    )
-    if asked.returncode:
+    try:
+        command = ["sacct", f"--jobs={','.join(ids)}"]
+        subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = (getattr(error, "stderr", "") or str(error)).strip()
         raise RuntimeError(
-            f"sacct cannot say which jobs are pending or running: {asked.stderr.strip()}"
-        )
+            f"sacct cannot say which jobs are pending or running: {reason}"
+        ) from error
     # All created first, because submitit queries SLURM once for the jobs that exist by then.
     jobs: list = [submitit.SlurmJob(folder / "jobs", job_id) for job_id in ids]
     return {job.job_id for job in jobs if job.watcher.get_state(job.job_id) in states}

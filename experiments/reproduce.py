@@ -132,7 +132,8 @@ def _submit(todo: Sequence[cells_lib.Cell], folder: pathlib.Path) -> None:
     """Submits cells to the cluster."""
     options = dict(overrides.parse_pair(text) for text in _SLURM.value)
     jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value, options=options)
-    print(f"{len(jobs)} jobs submitted, {len(todo) - len(jobs)} already pending or running")
+    count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+    print(f"{count} submitted, {len(todo) - len(jobs)} already pending or running")
     print("run the same command again later to submit what is missing")
 
 

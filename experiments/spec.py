@@ -137,10 +137,14 @@ class TableSpec:
 
     def config_dict(self, row: str, column: str, seed: int) -> ml_collections.ConfigDict:
         """The config of a cell, as `experiments.train` would get it."""
-        own = self.cell_arguments.get((row, column), "")
-        parts = (self.rows[row], self.columns[column], own, self.changes, self.runtime_arguments)
-        arguments = ",".join(part for part in (*parts, f"seed={seed}") if part)
-        return importlib.import_module(f"configs.{self.config}").get_config(arguments)
+        of_cell = self.cell_arguments.get((row, column), "")
+        # As full keys: a custom scheme may have a parameter called "rate".
+        own = overrides.parse(",".join((self.rows[row], self.columns[column], of_cell)))
+        arguments = ",".join(f"{key}={value}" for key, value in own.items())
+        config = importlib.import_module(f"configs.{self.config}").get_config(arguments)
+        for later in (self.changes, self.runtime_arguments, f"seed={seed}"):
+            overrides.apply(config, later)
+        return config
 
     def cell(self, row: str, column: str, seed: int) -> Config:
         """The parsed config of a cell.

@@ -58,7 +58,9 @@ def in_a_line() -> Iterator[None]:
     try:
         yield
     except _EXPECTED as error:
-        sys.exit(f"error: {_said(error)}")
+        # A config file that cannot be read is noticed at its first use.
+        of_config = "loading config file" in str(error)
+        sys.exit(f"error: {_said(error) if of_config else error}")
     except KeyboardInterrupt:
         sys.exit("interrupted; files written so far are kept")
 

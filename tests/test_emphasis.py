@@ -267,7 +267,7 @@ class BetaByMargin(EDF):
 
     def log_weight(self, margin):
         log_q = -jax.nn.softplus(margin)
-        return (self.alpha - 1) * (margin + log_q) + (self.eta - 1) * log_q
+        return (self.alpha - 1) * margin + (self.alpha + self.eta - 2) * log_q
 
 
 def test_a_scheme_by_its_log_weight_at_the_ends():
@@ -292,7 +292,14 @@ def test_the_mode_is_differentiable_and_needs_no_reverse_mode():
         def weight(self, p):
             return jnp.exp(-50 * (p - self.centre) ** 2)
 
+    class Tent(EDF):
+        knee: float
+
+        def weight(self, p):
+            return jnp.minimum(p / self.knee, (1 - p) / (1 - self.knee))
+
     assert float(jax.grad(lambda centre: Bump(centre).mode)(0.3)) == pytest.approx(1.0, abs=1e-3)
+    assert float(jax.grad(lambda knee: Tent(knee).mode)(0.3)) == 0
     assert float(Peak(0.3).mode) == pytest.approx(0.3, abs=1e-3)
 
 

@@ -323,9 +323,12 @@ def test_every_example_may_have_its_own_parameters(cls, mapped):
     columns = (random.uniform(0.1, 1, 6), random.uniform(1, 9, 6))
     edf = cls(*np.float32(columns[1:] if cls is Exponential else columns))
 
-    def loss(logits, labels, edf):
+    def loss(logits, labels, edf, normalization="batch"):
         losses = dm_softmax_cross_entropy(
-            logits, labels, edf, saturation=0.0, axis_name="lane" if mapped else None
+            *(logits, labels, edf),
+            normalization=normalization,
+            saturation=0.0,
+            axis_name="lane" if mapped else None,
         )
         return losses.sum() / 6
 
@@ -333,6 +336,33 @@ def test_every_example_may_have_its_own_parameters(cls, mapped):
     got = np.abs(gradient(logits, labels, edf)).sum(-1)
     weight = np.asarray(edf.weight(np.asarray(jax.nn.softmax(logits))[np.arange(6), labels]))
     np.testing.assert_allclose(got, weight / weight.sum(), rtol=1e-5)
+
+
+def test_every_example_may_have_its_own_density():
+    """Also as many examples as the quadrature has nodes."""
+    logits, labels = np.zeros((2048, 2), np.float32), np.zeros(2048, int)
+    beta = np.linspace(1, 9, 2048, dtype=np.float32)
+
+    def loss(logits, edf):
+        return dm_softmax_cross_entropy(
+            logits, labels, edf, normalization="density", saturation=0.0
+        ).sum()
+
+    got = np.abs(jax.grad(loss)(logits, DM(lam=0.5, beta=beta))).sum(-1)
+    for index in (0, 1000, 2047):
+        expected = DM(lam=0.5, beta=beta[index]).density(0.5)
+        np.testing.assert_allclose(got[index], expected, rtol=1e-5)
+
+
+def test_the_parameters_of_masked_examples_do_not_count():
+    logits, labels = np.zeros((3, 2), np.float32), np.zeros(3, int)
+    edf = Exponential(np.float32([1.0, 2.0, 1e6]))
+    where = np.array([True, True, False])
+    gradient = jax.grad(
+        lambda z: dm_softmax_cross_entropy(z, labels, edf, where=where, saturation=0.0).sum() / 2
+    )(logits)
+    weight = np.exp([0.5, 1.0])
+    np.testing.assert_allclose(np.abs(gradient).sum(-1)[:2], weight / weight.sum(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("normalization", ["batch", "density", None])

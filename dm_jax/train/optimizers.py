@@ -86,7 +86,9 @@ def _caffe_adam(delta: float) -> optax.GradientTransformation:
         _, moments = adam.update(gradient, state)
         correction = jnp.sqrt(1 - b2**moments.count) / (1 - b1**moments.count)
         direction = jax.tree.map(
-            lambda m, v: correction * m / (jnp.sqrt(v) + delta), moments.mu, moments.nu
+            lambda m, v: correction.astype(m.dtype) * m / (jnp.sqrt(v) + delta),
+            moments.mu,
+            moments.nu,
         )
         return direction, moments
 

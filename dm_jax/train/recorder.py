@@ -56,7 +56,9 @@ class Recorder:
         self._file: Writer = NullWriter()
         self._board: Writer = NullWriter()
         if parallel.is_primary():
-            self._file = MetricsFile(folder / "metrics.jsonl", resume_step=start)
+            log_every = self._experiment.plan.log_every
+            path = folder / "metrics.jsonl"
+            self._file = MetricsFile(path, resume_step=start, log_every=log_every)
             self._board = TensorBoard(folder / "tensorboard", resume_step=start)
         self._progress = progress if parallel.is_primary() else NoProgress()
         self._score: tuple[int, float] | None = None

@@ -37,10 +37,10 @@ class NullWriter:
 class MetricsFile:
     """metrics.jsonl: one line per log point, appended at once."""
 
-    def __init__(self, path: pathlib.Path, *, resume_step: int = 0):
+    def __init__(self, path: pathlib.Path, *, resume_step: int = 0, log_every: int = 1):
         """Opens the file; lines beyond `resume_step`, which will be rewritten, are dropped."""
         kept = [row for row in read_metrics(path) if row["step"] <= resume_step]
-        if resume_step and not kept:
+        if resume_step >= log_every and not kept:
             log.warning("%s has no line up to step %d: curves begin there", path, resume_step)
         files.write_text(path, "".join(_line(row) for row in kept))
         # Unbuffered, so that closing does not retry a line that could not be written.

@@ -35,7 +35,7 @@ def by_name(losses: Sequence[Loss]) -> dict[str, Scheme]:
     short = {identity: _name(edfs[identity], loss) for identity, loss in distinct.items()}
     names = list(short.values())
     return {
-        name if names.count(name) == 1 else f"{name} of {distinct[identity]['name']}": Scheme(
+        name if names.count(name) == 1 else f"{name} of {_path(distinct[identity])}": Scheme(
             identity, edfs[identity]
         )
         for identity, name in short.items()
@@ -49,6 +49,11 @@ def _identity(loss: Loss) -> str:
         if name not in NOT_OF_THE_EDF
     }
     return json.dumps([loss.get("name"), loss.get("schedule"), parameters], sort_keys=True)
+
+
+def _path(loss: Loss) -> str:
+    given = [f"{k}={v}" for k, v in loss.items() if k not in NOT_OF_THE_EDF]
+    return f"{loss['name']}({', '.join(given)})"
 
 
 def _name(edf: EDF | None, loss: Loss) -> str:

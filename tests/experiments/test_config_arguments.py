@@ -64,6 +64,17 @@ def test_steps_do_not_rescale_what_is_given_beside_them(arguments):
     assert config.schedule.boundaries == ("500 steps", "800 steps")
 
 
+def test_steps_and_a_length_contradict_each_other():
+    with pytest.raises(ValueError, match=r"'steps' and 'train.length' both set the length"):
+        digits.get_config("train.length=10 epochs,steps=5")
+
+
+@pytest.mark.parametrize("key", ["loss.rate", "noise.rate", "loss.steps", "steps", "loss.beta"])
+def test_changes_read_as_they_were_written(key):
+    changes = {key: "2", "noise.kind": "pair"}
+    assert overrides.parse(overrides.format_changes(changes)) == changes
+
+
 def test_steps_need_a_length_in_steps():
     config = digits.get_config("train.length=10 epochs")
     with pytest.raises(ValueError, match=r"'steps' scales a length in steps, .* is '10 epochs'"):

@@ -1,5 +1,6 @@
 """A scheme of a user's own works wherever a built-in one does."""
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ import dm_jax
 from configs import digits
 from dm_jax import data, train
 from dm_jax.train import build, population
+from experiments import table_specs
 from experiments.progress import ProgressBar
 from experiments.reporting import plots
 
@@ -97,6 +99,14 @@ def test_a_parameter_is_not_taken_for_the_config_key_of_its_name(dataset):
     assert (found.loss.rate, found.noise.rate) == (2, 0.25)
     with pytest.raises(ValueError, match="a parameter cannot be called 'saturation'"):
         build.experiment(config(f"method={__name__}:Saturated"), dataset)
+
+
+def test_in_a_table_whose_columns_set_a_key_of_its_parameters_name():
+    spec = table_specs.get("digits").with_method("Own", f"method={__name__}:Cosine", {})
+    changed = dataclasses.replace(spec, changes="loss.rate=2")
+    cells = [table.cell("Own", "sym_0.4", 1) for table in (spec, changed)]
+    assert [cell.noise.rate for cell in cells] == [0.4, 0.4]
+    assert [cell.loss.parameters for cell in cells] == [{}, {"rate": 2}]
 
 
 def test_only_numbers_are_scheduled(dataset):

@@ -244,8 +244,8 @@ def test_classes_of_one_name_are_told_apart():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "my_other", other)
         assert list(schemes.by_name([here, there])) == [
-            f"Knee(knee=0.2) of {__name__}:Knee",
-            "Knee(knee=0.2) of my_other:Knee",
+            f"Knee(knee=0.2) of {__name__}:Knee(knee=0.2)",
+            "Knee(knee=0.2) of my_other:Knee(knee=0.2)",
         ]
 
 

@@ -113,6 +113,12 @@ def test_a_finished_run_whose_end_is_gone_is_not_taken_for_whole(finished, tmp_p
         _run(workdir)
 
 
+def test_what_a_killed_write_left_is_removed(tmp_path):
+    (tmp_path / "config.json.1-2.partial").write_text("{")
+    _run(tmp_path)
+    assert not list(tmp_path.glob("*.partial"))
+
+
 def test_a_workdir_of_another_config_is_refused_by_its_keys(finished):
     workdir, _ = finished
     before = (workdir / "config.json").read_text()

@@ -197,6 +197,7 @@ def test_a_damaged_image_stops_the_run_or_is_left_out(data_dir, monkeypatch):
         ({"noise__rate": 0.4}, r"config.noise.rate must be 0.0 for clothing1m.* got 0.4"),
         ({"noise__kind": "file:x.npy"}, r"config.noise.kind must be 'symmetric' .* 'file:x.npy'"),
         ({"data__validation": 0.2}, r"config.data.validation must be 0.0"),
+        ({"noise__ratio": 5.0}, r"config.noise.ratio must be 1.0"),
         ({"data__augment": "none"}, r"config.data.augment must be 'crop_flip'"),
         ({"data__last_batch": "mask"}, r"config.data.last_batch must be 'wrap'"),
         ({"model__pretrained": "x.pth"}, r"config.model.pretrained is for resnet18.*'mlp'"),

@@ -105,6 +105,8 @@ def test_a_line_that_is_not_text_is_named(tmp_path):
 
 
 def test_a_file_that_was_emptied_is_told_of(tmp_path, caplog):
+    MetricsFile(tmp_path / "metrics.jsonl", resume_step=20, log_every=50).close()
+    assert not caplog.text
     MetricsFile(tmp_path / "metrics.jsonl", resume_step=20).close()
     assert "has no line up to step 20: curves begin there" in caplog.text
 
