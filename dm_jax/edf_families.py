@@ -17,8 +17,8 @@ class DM(EDF):
       beta: concentration of the emphasis; 0 weights all examples equally.
     """
 
-    lam: float = parameter(minimum=0)
-    beta: float
+    lam: float | Array = parameter(minimum=0)
+    beta: float | Array
 
     def weight(self, p: ArrayLike) -> Array:
         p = as_float(p)
@@ -53,8 +53,8 @@ class Normal(EDF):
       beta: concentration of the emphasis, at least 0.
     """
 
-    psi: float = parameter(minimum=0, maximum=1)
-    beta: float = parameter(minimum=0)
+    psi: float | Array = parameter(minimum=0, maximum=1)
+    beta: float | Array = parameter(minimum=0)
 
     def weight(self, p: ArrayLike) -> Array:
         p = as_float(p)
@@ -75,7 +75,7 @@ class Normal(EDF):
 class Exponential(EDF):
     """The exponential variant: w(p) = exp(beta * (1 - p)) (Eq. 10); mode 0, or 1 if beta < 0."""
 
-    beta: float
+    beta: float | Array
 
     def weight(self, p: ArrayLike) -> Array:
         return jnp.exp(self.beta * (1 - as_float(p)))
@@ -110,8 +110,8 @@ class Beta(EDF):
     is finite for alpha and eta above 0 only; otherwise the density is 0.
     """
 
-    alpha: float = parameter(minimum=0)
-    eta: float = parameter(minimum=0)
+    alpha: float | Array = parameter(minimum=0)
+    eta: float | Array = parameter(minimum=0)
 
     def weight(self, p: ArrayLike) -> Array:
         p = as_float(p)

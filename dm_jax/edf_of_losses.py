@@ -13,7 +13,7 @@ from dm_jax.edf import EDF, as_float, log_p_and_q, parameter, power
 class GCE(EDF):
     """Generalised cross entropy, L = (1 - p**q) / q: w(p) = 2 * p**q * (1 - p) (Eq. 6)."""
 
-    q: float = parameter(minimum=0, maximum=1)
+    q: float | Array = parameter(minimum=0, maximum=1)
 
     def weight(self, p: ArrayLike) -> Array:
         p = as_float(p)

@@ -124,7 +124,7 @@ def evaluate(
         similarity = (queries[block] @ gallery.T).astype(np.float32)
         same = query_ids[block, None] == gallery_ids
         allowed = ~(same & (query_cameras[block, None] == gallery_cameras)) & (gallery_ids != JUNK)
-        precision, hit = _score(similarity, same & allowed, allowed, max(ranks))
+        precision, hit = _score(similarity, same & allowed, allowed, min(max(ranks), len(gallery)))
         precisions.append(precision)
         hits.append(hit)
     return _mean(np.concatenate(precisions), np.concatenate(hits), ranks)
@@ -140,7 +140,7 @@ def _mean(precision: np.ndarray, hit: np.ndarray, ranks: Sequence[int]) -> Retri
         )
     cmc = hit[valid].mean(axis=0)
     return RetrievalScores(
-        cmc={rank: float(cmc[rank - 1]) for rank in ranks},
+        cmc={rank: float(cmc[min(rank, len(cmc)) - 1]) for rank in ranks},
         mean_average_precision=float(precision[valid].mean()),
         num_queries=len(precision),
         num_valid=int(valid.sum()),

@@ -4,6 +4,7 @@ Labels of the split "train" come from the text around the photographs, and about
 wrong; those of "clean_train", "validation" and "test" come from annotators.
 """
 
+import collections
 import pathlib
 from collections.abc import Iterator, Mapping
 
@@ -64,9 +65,13 @@ class Clothing1m(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         root = pathlib.Path(dl_manager.manual_dir)
         labels = {file: read_labels(root / file) for _, file in _SPLITS.values()}
+        keys = {split: read_keys(root / file) for split, (file, _) in _SPLITS.items()}
+        for split in ("clean_train", "validation"):
+            if both := set(keys[split]) & set(keys["test"]):
+                raise ValueError(f"the image {min(both)!r} is in {split} and in test")
         return {
-            split: self._generate_examples(root, read_keys(root / keys), labels[file])
-            for split, (keys, file) in _SPLITS.items()
+            split: self._generate_examples(root, keys[split], labels[file])
+            for split, (_, file) in _SPLITS.items()
         }
 
     def _generate_examples(
@@ -81,23 +86,43 @@ class Clothing1m(tfds.core.GeneratorBasedBuilder):
 
 
 def read_keys(path: pathlib.Path) -> list[str]:
-    """The keys of a list, one per line."""
-    return path.read_text().split()
+    """The keys of a list, one per line.
+
+    Raises:
+      ValueError: a key is there twice.
+    """
+    keys = [line.strip() for line in _lines(path) if line.strip()]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key, count in collections.Counter(keys).items() if count > 1)
+        raise ValueError(f"{path.name} has the key {twice!r} twice")
+    return keys
 
 
 def read_labels(path: pathlib.Path) -> dict[str, int]:
     """The label of each key, from lines "images/….jpg 5".
 
     Raises:
-      ValueError: a line is not of this form or the label is not one of the 14; names the line.
+      ValueError: a line is not of this form, the label is not one of the 14, or differs from the
+        key's label in an earlier line; names the line.
     """
-    labels = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        key, _, label = line.strip().rpartition(" ")
+    labels: dict[str, int] = {}
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        *key_parts, label = line.strip().rsplit(None, 1)
+        key = "".join(key_parts)
         if not key or not label.isdecimal() or int(label) >= len(CLASS_NAMES):
             raise ValueError(
                 f"{path.name}, line {number}: expected a key and a label of 0 .. "
                 f"{len(CLASS_NAMES) - 1}, got {line!r}"
             )
-        labels[key] = int(label)
+        if labels.setdefault(key, int(label)) != int(label):
+            raise ValueError(
+                f"{path.name}, line {number}: {key!r} has the label {labels[key]} in an "
+                f"earlier line, got {line!r}"
+            )
     return labels
+
+
+def _lines(path: pathlib.Path) -> list[str]:
+    return path.read_text(encoding="utf-8-sig").splitlines()

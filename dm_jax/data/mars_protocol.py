@@ -57,13 +57,21 @@ def read_queries(path: pathlib.Path, tracklets: Tracklets) -> np.ndarray:
     """Reads query_IDX.mat: int64 [q], the query tracklets, counted from 0.
 
     Raises:
-      ValueError: a query is not one of the tracklets.
+      ValueError: there is none, or one is not a tracklet or not of a person.
     """
     queries = _only_array(path).astype(np.int64).ravel()
+    if not queries.size:
+        raise ValueError(f"{path.name} holds no query")
     if queries.min() < 1 or queries.max() > len(tracklets):
         raise ValueError(
             f"{path.name} points to tracklets {queries.min()} .. {queries.max()}, "
             f"but there are {len(tracklets)}"
+        )
+    nobody = queries[tracklets.person[queries - 1] <= 0]
+    if nobody.size:
+        raise ValueError(
+            f"{path.name}: the query {nobody[0]} is a tracklet of person "
+            f"{tracklets.person[nobody[0] - 1]}, which is junk or a distractor"
         )
     return queries - 1
 
@@ -99,8 +107,14 @@ def check_frames(tracklets: Tracklets, names: list[str], what: str) -> None:
 def _only_array(path: pathlib.Path) -> np.ndarray:
     from scipy.io import loadmat
 
-    # As a string: scipy's error would not name a missing `Path`.
-    arrays = [value for key, value in loadmat(str(path)).items() if not key.startswith("__")]
+    try:
+        # As a string: scipy's error would not name a missing `Path`.
+        content = loadmat(str(path))
+    except OSError:
+        raise
+    except Exception as error:  # scipy raises various ones for damaged files and newer formats
+        raise ValueError(f"{path.name} cannot be read as a .mat file: {error}") from error
+    arrays = [value for key, value in content.items() if not key.startswith("__")]
     if len(arrays) != 1:
         raise ValueError(f"{path.name} must hold one array, got {len(arrays)}")
     return arrays[0]

@@ -27,6 +27,8 @@ Batch = dict[str, np.ndarray]
 # Batches that each worker, or the thread of a stream without workers, prepares ahead.
 _AHEAD = 2
 _PADDING = -1
+# More examples than anyone trains on.
+_ENDLESS = 2**50
 
 
 class Source(Protocol):
@@ -90,7 +92,8 @@ def train_stream(source: Source, batching: Batching, *, seed: int, workers: int 
       seed: of order, crops and flips.
       workers: number of processes that prepare batches; 0 uses a thread.
     """
-    order = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+    epochs = _ENDLESS // max(len(source), 1)  # grain cannot batch its own endless data set by one
+    order = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat(epochs)
     examples = order.random_map(functools.partial(_augmented, source, batching))
     identity = {"kind": "train", "seed": int(seed), "size": len(source), **_content(batching)}
     return Stream(_batches(examples, batching), identity, workers)

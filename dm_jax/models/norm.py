@@ -55,6 +55,8 @@ class BatchNorm(nn.Module):
         if train:
             axis_name = None if self.is_initializing() else self.axis_name
             mean, var, count = batch_moments(x, where, axis_name)
+            if where is not None:  # a variance of 0 would amplify a batch in which nothing counts
+                var = jnp.where(count > 0, var, 1)
             if not self.is_initializing():
                 momentum = MOMENTUM if where is None else jnp.where(count > 0, MOMENTUM, 1.0)
                 _move(running_mean, mean, momentum)

@@ -50,7 +50,11 @@ def load(path: str | PathLike[str], variables: Mapping[str, Any]) -> dict[str, A
 
 
 def convert(tensors: Mapping[str, np.ndarray], variables: Mapping[str, Any]) -> dict[str, Any]:
-    """`load` for tensors already read; convolution kernels are OIHW, as in PyTorch."""
+    """`load` for tensors already read; convolution kernels are OIHW, as in PyTorch.
+
+    The prefix "module." of PyTorch's DataParallel is dropped.
+    """
+    tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     own = traverse_util.flatten_dict(dict(variables))
     wanted = {path: torchvision_name(path) for path in own if "classifier" not in path}
     found = {name: _arranged(tensor) for name, tensor in tensors.items() if not _ignored(name)}
@@ -122,6 +126,8 @@ def _read_torch(path: str | PathLike[str]) -> dict[str, np.ndarray]:
         raise ValueError(
             "damaged, or holds objects other than tensors, which are not unpickled"
         ) from error
+    if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
+        tensors = tensors["state_dict"]  # as training scripts save it
     if not isinstance(tensors, dict) or any(not torch.is_tensor(t) for t in tensors.values()):
         raise ValueError("not a state dict, which has tensors by name and nothing else")
     return {name: tensor.detach().float().numpy() for name, tensor in tensors.items()}

@@ -155,6 +155,11 @@ def _streamed(config: config_lib.Config, dataset: StreamedDataset) -> StreamedEx
                 f"config.{path} must be {value!r} for {dataset.name}, which is streamed; "
                 f"got {found!r}"
             )
+    if config.data.test and "test" not in dataset.held_out and dataset.retrieval_test is None:
+        raise ValueError(
+            f"{dataset.name} has no test images with labels (of the splits only 'test' and "
+            "'validation' are evaluated); set config.data.test=False"
+        )
     unread = np.zeros(0, np.int32)  # the labels come with the images
     training = noise.Corruption(unread, unread, unread, kind="none", rate=0.0, seed=0)
     setup = setup_lib.resolve(config, dataset, training, examples=len(dataset.train), augment=False)

@@ -3,8 +3,9 @@
 import contextlib
 import dataclasses
 import pathlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 from jax.sharding import Mesh
@@ -53,14 +54,37 @@ def run(
       OSError: the workdir or a checkpoint cannot be written, another process trains there, or the
         metrics.jsonl of a finished run lacks its end.
       NonFiniteLossError: with the step, the learning rate and the last good checkpoint.
+      RuntimeError: another thread of this process trains.
     """
+    with _alone():
+        return _run_stoppable(config, workdir, progress or NoProgress(), allow_changes)
+
+
+_running = threading.RLock()
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Raises RuntimeError if another thread trains: orbax cannot keep their checkpoints apart."""
+    if not _running.acquire(blocking=False):
+        raise RuntimeError(
+            "another thread of this process trains; use one process for each run, or "
+            "train_population"
+        )
+    try:
+        yield
+    finally:
+        _running.release()
+
+
+def _run_stoppable(
+    config: Config, workdir: pathlib.Path | str, progress: Progress, allow_changes: bool
+) -> Summary:
     # Before StopRequest, as JAX installs its own signal handler when it connects to other hosts.
     parallel.initialize(config.parallel)
     with StopRequest() as stop_requested:
-        progress = progress or NoProgress()
-        return _run(
-            config, pathlib.Path(workdir).expanduser(), progress, allow_changes, stop_requested
-        )
+        folder = pathlib.Path(workdir).expanduser()
+        return _run(config, folder, progress, allow_changes, stop_requested)
 
 
 def _run(

@@ -129,13 +129,14 @@ def _torch_call(logits: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     targets = torch.from_numpy(labels).to(device)
     inputs = torch.tensor(logits, device=device, requires_grad=True)
+    lam, beta = float(EDF.lam), float(EDF.beta)
 
     def call() -> object:
         inputs.grad = None
         losses = torch.nn.functional.cross_entropy(inputs, targets, reduction="none")
         probabilities = inputs.detach().softmax(-1)
         p = probabilities.gather(1, targets[:, None])
-        weight = torch.exp(EDF.beta * (p + 1e-8) ** EDF.lam * (1 - p))
+        weight = torch.exp(beta * (p + 1e-8) ** lam * (1 - p))
         direction = probabilities.scatter_add(1, targets[:, None], torch.full_like(p, -1))
         inputs.backward(weight / weight.sum() / (2 * (1 - p) + 1e-8) * direction)
         if device.type == "cuda":

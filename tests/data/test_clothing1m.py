@@ -73,6 +73,27 @@ def test_wrong_lists_are_named(tfds, manual_dir, file, line, message):
         prepared(manual_dir)
 
 
+def test_lists_that_contradict_each_other_are_refused(tfds, manual_dir):
+    key = (manual_dir / "clean_test_key_list.txt").read_text().split()[0]
+    labels = manual_dir / "clean_label_kv.txt"
+    before = labels.read_text()
+    label = dict(line.rsplit(" ", 1) for line in before.splitlines())[key]
+    labels.write_text(f"{before}{key} {(int(label) + 1) % 14}\n")
+    with pytest.raises(ValueError, match=f"{key}' has the label {label} in an earlier line"):
+        prepared(manual_dir)
+    labels.write_text(f"\ufeff{before}\n{key}\t{label}\n")  # harmless
+    for file, message in (
+        ("clean_test_key_list.txt", "has the key .* twice"),
+        ("clean_train_key_list.txt", "is in clean_train and in test"),
+    ):
+        kept = (manual_dir / file).read_text()
+        (manual_dir / file).write_text(f"{kept}{key}\n")
+        with pytest.raises(ValueError, match=message):
+            prepared(manual_dir)
+        (manual_dir / file).write_text(kept)
+    assert prepared(manual_dir)
+
+
 def test_a_missing_image_is_named(tfds, manual_dir):
     key = (manual_dir / "clean_val_key_list.txt").read_text().split()[0]
     (manual_dir / key).unlink()

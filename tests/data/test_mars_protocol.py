@@ -59,10 +59,24 @@ def test_wrong_rows_are_named(tmp_path, rows, message):
 
 def test_queries_count_from_one_and_stay_among_the_tracklets(tmp_path):
     read = tracklets(tmp_path, ROWS)
-    savemat(tmp_path / "query.mat", {"query_IDX": np.array([[1, 3]], np.uint16)})
-    assert mars_protocol.read_queries(tmp_path / "query.mat", read).tolist() == [0, 2]
+    savemat(tmp_path / "query.mat", {"query_IDX": np.array([[1, 2]], np.uint16)})
+    assert mars_protocol.read_queries(tmp_path / "query.mat", read).tolist() == [0, 1]
     savemat(tmp_path / "query.mat", {"query_IDX": np.array([[1, 4]], np.uint16)})
     with pytest.raises(ValueError, match=r"1 \.\. 4, but there are 3"):
+        mars_protocol.read_queries(tmp_path / "query.mat", read)
+
+
+def test_queries_are_of_people(tmp_path):
+    read = tracklets(tmp_path, [[1, 2, 7, 1], [3, 3, -1, 2], [4, 5, 0, 1]])
+    for query, person in ((2, -1), (3, 0)):
+        savemat(tmp_path / "query.mat", {"query_IDX": np.array([[1, query]], np.uint16)})
+        with pytest.raises(ValueError, match=f"query {query} is a tracklet of person {person}"):
+            mars_protocol.read_queries(tmp_path / "query.mat", read)
+    savemat(tmp_path / "query.mat", {"query_IDX": np.zeros((1, 0), np.uint16)})
+    with pytest.raises(ValueError, match="holds no query"):
+        mars_protocol.read_queries(tmp_path / "query.mat", read)
+    (tmp_path / "query.mat").write_bytes(b"no matrix")
+    with pytest.raises(ValueError, match=r"query\.mat cannot be read"):
         mars_protocol.read_queries(tmp_path / "query.mat", read)
 
 

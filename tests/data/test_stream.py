@@ -280,3 +280,8 @@ def test_a_state_of_another_stream_is_refused():
 def test_settings_that_cannot_be(settings, message):
     with pytest.raises(ValueError, match=message):
         Batching(**settings)
+
+
+def test_batches_of_one():
+    batches = train_stream(Pictures(3), dataclasses.replace(SMALL, batch_size=1), seed=0)
+    assert sorted(int(next(batches)["index"][0]) for _ in range(3)) == [0, 1, 2]

@@ -154,3 +154,12 @@ def test_no_mask_and_no_axis_compile_to_no_mask_and_no_collective():
 
 def _initial():
     return BatchNorm().init(jax.random.key(0), jnp.float32(IMAGES), train=False)
+
+
+def test_a_batch_in_which_nothing_counts_is_not_amplified():
+    """Through many layers 1 / sqrt(epsilon) each would overflow."""
+    layer = BatchNorm()
+    x = jnp.float32(IMAGES)
+    variables = layer.init(jax.random.key(0), x, train=False)
+    y, _ = layer.apply(variables, x, True, jnp.zeros(16, bool), mutable=["batch_stats"])
+    np.testing.assert_allclose(y, x, rtol=1e-4)

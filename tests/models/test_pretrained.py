@@ -112,8 +112,11 @@ def test_a_pth_file_reads_as_the_safetensors_file(state_dict, variables, tmp_pat
     import torch
 
     tensors = {name: torch.from_numpy(tensor) for name, tensor in state_dict.items()}
+    parallel = {f"module.{name}": tensor for name, tensor in tensors.items()}
+    torch.save({"state_dict": parallel, "epoch": 3}, tmp_path / "of_a_script.pth")
     torch.save(tensors, tmp_path / "resnet50.pth")
 
+    pretrained.load(tmp_path / "of_a_script.pth", variables)
     loaded = pretrained.load(tmp_path / "resnet50.pth", variables)
 
     jax.tree.map(np.testing.assert_array_equal, loaded, pretrained.convert(state_dict, variables))
@@ -125,7 +128,7 @@ def test_a_pth_file_of_more_than_tensors_is_refused(variables, tmp_path):
 
     path = tmp_path / "resnet50.pth"
     for content, message in [
-        ({"state_dict": {"bn1.bias": torch.zeros(64)}, "epoch": 3}, "not a state dict"),
+        ({"bn1.bias": torch.zeros(64), "epoch": 3}, "not a state dict"),
         ({"bn1.bias": print}, "objects other than tensors, which are not unpickled"),
     ]:
         torch.save(content, path)

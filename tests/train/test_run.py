@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import threading
 
 import jax
 import numpy as np
@@ -22,7 +23,7 @@ def _config(**changes) -> train.Config:
 
 
 def _run(workdir, config=None, **options) -> train.Summary:
-    return train.run(config or _config(), workdir, progress=train.NoProgress(), **options)
+    return train.run(config or _config(), workdir, **options)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,28 @@ def test_a_finished_run_whose_end_is_gone_is_not_taken_for_whole(finished, tmp_p
     metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:1]))
     with pytest.raises(OSError, match=r"trained to step \d+, but metrics.jsonl lacks its end"):
         _run(workdir)
+
+
+def test_two_threads_do_not_train_at_once(tmp_path):
+    """orbax would mix their checkpoints."""
+
+    class Second(train.NoProgress):
+        error = None
+
+        def start(self, total, step):
+            thread = threading.Thread(target=self.train)
+            thread.start()
+            thread.join()
+
+        def train(self):
+            try:
+                _run(tmp_path / "second")
+            except RuntimeError as error:
+                self.error = error
+
+    second = Second()
+    assert _run(tmp_path / "first", progress=second).finished
+    assert "another thread of this process trains" in str(second.error)
 
 
 def test_what_a_killed_write_left_is_removed(tmp_path):
