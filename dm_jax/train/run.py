@@ -25,6 +25,8 @@ from dm_jax.train.stream_engine import StreamEngine
 from dm_jax.train.summary import Row, Summary
 from dm_jax.train.writers import read_metrics
 
+_running = threading.RLock()
+
 
 def run(
     config: Config,
@@ -58,9 +60,6 @@ def run(
     """
     with _alone():
         return _run_stoppable(config, workdir, progress or NoProgress(), allow_changes)
-
-
-_running = threading.RLock()
 
 
 @contextlib.contextmanager
