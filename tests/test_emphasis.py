@@ -285,6 +285,7 @@ class Peak(EDF):
         return jnp.exp(-jax.lax.while_loop(lambda x: x.max() < 4, lambda x: x * 2, squared + 1))
 
 
+@pytest.mark.long
 def test_the_mode_is_differentiable_and_needs_no_reverse_mode():
     class Bump(EDF):
         centre: float

@@ -338,6 +338,7 @@ def test_every_example_may_have_its_own_parameters(cls, mapped):
     np.testing.assert_allclose(got, weight / weight.sum(), rtol=1e-5)
 
 
+@pytest.mark.long
 def test_every_example_may_have_its_own_density():
     """Also as many examples as the quadrature has nodes."""
     logits, labels = np.zeros((2048, 2), np.float32), np.zeros(2048, int)

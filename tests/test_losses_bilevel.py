@@ -111,6 +111,7 @@ def test_gradient_by_a_class_weight_of_zero(normalization):
     """Where a meta-learner may start from."""
     with jax.enable_x64(True):
 
+        @jax.jit
         def function(weight):
             class_weights = jnp.array([weight, 0.5, 2.0, 1.5])
             return after_one_step(DM(lam=0.5, beta=2.0), class_weights, normalization)
@@ -125,8 +126,8 @@ def test_second_derivatives_at_equal_logits(edf):
     with jax.enable_x64(True):
         logits, labels = jnp.zeros((3, 2)), jnp.array([0, 1, 0])
         direction = jnp.array([[1.0, -2.0], [0.5, 0.5], [0.3, 1.0]])
-        gradient = jax.grad(
-            lambda z: dm_softmax_cross_entropy(z, labels, edf, normalization=None).sum()
+        gradient = jax.jit(
+            jax.grad(lambda z: dm_softmax_cross_entropy(z, labels, edf, normalization=None).sum())
         )
         _, got = jax.jvp(gradient, (logits,), (direction,))
         above, below = gradient(logits + 1e-6 * direction), gradient(logits - 1e-6 * direction)
@@ -183,7 +184,7 @@ def test_one_trace_serves_all_parameter_values():
     assert len(traces) == 1
 
 
-@pytest.mark.parametrize("spread", [1.0, 1e4])
+@pytest.mark.parametrize("spread", [1.0, pytest.param(1e4, marks=pytest.mark.long)])
 def test_vmap_over_parameters(spread):
     logits = spread * jax.random.normal(jax.random.key(0), (16, 4))
     labels = jnp.arange(16) % 4

@@ -64,7 +64,7 @@ def test_shard_map(spread):
     check(jax.jit(mapped)(*arguments(spread)), spread)
 
 
-@pytest.mark.parametrize("spread", [2.0, 300.0])
+@pytest.mark.parametrize("spread", [2.0, pytest.param(300.0, marks=pytest.mark.long)])
 def test_shard_map_gradient_of_replicated_parameters(spread):
     """The gradient by parameters that every device holds, summed once over the devices."""
     logits, labels, where = arguments(spread)

@@ -15,6 +15,7 @@ def cells():
     return reproduce.make_cells(spec, [("CCE", "sym_0.2")], {}, seeds=[1, 2])
 
 
+@pytest.mark.long
 def test_every_job_appends_its_result(tmp_path):
     pytest.importorskip("submitit", reason="submitit is in the extra 'slurm'")
     wanted = cells()
@@ -64,6 +65,7 @@ def reproduce_on_slurm(folder, returncode=0):
     return done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_a_job_that_slurm_does_not_list_yet_is_not_sent_again(slurm, tmp_path):
     workdir = tmp_path / "work"
     reproduce_on_slurm(workdir)

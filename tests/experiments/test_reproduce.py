@@ -112,7 +112,7 @@ def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
         ),
         (
             ["--rows=GCE,Own", "--method=Own: method=DM,lamm=1"],  # before the search of GCE
-            "unknown config argument 'lamm'",
+            "unknown config argument 'loss.lamm'; did you mean 'lam'",
         ),
         (["--set=rate=0.6", "--rows=CCE"], "--set=rate: table digits sets it"),
         (["--set=beta=2", "--rows=DM"], "--set=beta: it is searched for DM at"),

@@ -42,6 +42,7 @@ def test_a_run_from_the_command_line_and_again_with_another_config(tmp_path):
     assert "Traceback" not in changed.stderr
 
 
+@pytest.mark.long
 def test_a_run_without_a_test_says_what_it_validated(tmp_path):
     held_out = ("--config.data.test=False", "--config.data.validation=0.2")
     assert "): validation accuracy " in _train(tmp_path / "held_out", *held_out).stdout
@@ -77,6 +78,7 @@ def test_a_config_file_that_is_missing(tmp_path):
     assert failed.stderr.strip() == "error: there is no config file 'configs/digit.py'"
 
 
+@pytest.mark.long
 def test_elsewhere_the_configs_are_those_of_the_package(tmp_path):
     config = "--config=configs/digits.py:steps=9"
     done = _command(tmp_path / "run", config, "--config.parallel.devices=1", cwd=tmp_path)

@@ -117,6 +117,7 @@ def test_killed_at_random_moments(start, tmp_path):
     _assert_same_end(config, tmp_path / "whole", workdir)
 
 
+@pytest.mark.long
 def test_asked_to_stop(start, tmp_path):
     config = _config(200)
     start(config, tmp_path / "whole").join()

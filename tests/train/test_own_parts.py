@@ -115,6 +115,7 @@ def test_no_convolution_is_scanned_on_a_cpu():
     assert not ArrayEngine([experiment], make_mesh(ParallelConfig(devices=1)), "jit").scans
 
 
+@pytest.mark.long
 def test_own_parts_on_several_devices_are_the_same(run, tmp_path):
     for mode in ("jit", "pmap"):
         config = _config(data__validation=0.2, parallel__mode=mode, parallel__devices=4)

@@ -100,6 +100,7 @@ def _train_small_network(data_dir, mode, devices):
     return state.params, totals.means(), evaluated
 
 
+@pytest.mark.long
 def test_devices_and_modes_agree(data_dir):
     params, means, evaluated = _train_small_network(data_dir, "jit", 1)
     for mode, devices in (("jit", 8), ("pmap", 4)):
