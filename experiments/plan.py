@@ -13,6 +13,7 @@ from dm_jax.train.engine import Engine
 from dm_jax.train.run import make_engine
 from dm_jax.train.state import State
 from experiments import cells as cells_lib
+from experiments.reporting.text import count
 
 _TIMED_BLOCKS = 2
 _LONGEST_BLOCK = 100  # steps
@@ -45,19 +46,14 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
         total += seconds * len(programs)
         turns = f", {len(programs)} times, one after the other" if len(programs) > 1 else ""
         lines.append(
-            f"{count_runs(len(programs[0]))} x {steps} steps of {cell.config.model.name}: "
+            f"{count(len(programs[0]), 'run')} x {steps} steps of {cell.config.model.name}: "
             f"{_readable(seconds)}, {memory / 2**20:.0f} MiB{turns} (first: {cell.row}, "
             f"{cell.column})"
         )
     devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     lines.append(f"about {_readable(total)} on {devices}, compilation and evaluation not counted")
-    lost = [f"{count_runs(n)} cannot start: {reason}" for reason, n in reasons.items()]
+    lost = [f"{count(n, 'run')} cannot start: {reason}" for reason, n in reasons.items()]
     return "\n".join(lost + lines), reasons.total()
-
-
-def count_runs(number: int) -> str:
-    """A number of runs in words, such as "4 runs"."""
-    return "1 run" if number == 1 else f"{number} runs"
 
 
 def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:

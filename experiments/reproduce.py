@@ -32,6 +32,7 @@ from experiments import (
 from experiments import searches as searches_lib
 from experiments.progress import ProgressBar
 from experiments.reporting import terminal
+from experiments.reporting.text import count
 from experiments.searches import ParameterSearch
 from experiments.spec import TableSpec
 
@@ -108,7 +109,7 @@ def reproduce(folder: pathlib.Path) -> int:
     pairs = [pair for pair in wanted if pair not in lost]
     cells = make_cells(spec, pairs, parameters, seeds=_seeds())
     todo = missing_cells(path, cells)
-    runs, done = plan.count_runs(len(cells)), len(cells) - len(todo)
+    runs, done = count(len(cells), "run"), len(cells) - len(todo)
     print(f"table {spec.name}: {runs}, {done} of them done", flush=True)
     if _DRY_RUN.value:
         return _print_plan([*to_search, *todo])
@@ -132,8 +133,8 @@ def _submit(todo: Sequence[cells_lib.Cell], folder: pathlib.Path) -> None:
     """Submits cells to the cluster."""
     options = dict(overrides.parse_pair(text) for text in _SLURM.value)
     jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value, options=options)
-    count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
-    print(f"{count} submitted, {len(todo) - len(jobs)} already pending or running")
+    waiting = len(todo) - len(jobs)
+    print(f"{count(len(jobs), 'job')} submitted, {waiting} already pending or running")
     print("run the same command again later to submit what is missing")
 
 
@@ -238,7 +239,7 @@ def _searched(
     if missing:
         searched = {(spec.name, cell.row, cell.column) for cell in missing}
         _refuse_untuned(searched, folder / "results.jsonl")
-        runs = plan.count_runs(len(missing))
+        runs = count(len(missing), "run")
         print(f"table {spec.name}: {runs} to search parameters on validation")
     if _DRY_RUN.value:
         return missing, tune.finished(spec, wanted, folder)

@@ -41,7 +41,7 @@ class Result:
       config: the run's whole config as plain values.
       config_hash: the config's `hash_config`.
       corruption: hash of the training labels' corruption.
-      data: fingerprint of the data set; "" if it is streamed, or in lines older than the field.
+      data: fingerprint of the data set; "" in lines older than the field.
       versions: package versions by name.
       device: description of the device.
       date: ISO 8601.

@@ -6,6 +6,7 @@ wrong; those of "clean_train", "validation" and "test" come from annotators.
 
 import collections
 import pathlib
+import re
 from collections.abc import Iterator, Mapping
 
 import tensorflow_datasets as tfds
@@ -109,14 +110,14 @@ def read_labels(path: pathlib.Path) -> dict[str, int]:
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
-        *key_parts, label = line.strip().rsplit(None, 1)
-        key = "".join(key_parts)
-        if not key or not label.isdecimal() or int(label) >= len(CLASS_NAMES):
+        found = re.fullmatch(r"(\S.*?)\s+(\d+)", line.strip())
+        if not found or int(found[2]) >= len(CLASS_NAMES):
             raise ValueError(
                 f"{path.name}, line {number}: expected a key and a label of 0 .. "
                 f"{len(CLASS_NAMES) - 1}, got {line!r}"
             )
-        if labels.setdefault(key, int(label)) != int(label):
+        key, label = found[1], int(found[2])
+        if labels.setdefault(key, label) != label:
             raise ValueError(
                 f"{path.name}, line {number}: {key!r} has the label {labels[key]} in an "
                 f"earlier line, got {line!r}"

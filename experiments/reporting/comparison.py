@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from experiments import paper
 from experiments.reporting.measured import Cells, Measured, MeasuredCell, seeds_range, seeds_text
+from experiments.reporting.text import count
 from experiments.searches import ParameterSearch
 from experiments.spec import TableSpec
 
@@ -175,22 +176,18 @@ class Table:
             what = "scaled down" if shorter else "with changes"
             parts.append(f"{what}{share} ({'; '.join(marks)})")
         if self.failures:
-            parts.append(f"failures in {_cells(len(self.failures))}")
+            parts.append(f"failures in {count(len(self.failures), 'cell')}")
         return ", ".join(parts)
 
     def _extent(self, done: list[MeasuredCell]) -> str:
         if not self.wanted:
-            return _cells(len(done))
+            return count(len(done), "cell")
         found = len(self.wanted) - len(self.missing)
         more = f" and {len(done) - found} more" if len(done) > found else ""
-        cells = f"{found} of {_cells(len(self.wanted))}{more}"
+        cells = f"{found} of {count(len(self.wanted), 'cell')}{more}"
         if self.missing:
             return f"in part: {cells}"
         return cells if any(cell.mark for cell in done) else f"in full: {cells}"
-
-
-def _cells(count: int) -> str:
-    return f"{count} cell" if count == 1 else f"{count} cells"
 
 
 def rate_of(run: str) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 from configs import overrides
 from experiments.reporting.comparison import Table
 from experiments.reporting.measured import NOT_OF_THE_EDF, MeasuredCell
-from experiments.reporting.text import duration, parameters
+from experiments.reporting.text import duration, moves, parameters
 from experiments.results_file import Result
 
 
@@ -102,8 +102,7 @@ def _scheme(loss: Mapping[str, Any]) -> str:
     text = name + (f"({parameters(own)})" if own else "")
     if normalization == "density" or (normalization == "none" and always_normalised):
         text += f", normalization {normalization}"
-    moves = loss.get("schedule") or {}
-    return text + "".join(f", {parameter} to {end}" for parameter, end in moves.items())
+    return text + moves(loss.get("schedule"))
 
 
 def _joined(values: Iterable[object]) -> str:

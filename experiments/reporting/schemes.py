@@ -7,6 +7,7 @@ from typing import Any
 
 from dm_jax import EDF, emphasis
 from experiments.reporting.measured import NOT_OF_THE_EDF
+from experiments.reporting.text import moves
 
 Loss = Mapping[str, Any]  # the group "loss" of a config
 
@@ -59,8 +60,7 @@ def _path(loss: Loss) -> str:
 def _name(edf: EDF | None, loss: Loss) -> str:
     if edf is None:
         return "a scheme that is not installed"
-    moves = "".join(f", {name} to {end}" for name, end in (loss.get("schedule") or {}).items())
-    return repr(edf).removesuffix("()") + moves
+    return repr(edf).removesuffix("()") + moves(loss.get("schedule"))
 
 
 def _edf(loss: Loss) -> EDF | None:

@@ -47,6 +47,24 @@ def parameters(values: Mapping[str, float]) -> str:
     return ", ".join(f"{name}={value:g}" for name, value in values.items())
 
 
+def moves(schedule: Mapping[str, object] | None) -> str:
+    """Where the parameters of a schedule move to, as the end of a scheme's text.
+
+    >>> "DM(lam=0)" + moves({"lam": 1.0})
+    'DM(lam=0), lam to 1.0'
+    """
+    return "".join(f", {name} to {end}" for name, end in (schedule or {}).items())
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things.
+
+    >>> count(1, "run"), count(4, "run")
+    ('1 run', '4 runs')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """Seconds in the units a person would use.
 

@@ -115,6 +115,14 @@ def test_a_method_of_ones_own_is_a_row_or_a_column(table, pairs):
         assert spec.grid(row, column) == {"beta": (4.0, 8.0), "lam": (0.3,)}
 
 
+def test_whole_numbers_stay_whole_for_a_custom_scheme():
+    own = ["Own: method=my_module:Order"]
+    with flagsaver.flagsaver(table="1", method=own, grid=["Own: order=1;2,knee=0.5"]):
+        grid = table_flags.spec().grid("Own", "clean")
+    assert grid == {"order": (1, 2), "knee": (0.5,)}
+    assert all(isinstance(value, int) for value in grid["order"])
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -14,6 +14,7 @@ from dm_jax.train import build
 from dm_jax.train import workdir as workdir_lib
 from dm_jax.train.checkpoints import Checkpoints, Restored
 from dm_jax.train.recorder import Recorder
+from dm_jax.train.writers import MetricsFile
 from tests.train import tiny
 
 
@@ -112,6 +113,16 @@ def test_a_finished_run_whose_end_is_gone_is_not_taken_for_whole(finished, tmp_p
     metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:1]))
     with pytest.raises(OSError, match=r"trained to step \d+, but metrics.jsonl lacks its end"):
         _run(workdir)
+
+
+def test_metrics_are_on_disk_before_a_checkpoint_is_written(tmp_path, monkeypatch):
+    told, save = [], Checkpoints.save
+    monkeypatch.setattr(MetricsFile, "sync", lambda self: told.append("sync"))
+    monkeypatch.setattr(
+        Checkpoints, "save", lambda *args, **kw: (told.append("save"), save(*args, **kw))
+    )
+    _run(tmp_path)
+    assert told == ["sync", "save"] * 2
 
 
 def test_two_threads_do_not_train_at_once(tmp_path):
