@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=configs/digits.py --workdir=runs/digits
 
-10 seconds on 2 CPU cores. Final test accuracy at 40% symmetric noise: 91.3 ± 1.9% over seeds 1 to 5
+10 seconds on 2 CPU cores. Final test accuracy at 40% symmetric noise: 91.7 ± 1.8% over seeds 1 to 5
 (`configs/digits.py:seed=1` ...), 63.7 ± 2.7% with `method=CCE` (experiments/results/digits).
 """
 
@@ -14,7 +14,7 @@ def get_config(arguments: str = ""):
     config = common.base()
     config.noise.rate = 0.4
     # The best of the grid in `experiments.table_specs` by validation at this noise.
-    config.loss.lam, config.loss.beta = 0.5, 20.0
+    config.loss.lam, config.loss.beta = 1.0, 24.0
     config.model.hidden = (128,)
     config.optimizer.learning_rate = 0.03
     config.optimizer.weight_decay = 0.0
