@@ -32,6 +32,11 @@ class Cell:
         return self.table, self.row, self.column, self.seed
 
     @property
+    def name(self) -> str:
+        """The cell in messages."""
+        return f"{self.row}, {self.column}, seed {self.seed}"
+
+    @property
     def plain(self) -> dict:
         """The config as plain JSON values, without devices and file locations."""
         config = json.loads(json.dumps(self.config.to_dict()))
@@ -122,7 +127,7 @@ def _run_group(
     summary = train.run(use_all_devices(cell.config), folder / folder_name(cell), progress=progress)
     if not summary.finished:
         at = f"step {summary.step} of {summary.total}"
-        raise StoppedError(f"{cell.row}, {cell.column}, seed {cell.seed} will resume at {at}")
+        raise StoppedError(f"{cell.name} will resume at {at}")
     return [summary]
 
 

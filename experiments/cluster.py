@@ -36,7 +36,7 @@ def submit(
       cells: the cells to run.
       folder: on a disk that all nodes share; holds results.jsonl, runs/ and the jobs' logs.
       minutes: time limit of a job; each gets one GPU.
-      cluster: "slurm", or "local" for processes on this machine.
+      cluster: "slurm", or "local" for a first submission to processes on this machine.
       options: SLURM options, such as {"partition": "gpu"}.
 
     Returns:

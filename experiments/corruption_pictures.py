@@ -61,12 +61,10 @@ def draw_counts(dataset: Dataset, corruption: Corruption, path: pathlib.Path) ->
     figure.savefig(path, dpi=120)
 
 
-def draw_examples(
-    dataset: Dataset, corruption: Corruption, path: pathlib.Path, *, columns=8, rows=5
-) -> None:
-    """Draws mislabelled images of all classes with their given (red) and true labels."""
-    true = dataset.train.labels[corruption.kept]
-    shown = _spread(np.flatnonzero(corruption.changed), true, columns * rows)
+def draw_examples(dataset: Dataset, corruption: Corruption, path: pathlib.Path) -> None:
+    """Draws up to 40 mislabelled images of all classes with their given (red) and true labels."""
+    true, columns = dataset.train.labels[corruption.kept], 8
+    shown = _spread(np.flatnonzero(corruption.changed), true, 5 * columns)
     rows = -(-shown.size // columns)
     figure = Figure(figsize=(1.5 * columns, 1.85 * rows + 0.5), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()

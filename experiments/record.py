@@ -6,7 +6,6 @@ import pathlib
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from dm_jax import train
@@ -111,9 +110,8 @@ def commit() -> str:
     Cached: commands call it before they train, so that commits made meanwhile are not recorded.
     """
     here = pathlib.Path(__file__).parent
-    run: Callable[..., subprocess.CompletedProcess] = subprocess.run
     try:
-        said = run(
+        said = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
             cwd=here, capture_output=True, text=True, check=True,
         )  # fmt: skip

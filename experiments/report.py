@@ -39,12 +39,12 @@ def write_report(
     folder = pathlib.Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     grouped = measured.group(results)
-    names = dict.fromkeys(
-        [*(name for name in grouped if name not in paper.names()), *paper.names()]
-    )
-    built = {name: layout.build(name, grouped.get(name, {}), searches) for name in names}
-    if only is not None:
-        built = {name: table for name, table in built.items() if name in only}
+    own = (name for name in grouped if name not in paper.names())
+    built = {
+        name: layout.build(name, grouped.get(name, {}), searches)
+        for name in (*own, *paper.names())
+        if only is None or name in only
+    }
     gallery = figures.draw(built, folder, only)
     files.write_text(folder / "report.md", markdown.report(list(built.values()), gallery))
     files.write_text(folder / "report.html", page.page(list(built.values()), gallery, folder))
@@ -60,10 +60,11 @@ def main() -> None:
     paths = dict.fromkeys(path / "results.jsonl" if path.is_dir() else path for path in named)
     results = [result for path in paths for result in results_file.read(path)]
     folders = dict.fromkeys(path.parent for path in paths)
-    found = list[searches_lib.ParameterSearch]()
-    for search in (search for folder in folders for search in searches_lib.read(folder).values()):
-        if search not in found:  # copied to another folder, to save the search
-            found.append(search)
+    found = list[ParameterSearch]()
+    for folder in folders:
+        for search in searches_lib.read(folder).values():
+            if search not in found:  # copied to another folder, to save the search
+                found.append(search)
     print(f"wrote {write_report(results, out, searches=found)}")
 
 

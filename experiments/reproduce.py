@@ -157,18 +157,17 @@ def _run(
     with contextlib.closing(runs):
         try:
             for cell, summary in runs:
-                name = f"{cell.row}, {cell.column}, seed {cell.seed}"
                 if isinstance(summary, train.WorkdirInUseError):
-                    print(f"{name} left out: {summary}")
+                    print(f"{cell.name} left out: {summary}")
                     continue
                 result = record.result(cell, summary)
                 results_file.append(folder / "results.jsonl", result)
                 failed += result.status == "failed"
                 if result.error and result.error not in reasons:
                     reasons.add(result.error)
-                    print(f"{name} failed: {result.error}")
+                    print(f"{cell.name} failed: {result.error}")
                 elif not result.error and (at_once > 1 or _prints_a_line(cell)):
-                    print(f"{name}: {result.final:.1f}", flush=True)
+                    print(f"{cell.name}: {result.final:.1f}", flush=True)
         except cells_lib.StoppedError as stopped:
             print(f"stopped: {stopped}")
             return failed, True

@@ -101,8 +101,8 @@ class _Worker:
     @property
     def name(self) -> str:
         """The first of its cells and the number of the others."""
-        cell, more = self.cells[0], len(self.cells) - 1
-        return f"{cell.row}, {cell.column}, seed {cell.seed}" + (f" (and {more})" if more else "")
+        more = len(self.cells) - 1
+        return self.cells[0].name + (f" (and {more})" if more else "")
 
     def end(self) -> list[Outcome] | Exception:
         """The outcomes, a StoppedError, or an error if the process died without reporting."""

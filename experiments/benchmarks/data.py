@@ -12,7 +12,7 @@ import argparse
 import pathlib
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -76,8 +76,9 @@ def jpeg_rates(size: tuple[int, int], images: int, rounds: int) -> tuple[float, 
             for _ in eval_stream(Files(paths), Batching(batch_size=25)):
                 pass
 
-        seconds = medians(plain, streamed, rounds, time.process_time)
-    return images / seconds[0], images / seconds[1]
+        calls = {"plain": plain, "streamed": streamed}
+        times = benchmarks.in_turns(calls, rounds=rounds, clock=time.process_time)
+    return images / np.median(times["plain"]), images / np.median(times["streamed"])
 
 
 def write_photographs(folder: pathlib.Path, size: tuple[int, int], count: int):
@@ -91,17 +92,6 @@ def write_photographs(folder: pathlib.Path, size: tuple[int, int], count: int):
         pixels = np.clip(np.asarray(smooth) + grain, 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(path, quality=90)
     return paths
-
-
-def medians(
-    first: Callable[[], object],
-    second: Callable[[], object],
-    rounds: int,
-    clock: Callable[[], float] = time.perf_counter,
-) -> tuple[float, float]:
-    """Median durations of two calls that take turns, after one untimed turn."""
-    times = benchmarks.in_turns({"first": first, "second": second}, rounds=rounds, clock=clock)
-    return float(np.median(times["first"])), float(np.median(times["second"]))
 
 
 def step_seconds(network_name: str, batch_size: int, rounds: int) -> tuple[float, float]:
@@ -132,8 +122,9 @@ def step_seconds(network_name: str, batch_size: int, rounds: int) -> tuple[float
 
     inputs = augment.normalize(images[rows], mean, std)
     key = jax.random.key(1)
-    return medians(
-        lambda: jax.block_until_ready(ready(inputs)),
-        lambda: jax.block_until_ready(whole(images, rows, key)),
-        rounds,
-    )
+    calls = {
+        "ready": lambda: jax.block_until_ready(ready(inputs)),
+        "whole": lambda: jax.block_until_ready(whole(images, rows, key)),
+    }
+    times = benchmarks.in_turns(calls, rounds=rounds)
+    return np.median(times["ready"]), np.median(times["whole"])

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable
 
 from experiments import paper
-from experiments.reporting.measured import Cells, Measured, MeasuredCell, seeds_range, seeds_text
-from experiments.reporting.text import count
+from experiments.reporting.measured import Cells, Measured, MeasuredCell
+from experiments.reporting.text import count, seeds_range
 from experiments.searches import ParameterSearch
 from experiments.spec import TableSpec
 
@@ -47,7 +47,7 @@ class Entry:
         """How many seeds were averaged and how many failed, in words."""
         if self.cell is None:
             return ""
-        parts = [seeds_text(len(self.cell.runs))] if self.cell.runs else []
+        parts = [count(len(self.cell.runs), "seed")] if self.cell.runs else []
         if self.cell.failed:
             parts.append(f"{len(self.cell.failed)} failed")
         return ", ".join(parts)

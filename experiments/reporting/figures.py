@@ -13,7 +13,6 @@ from experiments import table_specs
 from experiments.reporting import plots, table_figures
 from experiments.reporting.comparison import Table, rate_of
 from experiments.reporting.measured import MeasuredCell, comparable
-from experiments.reporting.plots import LabelledCurve
 from experiments.reporting.table_figures import ReportFigure
 
 FIGURE_2_RUN = "noise_0.4"
@@ -99,13 +98,7 @@ def figure_2b(tables: Mapping[str, Table]) -> ReportFigure | str:
         return f"Table 9 has no CCE and DM with curves of test accuracy at {FIGURE_2_RUN}"
     figure, axes = plots.panels(1)
     table, remark = tables["9"], table_figures.shared_mark(cells)
-    lines = [
-        LabelledCurve(
-            table_figures.label(table, cell, remark), curve, table_figures.look(table, cell)
-        )
-        for cell in cells
-        if (curve := cell.curve("test_accuracy"))
-    ]
+    lines = table_figures.lines(table, cells, "test_accuracy", remark)
     plots.curves(axes[0], lines, title="", ylabel="test accuracy (%)", highest=100)
     return ReportFigure(
         name="figure_2b",
@@ -144,7 +137,7 @@ def figure_2c(tables: Mapping[str, Table]) -> ReportFigure | str:
         name="figure_2c",
         title="Figure 2c: the best emphasis mode by noise rate",
         caption="lambda / (lambda + 1) of the DM row of Table 9 with the highest final accuracy. "
-        + table_figures.seeds_caption(cells).replace("; one deviation shaded", ""),
+        + table_figures.seeds_caption(cells, deviation=""),
         table="9",
         figure=figure,
     )

@@ -1,6 +1,5 @@
 """report.md: every table with its cells stacked as measured, published and best."""
 
-import dataclasses
 from collections.abc import Iterable
 
 from experiments.reporting import provenance, search_rows
@@ -62,8 +61,8 @@ def _table(table: Table, gallery: Gallery) -> list[str]:
     if curves:
         blocks += _folded(f"Curves over training ({len(curves)})", curves)
     if table.searches:
-        lines = map(dataclasses.astuple, search_rows.lines(table))
-        blocks += _folded(search_rows.TITLE, [grid(search_rows.HEADINGS, lines)])
+        rows = search_rows.lines(table)
+        blocks += _folded(search_rows.TITLE, [grid(search_rows.HEADINGS, rows)])
     return [*blocks, *_folded(f"Provenance of {table.heading}", _provenance(table))]
 
 
@@ -117,10 +116,10 @@ def _not_drawn(gallery: Gallery) -> list[str]:
 
 
 def _provenance(table: Table) -> list[str]:
-    lines = [dataclasses.astuple(line) for line in provenance.lines(table)]
     settings = [
         f"{index}. {setting.device}; {setting.versions}; commit {setting.commit}; "
         f"`{setting.command}`"
         for index, setting in enumerate(provenance.settings_of(table), 1)
     ]
-    return [grid(provenance.HEADINGS, lines), "Settings:", "\n".join(settings)]
+    rows = provenance.lines(table)
+    return [grid(provenance.HEADINGS, rows), "Settings:", "\n".join(settings)]

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import statistics
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from configs import overrides
 from dm_jax.train.config import LossConfig
@@ -20,12 +20,10 @@ class Measured:
     Attributes:
       mean: mean over the seeds.
       deviation: sample standard deviation; None for a single seed.
-      count: the number of seeds.
     """
 
     mean: float
     deviation: float | None
-    count: int
 
     @classmethod
     def of(cls, values: list[float]) -> "Measured | None":
@@ -33,7 +31,7 @@ class Measured:
         if not values or not all(map(math.isfinite, values)):
             return None
         deviation = statistics.stdev(values) if len(values) > 1 else None
-        return cls(statistics.fmean(values), deviation, len(values))
+        return cls(statistics.fmean(values), deviation)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,22 +168,3 @@ def _protocol(result: Result) -> tuple[float, str, str]:
 def _budget(result: Result) -> tuple[float, str]:
     """The scale, and the changes in a fixed order, so that equal ones compare equal."""
     return result.scale, overrides.format_changes(overrides.parse(result.changes))
-
-
-def seeds_text(count: int) -> str:
-    """A number of seeds in words.
-
-    >>> seeds_text(1), seeds_text(5)
-    ('1 seed', '5 seeds')
-    """
-    return f"{count} seed" if count == 1 else f"{count} seeds"
-
-
-def seeds_range(counts: Collection[int]) -> str:
-    """The range of several numbers of seeds in words.
-
-    >>> seeds_range([5, 5]), seeds_range([1, 5, 2])
-    ('5 seeds', '1 to 5 seeds')
-    """
-    low, high = min(counts), max(counts)
-    return seeds_text(high) if low == high else f"{low} to {high} seeds"

@@ -1,11 +1,10 @@
 """report.html: one self-contained page."""
 
 import base64
-import dataclasses
 import json
 import pathlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from html import escape
 
 from experiments.reporting import provenance, search_rows
@@ -217,13 +216,10 @@ def _searched(table: Table) -> str:
     return _folded(search_rows.TITLE, grid)
 
 
-def _written(
-    lines: Sequence[provenance.ProvenanceRow] | Sequence[search_rows.SearchRow],
-) -> list[str]:
+def _written(lines: Iterable[tuple[str, ...]]) -> list[str]:
     """Rows of text, headed by their cells."""
     rows = []
-    for line in lines:
-        cell, *rest = dataclasses.astuple(line)
+    for cell, *rest in lines:
         words = "".join(f"<td>{escape(text)}</td>" for text in rest)
         rows.append(f'<tr><th scope="row">{_breakable(cell)}</th>{words}</tr>')
     return rows

@@ -46,6 +46,11 @@ class Look:
     dash: str | tuple
     marker: str
 
+    @property
+    def style(self) -> dict[str, Any]:
+        """As matplotlib's keywords."""
+        return {"color": self.colour, "linestyle": self.dash, "marker": self.marker}
+
     @classmethod
     def number(cls, index: int) -> "Look":
         """The look of the line with this number; the first 140 differ."""
@@ -65,9 +70,9 @@ class LabelledCurve:
     look: Look
 
 
-def panels(count: int, *, columns: int = 3) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels, at most `columns` of them side by side."""
-    columns = min(count, columns)
+def panels(count: int) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels, at most three of them side by side."""
+    columns = min(count, 3)
     rows = -(-count // columns)
     figure = Figure(figsize=(max(5.2, 3.7 * columns), 3.2 * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
@@ -112,9 +117,7 @@ def curves(
         axes.plot(
             steps[keep],
             mean[keep],
-            color=line.look.colour,
-            linestyle=line.look.dash,
-            marker=line.look.marker,
+            **line.look.style,
             markevery=(index * spacing // max(len(lines), 1), spacing),
             label=line.label,
         )
@@ -142,9 +145,7 @@ def error_bars(
             [rate for rate, _ in found],
             mean,
             yerr=[np.minimum(deviation, mean), np.minimum(deviation, 100 - mean)],
-            color=looks[label].colour,
-            linestyle=looks[label].dash,
-            marker=looks[label].marker,
+            **looks[label].style,
             capsize=2.5,
             label=label,
         )
@@ -156,13 +157,10 @@ def densities(axes: Axes, edfs: dict[str, EDF]) -> None:
     """Draws h(p) of each scheme (Eq. 8)."""
     p = np.linspace(0.0, 1.0, 201)
     for index, (label, edf) in enumerate(edfs.items()):
-        look = Look.number(index)
         axes.plot(
             p,
             np.asarray(edf.density(p)),
-            color=look.colour,
-            linestyle=look.dash,
-            marker=look.marker,
+            **Look.number(index).style,
             markevery=(7 * index % 25, 25),
             label=label,
         )
@@ -170,6 +168,6 @@ def densities(axes: Axes, edfs: dict[str, EDF]) -> None:
     axes.set_ylim(bottom=0)
 
 
-def _thinned(count: int, limit: int = 250) -> np.ndarray:
-    """Indices of at most `limit` points, including both ends."""
-    return np.unique(np.linspace(0, count - 1, min(count, limit)).astype(int))
+def _thinned(count: int) -> np.ndarray:
+    """Indices of at most 250 points, including both ends."""
+    return np.unique(np.linspace(0, count - 1, min(count, 250)).astype(int))

@@ -3,12 +3,12 @@
 import dataclasses
 import shlex
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from configs import overrides
 from experiments.reporting.comparison import Table
 from experiments.reporting.measured import NOT_OF_THE_EDF, MeasuredCell
-from experiments.reporting.text import duration, moves, parameters
+from experiments.reporting.text import count, duration, moves, parameters
 from experiments.results_file import Result
 
 
@@ -35,8 +35,7 @@ def _quoted(command: str) -> str:
         return command
 
 
-@dataclasses.dataclass(frozen=True)
-class ProvenanceRow:
+class ProvenanceRow(NamedTuple):
     """One cell's provenance; `settings` are numbers from 1."""
 
     cell: str
@@ -110,8 +109,8 @@ def _joined(values: Iterable[object]) -> str:
 
 
 def _remarks(cell: MeasuredCell) -> str:
-    failed = [f"seed {run.seed} failed: {run.error}" for run in cell.failed]
+    remarks = [f"seed {run.seed} failed: {run.error}" for run in cell.failed]
     if cell.left_out:
-        runs = "run" if cell.left_out == 1 else "runs"
-        failed.append(f"{cell.left_out} other {runs} left out: earlier, smaller or changed")
-    return "; ".join(failed)
+        runs = count(cell.left_out, "other run")
+        remarks.append(f"{runs} left out: earlier, smaller or changed")
+    return "; ".join(remarks)

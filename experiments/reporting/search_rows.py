@@ -1,6 +1,6 @@
 """The searches on validation splits: a line per cell, every candidate with its accuracy."""
 
-import dataclasses
+from typing import NamedTuple
 
 from experiments.reporting.comparison import Table
 from experiments.reporting.measured import mark
@@ -11,8 +11,7 @@ TITLE = "Searched on a validation split"
 HEADINGS = ("cell", "chosen", "validation accuracy (%)", "also tried, the best first", "seeds")
 
 
-@dataclasses.dataclass(frozen=True)
-class SearchRow:
+class SearchRow(NamedTuple):
     """One search, in words; `tried` does not include the chosen candidate."""
 
     cell: str

@@ -9,14 +9,9 @@ from matplotlib.figure import Figure
 
 from experiments.reporting import plots, schemes
 from experiments.reporting.comparison import Table, listing, rate_of
-from experiments.reporting.measured import (
-    Curve,
-    Measured,
-    MeasuredCell,
-    comparable,
-    seeds_range,
-)
+from experiments.reporting.measured import Curve, Measured, MeasuredCell, comparable
 from experiments.reporting.plots import LabelledCurve, Look
+from experiments.reporting.text import seeds_range
 
 # Curve -> the title of its panel and the label of its y axis.
 ACCURACIES = {
@@ -69,8 +64,8 @@ def of_table(table: Table) -> list[ReportFigure]:
 
 def curves(table: Table, condition: str) -> ReportFigure | None:
     """Accuracies of all methods over the steps under one condition, with a panel per accuracy."""
-    name = curves_name(table.name, condition)
-    return _panels(table, condition, ACCURACIES, name=name, heading=_heading(table, condition))
+    file = curves_name(table.name, condition)
+    return _panels(table, condition, ACCURACIES, file=file, heading=_heading(table, condition))
 
 
 def curves_name(table: str, condition: str) -> str:
@@ -81,40 +76,43 @@ def curves_name(table: str, condition: str) -> str:
 def fit_curves(table: Table, condition: str) -> ReportFigure | None:
     """As `curves`, for the fit of the training labels: mean p and the loss."""
     heading = f"{table.heading}, {_condition(table, condition)}"
-    name = _file_name(f"table_{table.name}_{condition}_fit")
-    return _panels(table, condition, FIT, name=name, heading=heading)
+    file = _file_name(f"table_{table.name}_{condition}_fit")
+    return _panels(table, condition, FIT, file=file, heading=heading)
 
 
 def _panels(
-    table: Table, condition: str, shown: Mapping[str, tuple[str, str]], *, name: str, heading: str
+    table: Table, condition: str, shown: Mapping[str, tuple[str, str]], *, file: str, heading: str
 ) -> ReportFigure | None:
     cells = [cell for cell in table.cells_of(condition) if _curves(cell, shown)]
     remark = shared_mark(cells)
-    panels = {
-        curve_name: [
-            LabelledCurve(label(table, cell, remark), curve, look(table, cell))
-            for cell in cells
-            if (curve := _curves(cell, shown).get(curve_name))
-        ]
-        for curve_name in shown
-    }
-    panels = {curve_name: lines for curve_name, lines in panels.items() if lines}
+    panels = {name: found for name in shown if (found := lines(table, cells, name, remark))}
     if not panels:
         return None
-    measured = dict.fromkeys(shown[curve_name][1].removesuffix(" (%)") for curve_name in panels)
+    measured = dict.fromkeys(shown[name][1].removesuffix(" (%)") for name in panels)
     figure, axes = plots.panels(len(panels))
-    for panel, (curve_name, lines) in zip(axes, panels.items(), strict=True):
-        of_panel, ylabel = shown[curve_name]
-        highest = HIGHEST.get(curve_name, 100.0)
-        plots.curves(panel, lines, title=of_panel, ylabel=ylabel, highest=highest)
+    for panel, (name, found) in zip(axes, panels.items(), strict=True):
+        title, ylabel = shown[name]
+        highest = HIGHEST.get(name, 100.0)
+        plots.curves(panel, found, title=title, ylabel=ylabel, highest=highest)
     return ReportFigure(
-        name=name,
+        name=file,
         title=f"{heading}: {', '.join(measured)} over training",
         caption=seeds_caption(cells),
         table=table.name,
         figure=plots.finish(figure, axes, remark=remark),
         is_curves=True,
     )
+
+
+def lines(
+    table: Table, cells: Iterable[MeasuredCell], name: str, remark: str
+) -> list[LabelledCurve]:
+    """A line for each of the cells that has the named curve."""
+    return [
+        LabelledCurve(label(table, cell, remark), curve, look(table, cell))
+        for cell in cells
+        if (curve := _curves(cell, [name]).get(name))
+    ]
 
 
 def _curves(cell: MeasuredCell, names: Iterable[str]) -> dict[str, Curve]:
@@ -189,11 +187,10 @@ def label(table: Table, cell: MeasuredCell, remark: str) -> str:
     return f"{method} ({cell.mark})" if cell.mark not in ("", remark) else method
 
 
-def seeds_caption(cells: list[MeasuredCell]) -> str:
+def seeds_caption(cells: list[MeasuredCell], *, deviation: str = "; one deviation shaded") -> str:
     """What the lines and bands are; a single seed has no band."""
     counts = {len(cell.runs) for cell in cells if cell.runs}
-    several = f"Mean over {seeds_range(counts)}; one deviation shaded."
-    text = "One seed." if counts == {1} else several
+    text = "One seed." if counts == {1} else f"Mean over {seeds_range(counts)}{deviation}."
     if remark := shared_mark(cells):
         return f"{text} Not the full protocol: {remark}."
     marked = any(cell.mark for cell in cells)
@@ -226,7 +223,7 @@ def _accuracy_by_rate(table: Table) -> ReportFigure | None:
     return ReportFigure(
         name=_file_name(f"table_{table.name}_accuracy_by_rate"),
         title=f"{table.heading}: final test accuracy by noise rate",
-        caption=seeds_caption(cells).replace("shaded", "as bars"),
+        caption=seeds_caption(cells, deviation="; one deviation as bars"),
         table=table.name,
         figure=plots.finish(figure, axes, remark=remark),
     )

@@ -1,6 +1,6 @@
 """The format of numbers in Markdown, HTML and figures."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from experiments.reporting.measured import Measured
 
@@ -11,7 +11,7 @@ DASH = "\N{EN DASH}"  # nothing to print here
 def number(measured: Measured) -> str:
     """A mean with its deviation, if it has one.
 
-    >>> number(Measured(88.94, 0.06, 5)), number(Measured(88.94, None, 1))
+    >>> number(Measured(88.94, 0.06)), number(Measured(88.94, None))
     ('88.9 ± 0.1', '88.9')
     """
     return published(measured.mean, measured.deviation)
@@ -63,6 +63,16 @@ def count(number: int, noun: str) -> str:
     ('1 run', '4 runs')
     """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def seeds_range(counts: Collection[int]) -> str:
+    """The range of several numbers of seeds in words.
+
+    >>> seeds_range([5, 5]), seeds_range([1, 5, 2])
+    ('5 seeds', '1 to 5 seeds')
+    """
+    low, high = min(counts), max(counts)
+    return count(high, "seed") if low == high else f"{low} to {high} seeds"
 
 
 def duration(seconds: float) -> str:

@@ -15,17 +15,6 @@ def test_rates_are_of_the_same_files(tmp_path):
     assert streamed > 0
 
 
-def test_medians_take_turns_and_leave_the_first_out():
-    calls, now = [], iter(range(100))
-
-    def note(name):
-        return lambda: calls.append(name)
-
-    assert data.medians(note("a"), note("b"), 2, lambda: next(now)) == (1, 1)
-    assert [sorted(calls[i : i + 2]) for i in (0, 2, 4)] == [["a", "b"]] * 3
-    assert len(calls) == 6
-
-
 def test_a_step_is_timed_with_and_without_augmentation():
     ready, whole = data.step_seconds("mlp", batch_size=2, rounds=1)
     assert ready > 0
