@@ -3,11 +3,8 @@
 import dataclasses
 import inspect
 import itertools
-import math
-from collections.abc import Callable
-from typing import Any, dataclass_transform
+from typing import Any, NoReturn, Self, dataclass_transform
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.nn import sigmoid
@@ -15,14 +12,8 @@ from jax.typing import ArrayLike
 
 from dm_jax import quadrature
 from dm_jax.edf_fields import checked, parameter, readable, register, static
-
-# Beyond it a scheme defined by weight(p) alone is extrapolated as a power of p or of 1 - p.
-_MAX_MARGIN = 40.0
-# Smaller exponents count as 0: there f approaches a limit slowly, as DM's weight does at p = 0.
-_MIN_POWER = 0.05
-# Least ratio of the rise of log f over the outer quarter of the margins to that over the quarter
-# before it: 1 for a power, 0.71 for a logarithm.
-_MIN_RISE_RATIO = 0.85
+from dm_jax.log_function import log_of_function
+from dm_jax.probability import as_float, log_p_and_q, logit
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(parameter, static))
@@ -49,6 +40,7 @@ class EDF:
         _check_parameters(cls)
         _forget_the_parents(cls)
         dataclasses.dataclass(frozen=True, repr=False)(cls)
+        _allow_decorators(cls)
         register(cls)
 
     def __post_init__(self) -> None:
@@ -56,6 +48,16 @@ class EDF:
             if not field.metadata.get("static"):
                 value = checked(type(self).__name__, field, getattr(self, field.name))
                 object.__setattr__(self, field.name, value)
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise dataclasses.FrozenInstanceError(f"cannot assign to {name!r}; use replace")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise dataclasses.FrozenInstanceError(f"cannot delete {name!r}")
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other values of some parameters."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
     def __repr__(self) -> str:
         names = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
@@ -111,6 +113,13 @@ def _check_parameters(cls: type[EDF]) -> None:
             )
 
 
+def _allow_decorators(cls: type[EDF]) -> None:
+    """Lets a scheme be decorated once more, with ``flax.struct.dataclass`` or ``dataclass``."""
+    cls._flax_dataclass = True  # type: ignore[attr-defined]  # flax then returns it as it is
+    del cls.__setattr__, cls.__delattr__  # dataclass would not overwrite them; EDF has its own
+    cls.__repr__ = cls.__repr__  # type: ignore[method-assign]  # dataclass would replace it
+
+
 def _weight_of_log(self: EDF, p: ArrayLike) -> Array:
     """w(p), from `log_weight`."""
     return jnp.exp(self.log_weight(logit(p)))
@@ -144,95 +153,3 @@ def _defined_anew(cls: type[EDF]) -> set[str]:
     _, *parents = cls.__mro__
     mixins = itertools.takewhile(lambda parent: not issubclass(parent, EDF), parents)
     return {name for source in (cls, *mixins) for name in vars(source)}
-
-
-def as_float(value: ArrayLike) -> Array:
-    """`value` as a floating-point array; integers become the default float dtype."""
-    array = jnp.asarray(value)
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
-
-
-def log_p_and_q(margin: Array) -> tuple[Array, Array]:
-    """log p and log(1 - p) for p = sigmoid(margin), without cancellation."""
-    # Not abs, minimum and maximum: their derivatives at a margin of 0 do not fit together.
-    positive = margin >= 0
-    small = jnp.log1p(jnp.exp(jnp.where(positive, -margin, margin)))
-    return jnp.where(positive, 0, margin) - small, jnp.where(positive, -margin, 0) - small
-
-
-def power(base: Array, exponent: ArrayLike) -> Array:
-    """base**exponent, in the dtype of the base."""
-    return jnp.power(base, jnp.asarray(exponent, base.dtype))
-
-
-def logit(p: ArrayLike) -> Array:
-    """The margin of a probability; +-inf at 0 and 1 is clipped to what may be multiplied."""
-    p = as_float(p)
-    largest = float(jnp.finfo(p.dtype).max)
-    limit = math.sqrt(largest) if largest > 1e6 else largest / 8  # float16
-    return jnp.clip(jnp.log(p) - jnp.log1p(-p), -limit, limit)
-
-
-def log_of_function(function: Callable[[Array], Array], margin: ArrayLike) -> Array:
-    """log f(sigmoid(m)) for a positive f of p that is given as a function only.
-
-    Rounding p loses digits of 1 - p. The first-order term restores them, unless f has none at
-    p = 1: then f is extrapolated as a power of 1 - p from where p still has two digits of 1 - p.
-    Beyond `_MAX_MARGIN`, every f is extrapolated as a power.
-    """
-    margin = as_float(margin)
-    first, last = _margin_range(function, margin.dtype)
-    near = jnp.clip(margin, first, last)
-    (log_p, log_q), (near_p, near_q) = log_p_and_q(margin), log_p_and_q(near)
-    of_p = _power_up_to(function, first, 0) * (log_p - near_p)
-    of_q = _power_up_to(function, last, 1) * (log_q - near_q)
-    return _log_near(function, near) + jnp.where(margin > 0, of_q, of_p)
-
-
-def _margin_range(function: Callable[[Array], Array], dtype: jnp.dtype) -> tuple[Array, Array]:
-    """The range of margins in which f is evaluated: +-`_MAX_MARGIN`, or less if f is irregular.
-
-    At p = 1, f must be of order 0 or 1 in 1 - p; at p = 0, it must be a positive finite float.
-    """
-    far = jnp.asarray(_MAX_MARGIN, dtype)
-    near = -jnp.log(100 * jnp.finfo(dtype).epsneg).astype(dtype)
-    value, slope = _value_and_slope(function, jnp.ones((), dtype))
-    # A value below zero is the rounding of a zero, as that of cos(pi / 2 * p).
-    of_order_one = (value == 0) & (slope < 0)
-    at_one = jnp.isfinite(value) & jnp.isfinite(slope) & ((value > 0) | of_order_one)
-    at_zero = jnp.isfinite(_log_near(function, -far))
-    return jnp.where(at_zero, -far, -near), jnp.where(at_one, far, near)
-
-
-def _power_up_to(function: Callable[[Array], Array], last: Array, which: int) -> Array:
-    """The exponent of p (`which` = 0) or of 1 - p (1) that f has between `last` / 2 and `last`.
-
-    0 if f is zero or not a power, like log p: f is then constant beyond `last`.
-    """
-    log_f, half_log_f = _log_near(function, last), _log_near(function, last / 2)
-    span = log_p_and_q(last)[which] - log_p_and_q(last / 2)[which]
-    between = _log_near(function, 0.75 * last)
-    finite = jnp.isfinite(log_f) & jnp.isfinite(half_log_f) & jnp.isfinite(between)
-    log_f, half_log_f, between = (jnp.where(finite, x, 0.0) for x in (log_f, half_log_f, between))
-    exponent = (log_f - half_log_f) / span
-    # A power rises as much over the outer part of that range as over the inner; log p, less.
-    outer, inner = jnp.abs(log_f - between), jnp.abs(between - half_log_f)
-    is_power = (jnp.abs(exponent) >= _MIN_POWER) & (outer >= _MIN_RISE_RATIO * inner)
-    return jnp.where(is_power, exponent, 0.0)
-
-
-def _log_near(function: Callable[[Array], Array], margin: Array) -> Array:
-    p = sigmoid(margin)
-    lost = jnp.where(margin > 0, (1 - p) - sigmoid(-margin), 0.0)
-    value, slope = _value_and_slope(function, p)
-    corrected = value + jnp.where(jnp.isfinite(slope), slope, 0.0) * lost
-    nothing = corrected <= 0  # not for NaN, which the result should show
-    return jnp.where(nothing, -jnp.inf, jnp.log(jnp.where(nothing, 1.0, corrected)))
-
-
-def _value_and_slope(function: Callable[[Array], Array], p: Array) -> tuple[Array, Array]:
-    def float_function(p: Array) -> Array:
-        value = jnp.asarray(function(p), p.dtype)
-        return jnp.broadcast_to(value, jnp.broadcast_shapes(value.shape, p.shape))
-
-    return jax.jvp(float_function, (p,), (jnp.ones_like(p),))

@@ -6,7 +6,8 @@ from jax.nn import sigmoid
 from jax.scipy.special import betaln
 from jax.typing import ArrayLike
 
-from dm_jax.edf import EDF, as_float, log_p_and_q, parameter, power
+from dm_jax.edf import EDF, parameter
+from dm_jax.probability import as_float, log_p_and_q, power
 
 
 class DM(EDF):

@@ -36,10 +36,12 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from dm_jax import import_path
-from dm_jax.edf import EDF, as_float, log_of_function, log_p_and_q, parameter, static
+from dm_jax.edf import EDF, parameter, static
 from dm_jax.edf_families import DM, Beta, Exponential, Normal
 from dm_jax.edf_of_losses import CCE, GCE, MAE, MSE
-from dm_jax.errors import unknown
+from dm_jax.errors import first_line, unknown
+from dm_jax.log_function import log_of_function
+from dm_jax.probability import as_float, log_p_and_q
 
 __all__ = [
     "CCE", "DM", "EDF", "GCE", "MAE", "MSE", "Beta", "Exponential", "Normal",
@@ -80,32 +82,32 @@ class FromLoss(EDF):
         return jnp.minimum(p, 0.5) * jnp.abs(slope)
 
 
-def from_weight(function: Callable[[Array], Array]) -> EDF:
-    """The scheme with w(p) = function(p), elementwise, at least 0 and of any scale.
+def from_weight(fn: Callable[[Array], Array]) -> EDF:
+    """The scheme with w(p) = fn(p), elementwise, at least 0 and of any scale.
 
     >>> print(f"{float(from_weight(lambda p: p * (1 - p)).mode):.4f}")
     0.5000
     """
-    return FromWeight(function)
+    return FromWeight(fn)
 
 
-def from_loss(loss: Callable[[Array], Array]) -> EDF:
-    """The scheme of a loss L(p): w = 2 * p * (1 - p) * abs(dL/dp), by automatic differentiation.
+def from_loss(fn: Callable[[Array], Array]) -> EDF:
+    """The scheme of a loss L(p) = fn(p): w = 2 * p * (1 - p) * abs(dL/dp), by autodiff.
 
     >>> print(f"{float(from_loss(lambda p: -jnp.log(p)).weight(0.25)):.4f}")
     1.5000
     """
-    return FromLoss(loss)
+    return FromLoss(fn)
 
 
-def from_pdf(pdf: Callable[[Array], Array]) -> EDF:
-    """The scheme of a density over [0, 1]; `density` returns pdf(p) without renormalising.
+def from_pdf(fn: Callable[[Array], Array]) -> EDF:
+    """The scheme of a density over [0, 1]; `density` returns fn(p) without renormalising.
 
     >>> from jax.scipy import stats
     >>> print(f"{float(from_pdf(lambda p: stats.beta.pdf(p, 2, 3)).density(0.5)):.4f}")
     1.5000
     """
-    return FromPdf(pdf)
+    return FromPdf(fn)
 
 
 _SCHEMES: dict[str, type[EDF]] = {
@@ -163,9 +165,9 @@ def _check_weight(name: str, edf: EDF) -> None:
     try:
         found = jnp.asarray(edf.weight(p))
     except Exception as error:  # custom code may raise anything
-        reason = str(error).split("\n")[0][:200]
         raise ValueError(
-            f"weight of {name} must be elementwise, but fails for an array of p: {reason}"
+            f"weight of {name} must be elementwise, but fails for an array of p: "
+            f"{first_line(error)}"
         ) from error
     if found.shape not in ((), p.shape):
         raise ValueError(

@@ -5,6 +5,8 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 _MAX_LISTED = 40  # names
 
 
@@ -24,7 +26,18 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
     return ValueError(f"unknown {what} {name!r}{hint}{listed}")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 200 characters, to quote in another one."""
+    return str(error).split("\n")[0][:200]
+
+
 def check_number(name: str, value: Any) -> None:
     """Raises TypeError unless the value is a real number."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, got {value!r}")
+
+
+def check_finite(name: str, rows: np.ndarray) -> None:
+    """Raises ValueError if an array [n, ...] of numbers has NaN or infinity; names the row."""
+    if rows.dtype.kind not in "iu" and not (finite := np.isfinite(rows)).all():
+        raise ValueError(f"{name} must be finite, row {np.argwhere(~finite)[0, 0]} is not")

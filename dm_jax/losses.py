@@ -11,9 +11,10 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from dm_jax.dtypes import at_least_float32
-from dm_jax.edf import EDF, log_p_and_q
+from dm_jax.edf import EDF
 from dm_jax.errors import unknown
 from dm_jax.margin import is_label, soft_margin
+from dm_jax.probability import log_p_and_q
 
 _MAX_EXPONENT = 80.0
 
@@ -88,7 +89,7 @@ def dm_softmax_cross_entropy(
         where = jnp.asarray(where)
         _check_array("where", where, jnp.bool_, "bool", labels.shape)
         labels = jnp.where(where, labels, 0)
-        # Also in derivatives of the gradient, where 0 * NaN would be NaN.
+        # Of any logits then, NaN included: a finite loss, and a zero gradient, by this `where`.
         logits = jnp.where(where[..., None], logits, 0)
     if class_weights is not None:
         class_weights = jnp.asarray(class_weights)
@@ -110,13 +111,16 @@ def _check(logits: Array, labels: Array, edf: Any, normalization: Any, saturatio
             f"labels must be {logits.shape[:-1]} for logits {logits.shape}, got {labels.shape}"
         )
     if not isinstance(edf, EDF):
-        raise TypeError(f"edf must be a dm_jax.EDF, got {edf!r}; wrap a function: from_weight(fn)")
+        raise TypeError(
+            f"edf must be a dm_jax.EDF, got {edf!r}; subclass dm_jax.EDF (class X(dm_jax.EDF)), or "
+            "wrap a function of p with dm_jax.from_weight"
+        )
     if normalization not in ("batch", "density", None):
         raise unknown("normalization", normalization, ("batch", "density", "None"))
-    if not (
-        isinstance(saturation, (int, float, np.integer, np.floating))
-        and 0 <= saturation < float("inf")
-    ):
+    if isinstance(saturation, jax.core.Tracer):
+        raise TypeError("saturation must be known when the function is traced, got a tracer")
+    number = isinstance(saturation, (int, float, np.number, jax.Array)) and np.ndim(saturation) == 0
+    if not number or not 0 <= float(saturation) < float("inf"):
         raise ValueError(f"saturation must be a finite number >= 0, got {saturation!r}")
 
 
@@ -142,12 +146,12 @@ def _check_class_weights(class_weights: Array, shape: tuple) -> None:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
 def _loss(logits, labels, edf, where, class_weights, normalization, axis_name, saturation):
-    margin = soft_margin(_upcast(logits), labels, edf, where).margin
+    margin = soft_margin(_upcast(logits), labels, edf).margin
     return _masked(where, -log_p_and_q(margin)[0])
 
 
 def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis_name, saturation):
-    soft = soft_margin(_upcast(logits), labels, edf, where)
+    soft = soft_margin(_upcast(logits), labels, edf)
     log_p, log_q = log_p_and_q(soft.margin)
     log_shape = edf.log_shape(soft.margin).astype(log_q.dtype)
     log_scale = jnp.asarray(edf.log_scale, log_q.dtype)
@@ -165,18 +169,16 @@ def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis
         weight = _scaled_exp(log_weight + _log_saturation(log_q, saturation), factor)
     weight = jnp.minimum(weight, jnp.finfo(log_q.dtype).max)
     dtype_like = jnp.zeros((0,), logits.dtype)  # residuals are arrays; this one carries the dtype
-    return _masked(where, -log_p), (soft, _masked(where, weight), labels, where, dtype_like)
+    return _masked(where, -log_p), (soft, weight, labels, dtype_like)
 
 
 def _loss_backward(normalization, axis_name, saturation, residuals, cotangent):
-    soft, weight, labels, where, dtype_like = residuals
+    soft, weight, labels, dtype_like = residuals
     largest = float(jnp.finfo(dtype_like.dtype).max)
-    half = jnp.clip(cotangent * weight, -largest, largest) / 2
+    half = jnp.clip(cotangent * weight / 2, -largest, largest)
     # Not others * (half / total): that quotient underflows where the total is large.
     others = soft.others * (1 / soft.total)[..., None] * half[..., None]
     gradient = jnp.where(is_label(labels, others.shape), -half[..., None], others)
-    if where is not None:
-        gradient = jnp.where(where[..., None], gradient, 0)
     return gradient.astype(dtype_like.dtype), None, None, None, None
 
 

@@ -32,20 +32,20 @@ class SoftMargin(NamedTuple):
     total: Array  # their sum
 
 
-def soft_margin(logits: Array, labels: Array, edf: EDF, where: Array | None) -> SoftMargin:
+def soft_margin(logits: Array, labels: Array, edf: EDF) -> SoftMargin:
     """The margins, with rounding corrections for the log weights of `edf`.
 
     On a CPU the exponentials are first shifted by the label's own logit, which saves a pass over
-    the logits for their maximum; only if the margin of an unmasked example is too large for that,
-    everything is recomputed. On other devices a pass costs less than waiting for that decision, so
-    the maximum is always used.
+    the logits for their maximum; only if the margin of an example is too large for that, everything
+    is recomputed. On other devices a pass costs less than waiting for that decision, so the maximum
+    is always used.
     """
     label_logits = jnp.take_along_axis(logits, labels[..., None], axis=-1, mode="clip")[..., 0]
     return lax.platform_dependent(
         logits,
         labels,
         label_logits,
-        cpu=functools.partial(_fast_or_general, edf=edf, where=where),
+        cpu=functools.partial(_fast_or_general, edf=edf),
         default=functools.partial(_general, edf=edf),
     )
 
@@ -73,20 +73,14 @@ def _exp_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Arra
     return value, jnp.where(jnp.isfinite(value), value, 0) * tangents[0]
 
 
-def _fast_or_general(
-    logits: Array, labels: Array, label_logits: Array, edf: EDF, where: Array | None
-) -> SoftMargin:
+def _fast_or_general(logits: Array, labels: Array, label_logits: Array, edf: EDF) -> SoftMargin:
     others = _without_label(_exp(logits - label_logits[..., None]), labels)
     total = jnp.sum(others, axis=-1)
     far = ~((total > 1 / _MAX_SUM) & (total < _MAX_SUM))
-    if where is not None:
-        far = far & where
     return lax.cond(
         jnp.any(far),
-        lambda others, total: _general(logits, labels, label_logits, edf),
-        lambda others, total: _fast(others, total),
-        others,
-        total,
+        lambda: _general(logits, labels, label_logits, edf),
+        lambda: _fast(others, total),
     )
 
 

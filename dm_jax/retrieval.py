@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from dm_jax import errors
+
 JUNK = -1
 _BLOCK = 256  # queries ranked at a time, to bound the memory: 25 MB of similarities on MARS
 
@@ -229,9 +231,7 @@ def _features(name: str, value: np.ndarray, width: int | None = None) -> np.ndar
     if value.ndim != 2 or 0 in value.shape or width not in (None, value.shape[1]):
         accepted = f"[n, {width or 'd'}], not empty"
         raise ValueError(f"{name} must be {accepted}, got {list(value.shape)}")
-    finite = np.isfinite(value).all(axis=1)
-    if not finite.all():
-        raise ValueError(f"{name} must be finite, row {np.argmin(finite)} is not")
+    errors.check_finite(name, value)
     return value
 
 

@@ -285,10 +285,26 @@ def test_a_scheme_without_an_integral_has_density_zero(alpha, eta):
     np.testing.assert_array_equal(jax.grad(total)(logits), 0.0)
 
 
-def test_a_saturation_may_be_a_numpy_scalar():
+@pytest.mark.parametrize("number", [np.float32, jnp.float32])
+def test_a_saturation_may_be_a_scalar_of_numpy_or_jax(number):
     logits, labels = jnp.array([[2.0, 0.0]]), np.array([0])
-    found = dm_softmax_cross_entropy(logits, labels, CCE(), saturation=np.float32(1e-6))
+    found = dm_softmax_cross_entropy(logits, labels, CCE(), saturation=number(1e-6))
     np.testing.assert_array_equal(found, dm_softmax_cross_entropy(logits, labels, CCE()))
+
+
+def test_a_float16_gradient_uses_the_whole_range():
+    logits, labels = np.array([[-1.0, 0.0], [1.0, 0.0]], np.float16), np.array([0, 1])
+
+    def largest(scale):
+        def total(logits):
+            edf = DM(lam=0.0, beta=0.8)
+            losses = dm_softmax_cross_entropy(logits, labels, edf, normalization=None)
+            return scale * losses.sum()
+
+        return float(jnp.abs(jax.grad(total)(jnp.asarray(logits))).max())
+
+    assert largest(2.0**16) == pytest.approx(2 * largest(2.0**15), rel=1e-3)
+    assert largest(2.0**20) == float(jnp.finfo(jnp.float16).max)
 
 
 def test_nothing_to_weight_is_a_zero_gradient():

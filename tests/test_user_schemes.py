@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 from jax import nn
-from scipy import integrate
+from jax.scipy import stats
+from scipy import integrate, special
 
-from dm_jax import CCE, DM, EDF, GCE, Beta, emphasis, from_loss, from_weight
+from dm_jax import CCE, DM, EDF, GCE, Beta, emphasis, from_loss, from_pdf, from_weight
 from tests import written_formula
 from tests.test_emphasis import MARGINS, P, Ramp
 
@@ -22,11 +24,31 @@ def test_a_users_scheme_is_a_frozen_pytree():
     with pytest.raises(dataclasses.FrozenInstanceError):
         edf.power = 3.0
     assert pickle.loads(pickle.dumps(edf)) == edf
-    assert dataclasses.replace(edf, power=3.0) == Ramp(power=3.0)
+    assert edf.replace(power=3.0) == dataclasses.replace(edf, power=3.0) == Ramp(power=3.0)
     modes = jax.jit(jax.vmap(lambda e: e.mode))(Ramp(power=jnp.array([1.0, 2.0])))
     np.testing.assert_allclose(modes, 0, atol=1e-6)
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(edf)]
     assert paths == [".power"]
+
+
+@pytest.mark.parametrize(
+    "decorate", [struct.dataclass, dataclasses.dataclass(frozen=True)], ids=["flax", "dataclass"]
+)
+def test_a_scheme_may_be_decorated_as_the_dataclass_that_it_is(decorate):
+    @decorate
+    class Knee(EDF):
+        knee: float
+
+        def weight(self, p):
+            return jnp.minimum(p / self.knee, 1)
+
+    edf = Knee(knee=1).replace(knee=jnp.float32(0.5))
+    assert repr(edf) == "Knee(knee=0.5)"
+    assert jax.jit(lambda edf: edf.weight(0.25))(edf) == 0.5
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        edf.knee = 1.0
+    with pytest.raises(ValueError, match="knee must be finite"):
+        Knee(knee=np.nan)
 
 
 class Branching(EDF):
@@ -94,6 +116,25 @@ def test_a_users_loss_keeps_its_tails(order):
         rtol=1e-5,
         atol=1e-4,
     )
+
+
+@pytest.mark.parametrize(("alpha", "eta"), [(2, 3), (3, 2), (0.5, 0.5), (4, 1.3), (0.7, 2.5)])
+def test_a_power_times_a_smooth_function_keeps_its_tails(alpha, eta):
+    log_p, log_q = written_formula.log_p_and_q(FAR_MARGINS.astype(np.float64))
+    expected = (alpha - 1) * log_p + (eta - 1) * log_q - special.betaln(alpha, eta)
+    found = from_pdf(lambda p: stats.beta.pdf(p, alpha, eta)).log_weight(FAR_MARGINS)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    weight = from_weight(lambda p: p ** (alpha - 1) * (1 - p) ** (eta - 1) * jnp.exp(5 * p))
+    expected = (alpha - 1) * log_p + (eta - 1) * log_q + 5 * np.exp(log_p)
+    np.testing.assert_allclose(weight.log_weight(FAR_MARGINS), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_power_times_a_logarithm_goes_on_by_its_slope():
+    margin = np.array([10, 15, 18])
+    q = 1 / (1 + np.exp(margin))
+    entropy = from_weight(lambda p: -p * jnp.log(p) - (1 - p) * jnp.log1p(-p))
+    expected = np.log(-(1 - q) * np.log1p(-q) - q * np.log(q))
+    np.testing.assert_allclose(entropy.log_weight(margin), expected, atol=0.1)
 
 
 def test_a_users_weight_keeps_its_limits():

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dm_jax import errors
 from dm_jax.data import cifar, cifar_n, digits, imdb, npz_dataset, tfds_arrays, tfds_builders
 from dm_jax.data.dataset import Dataset
+from dm_jax.data.streamed_dataset import is_streamed
 
 _LOADERS: dict[str, Callable[[str, str | None], Dataset]] = {
     "cifar10": cifar.load,
@@ -49,7 +50,7 @@ def load(name: str, *, data_dir: str | None = None) -> Dataset:
     family, colon, rest = name.partition(":")
     if colon and rest and family in _FAMILIES:
         return _FAMILIES[family](rest, data_dir)
-    if name in tfds_builders.OWN_BUILDERS or (family == "stream" and rest):
+    if is_streamed(name):
         raise ValueError(f"{name} does not fit in memory; open it with dm_jax.data.load_streamed")
     if name not in _LOADERS:
         raise errors.unknown("data set", name, _NAMES)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dm_jax import errors
 from dm_jax.labels import as_labels
 
 
@@ -126,13 +127,6 @@ def image_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32), std.astype(np.float32)
 
 
-def check_finite(inputs: np.ndarray, what: str = "inputs") -> None:
-    """Raises a ValueError if `inputs` has NaN or infinity; `what` names it in the message."""
-    if inputs.dtype == np.float32 and not np.isfinite(inputs).all():
-        row = int(np.argwhere(~np.isfinite(inputs))[0, 0])
-        raise ValueError(f"{what} must be finite, row {row} is not")
-
-
 def _check_inputs(inputs: np.ndarray) -> None:
     ranks = {np.dtype(np.uint8): 4, np.dtype(np.float32): 2}
     if inputs.dtype not in ranks:
@@ -142,4 +136,4 @@ def _check_inputs(inputs: np.ndarray) -> None:
             "inputs must be images [n, height, width, channels] (uint8) or features [n, d] "
             f"(float32), got {inputs.dtype} of shape {inputs.shape}"
         )
-    check_finite(inputs)
+    errors.check_finite("inputs", inputs)

@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from dm_jax import npz
-from dm_jax.data.dataset import Dataset, Split, check_finite
+from dm_jax import errors, npz
+from dm_jax.data.dataset import Dataset, Split
 from dm_jax.labels import as_labels
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -65,7 +65,7 @@ def _inputs(what: str, array: np.ndarray) -> np.ndarray:
         return array
     if array.ndim == 2 and array.dtype.kind in "iuf":
         features = array.astype(np.float32)
-        check_finite(features, what)
+        errors.check_finite(what, features)
         return features
     raise ValueError(
         f"{what} must be uint8 images [n, height, width(, channels)] or features [n, d], "

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -10,9 +11,6 @@ from dm_jax.data.mars_protocol import Tracklets
 from dm_jax.data.records import Records
 from dm_jax.data.stream import Source
 
-# Statistics of ImageNet's training images over 255, per channel, which pretrained weights expect.
-_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-_STD = np.array([0.229, 0.224, 0.225], np.float32)
 _FAMILY = "stream:"
 
 
@@ -41,7 +39,8 @@ class StreamedDataset:
       held_out: name -> images whose classes are predicted ("validation", "test").
       class_names: [num_classes] strings.
       retrieval_test: of MARS; None for other data sets.
-      mean, std: float32 [3], those of ImageNet for every data set.
+      mean, std: float32 [3], per channel, of ImageNet's training images over 255, for every data
+        set: pretrained weights expect them.
     """
 
     name: str
@@ -49,8 +48,9 @@ class StreamedDataset:
     held_out: Mapping[str, Source]
     class_names: tuple[str, ...]
     retrieval_test: RetrievalTest | None = None
-    mean: np.ndarray = dataclasses.field(default_factory=_MEAN.copy)
-    std: np.ndarray = dataclasses.field(default_factory=_STD.copy)
+
+    mean: ClassVar = np.array([0.485, 0.456, 0.406], np.float32)
+    std: ClassVar = np.array([0.229, 0.224, 0.225], np.float32)
 
     @property
     def num_classes(self) -> int:
@@ -64,8 +64,8 @@ class StreamedDataset:
 
 
 def is_streamed(name: str) -> bool:
-    """Whether `load` accepts the name: "clothing1m", "mars" or "stream:NAME"."""
-    return name in tfds_builders.OWN_BUILDERS or name.startswith(_FAMILY)
+    """Whether the name is that of a streamed data set: "clothing1m", "mars" or "stream:NAME"."""
+    return name in tfds_builders.OWN_BUILDERS or (name.startswith(_FAMILY) and name != _FAMILY)
 
 
 def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:

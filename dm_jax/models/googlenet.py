@@ -71,8 +71,9 @@ class AuxiliaryHead(nn.Module):
                 "use larger images or auxiliary=False"
             )
         x = self.unit(128, 1, name="conv")(nn.avg_pool(x, (5, 5), (3, 3)), train, where)
-        hidden = nn.Dense(1024, True, self.dtype, at_least_float32(self.dtype), name="hidden")
-        x = nn.relu(hidden(x.reshape(x.shape[0], -1))).astype(at_least_float32(self.dtype))
+        precision = at_least_float32(self.dtype)
+        hidden = nn.Dense(1024, dtype=self.dtype, param_dtype=precision, name="hidden")
+        x = nn.relu(hidden(x.reshape(x.shape[0], -1))).astype(precision)
         return Classifier(self.num_classes, 0.7, self.axis_name, name="classifier")(x, train)
 
 

@@ -50,10 +50,14 @@ def convolve(
     a population a batched product where a convolution would become a grouped one.
     """
     if kernel == 1:
-        dense = nn.Dense(
-            features, use_bias, dtype, at_least_float32(dtype), kernel_init=he_normal, name="conv"
-        )
-        return dense(x[:, ::stride, ::stride])
+        return nn.Dense(
+            features,
+            use_bias=use_bias,
+            dtype=dtype,
+            param_dtype=at_least_float32(dtype),
+            kernel_init=he_normal,
+            name="conv",
+        )(x[:, ::stride, ::stride])
     return nn.Conv(
         features,
         (kernel, kernel),

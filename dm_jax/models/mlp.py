@@ -39,7 +39,10 @@ class MLP(Network, kw_only=True):
         x = x.reshape(x.shape[0], -1)
         for size in self.hidden:
             dense = nn.Dense(
-                size, True, self.dtype, at_least_float32(self.dtype), kernel_init=self.kernel_init
+                size,
+                dtype=self.dtype,
+                param_dtype=at_least_float32(self.dtype),
+                kernel_init=self.kernel_init,
             )
             x = nn.relu(dense(x))
-        return x.astype(at_least_float32(self.dtype))
+        return x

@@ -5,7 +5,7 @@ import statistics
 
 import numpy as np
 
-from dm_jax import draws
+from dm_jax import draws, errors
 from dm_jax.noise.request import Request
 
 # Standard deviation of the flip rates before truncation.
@@ -50,11 +50,8 @@ def _features(request: Request) -> np.ndarray:
         )
     if inputs.dtype != np.uint8 and inputs.dtype.kind != "f":
         raise TypeError(f"inputs must be uint8 images or float features, got {inputs.dtype}")
-    features = inputs.reshape(len(inputs), math.prod(inputs.shape[1:]))
-    if inputs.dtype.kind == "f" and not np.isfinite(features).all():
-        row = int(np.argmin(np.isfinite(features).all(axis=1)))
-        raise ValueError(f"inputs: row {row} is not finite")
-    return features
+    errors.check_finite("inputs", inputs)
+    return inputs.reshape(len(inputs), math.prod(inputs.shape[1:]))
 
 
 def _flip_rates(rate: float, uniforms: np.ndarray) -> np.ndarray:

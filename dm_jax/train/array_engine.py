@@ -37,7 +37,6 @@ class ArrayEngine(Engine):
     ):
         if population and mode == "pmap":
             raise ValueError("a population needs parallel mode 'jit', got 'pmap'")
-        parallel.check_batch(mesh, experiments[0].sampler.batch_size, "batch_size")
         self.experiments, self.population = experiments, population
         self.scans = jax.default_backend() != "cpu" or not self._convolves()
         plan = experiments[0].plan

@@ -18,7 +18,6 @@ class Experiment(setup_lib.Setup):
     """A resolved config of a data set in memory.
 
     Attributes:
-      dataset: the data set.
       validation: corruption of the held-out part, or None.
       sampler: selects the rows of the training set for each step.
     """
@@ -26,11 +25,6 @@ class Experiment(setup_lib.Setup):
     dataset: data.Dataset
     validation: noise.Corruption | None
     sampler: Sampler
-
-    @property
-    def fingerprint(self) -> str:
-        """The fingerprint of the data set."""
-        return self.dataset.fingerprint
 
     @property
     def example(self) -> jax.ShapeDtypeStruct:
@@ -63,11 +57,6 @@ class StreamedExperiment(setup_lib.Setup):
     """A resolved config of a streamed data set."""
 
     dataset: StreamedDataset
-
-    @property
-    def fingerprint(self) -> str:
-        """The fingerprint of the data set."""
-        return self.dataset.fingerprint
 
     @property
     def example(self) -> jax.ShapeDtypeStruct:
@@ -116,7 +105,7 @@ def experiment(
         augment=config.data.augment == "crop_flip",
     )
     sampler = Sampler(training.kept, config.train.batch_size, config.seed, config.data.last_batch)
-    return Experiment(**vars(setup), dataset=dataset, validation=validation, sampler=sampler)
+    return Experiment(**vars(setup), validation=validation, sampler=sampler)
 
 
 def _check_counts(
@@ -163,7 +152,7 @@ def _streamed(config: config_lib.Config, dataset: StreamedDataset) -> StreamedEx
     unread = np.zeros(0, np.int32)  # the labels come with the images
     training = noise.Corruption(unread, unread, unread, kind="none", rate=0.0, seed=0)
     setup = setup_lib.resolve(config, dataset, training, examples=len(dataset.train), augment=False)
-    return StreamedExperiment(**vars(setup), dataset=dataset)
+    return StreamedExperiment(**vars(setup))
 
 
 def draw_corruptions(

@@ -21,7 +21,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as managers
 
-from dm_jax import files
+from dm_jax import errors, files
 from dm_jax.train import parallel
 
 log = logging.getLogger(__name__)
@@ -182,19 +182,17 @@ class Checkpoints:
         damaged = self._directory / "damaged" / f"{step}-{time.time_ns()}"
         damaged.parent.mkdir(exist_ok=True)
         (self._directory / step).rename(damaged)
-        reason = str(error).split("\n")[0][:200]
         log.warning(
             "checkpoint %s in %s is damaged (%s) and was moved to %s",
             step,
             self._directory,
-            reason,
+            errors.first_line(error),
             damaged,
         )
 
     def _unwritable(self, error: Exception) -> OSError:
-        reason = str(error).split("\n")[0][:300]
         return OSError(
-            f"a checkpoint could not be written to {self._directory}: {reason}. "
+            f"a checkpoint could not be written to {self._directory}: {errors.first_line(error)}. "
             f"The newest intact one is of step {self.latest}"
         )
 
@@ -247,8 +245,7 @@ def _damage_of(what: str) -> Iterator[None]:
     except Exception as error:  # orbax and tensorstore raise bare Exceptions
         if _is_of_the_machine(error):
             raise
-        reason = str(error).split("\n")[0][:200]
-        raise ValueError(f"{what} is damaged: {reason}") from error
+        raise ValueError(f"{what} is damaged: {errors.first_line(error)}") from error
 
 
 def _chosen(directory: pathlib.Path, step: int | str) -> int:

@@ -28,6 +28,7 @@ class Engine(abc.ABC):
 
     def __init__(self, mesh: Mesh, mode: str, plan: Plan):
         """Compiles the steps, for which a subclass sets `experiments` first."""
+        parallel.check_batch(mesh, self.experiments[0].config.train.batch_size)
         self.mesh, self.mode, self.plan = mesh, mode, plan
         self._placement = parallel.placement_mesh(mesh, mode)
         self._train_data: Any = None  # on the devices; what a block's indices refer to

@@ -87,10 +87,12 @@ def make_mesh(config: ParallelConfig, *, runs: int = 1) -> Mesh:
     return Mesh(np.array(devices[:wanted]).reshape(runs, -1), (RUN, DATA))
 
 
-def check_batch(mesh: Mesh, size: int, name: str) -> None:
+def check_batch(mesh: Mesh, size: int) -> None:
     """Raises ValueError unless a batch of `size` divides over the data axis."""
     if size % mesh.shape[DATA]:
-        raise ValueError(f"{name} {size} does not divide over {mesh.shape[DATA]} devices")
+        raise ValueError(
+            f"config.train.batch_size {size} does not divide over {mesh.shape[DATA]} devices"
+        )
 
 
 def compile_step(

@@ -15,7 +15,7 @@ from dm_jax.train.checkpoints import Checkpoints
 from dm_jax.train.engine import Engine
 from dm_jax.train.progress import NoProgress, Progress
 from dm_jax.train.state import State
-from dm_jax.train.writers import MetricsFile, NullWriter, TensorBoard, Writer
+from dm_jax.train.writers import MetricsFile, NullWriter, TensorBoard
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -53,8 +53,8 @@ class Recorder:
         """
         self._engine, self._checkpoints, self._seconds = engine, checkpoints, seconds
         self._experiment = engine.experiments[0]
-        self._file: Writer = NullWriter()
-        self._board: Writer = NullWriter()
+        self._file: MetricsFile | NullWriter = NullWriter()
+        self._board: TensorBoard | NullWriter = NullWriter()
         if parallel.is_primary():
             log_every = self._experiment.plan.log_every
             path = folder / "metrics.jsonl"
@@ -102,8 +102,7 @@ class Recorder:
         self._check_finite(window)
         if not _all_finite((state.params, state.batch_stats)):
             raise self._not_finite("parameters were", step - 1)
-        if isinstance(self._file, MetricsFile):
-            self._file.sync()  # so that no checkpoint is ahead of the metrics
+        self._file.sync()  # so that no checkpoint is ahead of the metrics
         score = self._score[1] if self._score and self._score[0] == step else None
         seconds = self._seconds()
         self._checkpoints.save(step, (state, window), score=score, seconds=seconds)

@@ -34,11 +34,6 @@ def make_embed_step(settings: StepSettings, *, axis_name: str | None = None):
     return embed_step
 
 
-def one_batch(step):
-    """`steps(state, data, block)` like `step.many_steps`, for blocks of one batch without data."""
-    return lambda state, data, block: step(state, jax.tree.map(lambda x: x[0], block))
-
-
 def scores(batches: Iterable[Mapping[str, Any]], test: RetrievalTest) -> dict[str, float]:
     """{"mAP": ..., "CMC-1": ...} in [0, 1], from the embedded batches of all frames.
 

@@ -59,7 +59,11 @@ def run(
       RuntimeError: another thread of this process trains.
     """
     with _alone():
-        return _run_stoppable(config, workdir, progress or NoProgress(), allow_changes)
+        # Before StopRequest, as JAX installs its own signal handler when it joins other hosts.
+        parallel.initialize(config.parallel)
+        with StopRequest() as stop_requested:
+            folder = pathlib.Path(workdir).expanduser()
+            return _run(config, folder, progress or NoProgress(), allow_changes, stop_requested)
 
 
 @contextlib.contextmanager
@@ -76,16 +80,6 @@ def _alone() -> Iterator[None]:
         _running.release()
 
 
-def _run_stoppable(
-    config: Config, workdir: pathlib.Path | str, progress: Progress, allow_changes: bool
-) -> Summary:
-    # Before StopRequest, as JAX installs its own signal handler when it connects to other hosts.
-    parallel.initialize(config.parallel)
-    with StopRequest() as stop_requested:
-        folder = pathlib.Path(workdir).expanduser()
-        return _run(config, folder, progress, allow_changes, stop_requested)
-
-
 def _run(
     config: Config,
     folder: pathlib.Path,
@@ -95,7 +89,7 @@ def _run(
 ) -> Summary:
     clock = _Clock()
     mesh = parallel.make_mesh(config.parallel)
-    parallel.check_batch(mesh, config.train.batch_size, "config.train.batch_size")
+    parallel.check_batch(mesh, config.train.batch_size)
     experiment = build.experiment(config)
     with workdir_lib.lock(folder):
         workdir_lib.check(

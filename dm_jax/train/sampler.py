@@ -27,11 +27,6 @@ class Sampler:
     seed: int
     last_batch: str = "wrap"
 
-    @property
-    def masks(self) -> bool:
-        """Whether any batch is padded."""
-        return self.last_batch == "mask" and len(self.indices) % self.batch_size > 0
-
     def batches(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray | None]:
         """index, int32 [stop - start, B], and where, bool of that shape, or None if not padded."""
         size, count = self.batch_size, len(self.indices)
@@ -43,7 +38,7 @@ class Sampler:
         epoch, batch = np.divmod(step, -(-count // size))
         position = batch * size + slot
         index = self._rows(np.broadcast_to(epoch, position.shape), np.minimum(position, count - 1))
-        return index, (position < count) if self.masks else None
+        return index, (position < count) if count % size else None
 
     def _rows(self, epoch: np.ndarray, position: np.ndarray) -> np.ndarray:
         """The rows at these positions of these epochs, which ascend."""

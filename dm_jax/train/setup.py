@@ -30,6 +30,7 @@ class Setup:
 
     Attributes:
       config: as given.
+      dataset: the data set.
       training: the corruption of the training labels.
       settings: static settings of a step.
       edf: at the start.
@@ -38,6 +39,7 @@ class Setup:
     """
 
     config: config_lib.Config
+    dataset: data.Dataset | StreamedDataset
     training: noise.Corruption
     settings: StepSettings
     edf: emphasis.EDF
@@ -46,8 +48,8 @@ class Setup:
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the data."""
-        raise NotImplementedError
+        """The fingerprint of the data set."""
+        return self.dataset.fingerprint
 
     @property
     def example(self) -> jax.ShapeDtypeStruct:
@@ -106,6 +108,7 @@ def resolve(
         )
     return Setup(
         config=config,
+        dataset=dataset,
         training=training,
         settings=_step_settings(config, dataset, factor, edf_schedules, augment),
         edf=edf,

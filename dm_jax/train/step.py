@@ -164,7 +164,7 @@ def _scheduled(edf, schedules: Mapping[str, Schedule], step: jax.Array):
         name: jnp.asarray(schedule(step), getattr(edf, name).dtype)
         for name, schedule in schedules.items()
     }
-    return dataclasses.replace(edf, **values) if values else edf
+    return edf.replace(**values) if values else edf
 
 
 def _augmented(

@@ -24,6 +24,7 @@ from dm_jax.train import parallel, retrieval_eval
 from dm_jax.train.build import StreamedExperiment
 from dm_jax.train.engine import Engine
 from dm_jax.train.state import State
+from dm_jax.train.step import many_evaluations
 
 
 class StreamEngine(Engine):
@@ -39,7 +40,6 @@ class StreamEngine(Engine):
     def __init__(self, experiment: StreamedExperiment, mesh: Mesh, mode: str):
         _check_shares(mesh)
         config = experiment.config
-        parallel.check_batch(mesh, config.train.batch_size, "config.train.batch_size")
         self.experiments = [experiment]
         super().__init__(mesh, mode, dataclasses.replace(experiment.plan, max_steps_per_call=1))
         self._training = train_stream(
@@ -49,9 +49,7 @@ class StreamEngine(Engine):
             workers=config.parallel.workers,
         )
         self._next = 0
-        self._embed = self._compile(
-            retrieval_eval.make_embed_step, retrieval_eval.one_batch, donate=False
-        )
+        self._embed = self._compile(retrieval_eval.make_embed_step, many_evaluations, donate=False)
 
     def block(self, begin: int, end: int) -> Any:
         """The block of step begin (= end - 1), in transfer to the devices; they need not wait.

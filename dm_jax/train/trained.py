@@ -14,13 +14,12 @@ from dm_jax import files, models
 from dm_jax.data import augment
 from dm_jax.dtypes import at_least_float32
 from dm_jax.train import checkpoints
-from dm_jax.train.build import Experiment, StreamedExperiment
 from dm_jax.train.config import Config
-from dm_jax.train.setup import create_model
+from dm_jax.train.setup import Setup, create_model
 from dm_jax.train.workdir import NETWORK_FILE
 
 
-def metadata(experiment: Experiment | StreamedExperiment) -> dict[str, Any]:
+def metadata(experiment: Setup) -> dict[str, Any]:
     """The content of `NETWORK_FILE`: classes, and shape, dtype and normalisation of an input."""
     example, settings = experiment.example, experiment.settings
     return {

@@ -7,21 +7,11 @@ import os
 import pathlib
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from dm_jax import files
 
 log = logging.getLogger(__name__)
-
-
-class Writer(Protocol):
-    """A destination of metrics."""
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds values measured after `step` steps."""
-
-    def close(self) -> None:
-        """Closes the writer."""
 
 
 class NullWriter:
@@ -29,6 +19,9 @@ class NullWriter:
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Discards the values."""
+
+    def sync(self) -> None:
+        """Does nothing."""
 
     def close(self) -> None:
         """Does nothing."""

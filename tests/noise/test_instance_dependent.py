@@ -85,7 +85,7 @@ def test_projection_does_not_depend_on_the_order_of_summation(dtype):
             r"inputs must be \[6000, .*, got \[5999",
         ),
         (IMAGES.astype(np.int64), TypeError, "uint8 images or float features, got int64"),
-        (np.where(np.arange(6000) == 7, np.nan, 1.0)[:, None], ValueError, "row 7 is not finite"),
+        (np.where(np.arange(6000) == 7, np.nan, 1.0)[:, None], ValueError, "finite, row 7 is not"),
     ],
 )
 def test_bad_inputs_are_named(inputs, error, message):

@@ -1,0 +1,122 @@
+"""log f(p) of the soft margin, for a function f of the probability p that knows no margin."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.nn import sigmoid
+from jax.typing import ArrayLike
+
+from dm_jax.probability import as_float, log_p_and_q
+
+Function = Callable[[Array], Array]
+
+# Beyond it every f is extrapolated.
+_MAX_MARGIN = 40.0
+# Smaller exponents count as 0: there f approaches a limit slowly, as DM's weight does at p = 0.
+_MIN_POWER = 0.05
+# By how much the exponent of a power may change, relatively, while p or 1 - p grows 64-fold; that
+# of a logarithm changes by more.
+_MAX_CHANGE = 0.1
+
+
+def log_of_function(function: Function, margin: ArrayLike) -> Array:
+    """log f(sigmoid(m)) for a positive f of p that is given as a function only.
+
+    Where p has lost the digits of 1 - p, they are restored by the slope of log f in log(1 - p).
+    Beyond `_MAX_MARGIN`, or where p still has two digits of 1 - p if f is irregular, log f is
+    extrapolated as that of a power of p or 1 - p times a smooth function.
+    """
+    margin = as_float(margin)
+    at_zero, at_one = _at_zero(function, margin.dtype), _at_one(function, margin.dtype)
+    near = jnp.clip(margin, -at_zero.start, at_one.start)
+    (log_p, log_q), (near_p, near_q) = log_p_and_q(margin), log_p_and_q(near)
+    beyond = jnp.where(margin > 0, at_one.rise(log_q - near_q), at_zero.rise(log_p - near_p))
+    return _log_near(function, near) + beyond
+
+
+class _End(NamedTuple):
+    """f near p = 0 or p = 1, as x**exponent * exp(bend * x / x_start) with x = p or 1 - p."""
+
+    start: Array  # the margin, without its sign, beyond which this holds
+    exponent: Array
+    bend: Array
+
+    def rise(self, log_x: Array) -> Array:
+        """log f above its value at the start, for log x above its own."""
+        return self.exponent * log_x + self.bend * jnp.expm1(log_x)
+
+
+def _at_zero(function: Function, dtype: jnp.dtype) -> _End:
+    """At p = 0 f is regular if f and its slope are floats at the largest margin, and f positive."""
+    far = jnp.asarray(math.exp(-_MAX_MARGIN), dtype)
+    good = _log_and_exponent(function, far, 1)[2]
+    x = jnp.where(good, far, _two_digits(dtype))
+    return _end(function, x, 1)
+
+
+def _at_one(function: Function, dtype: jnp.dtype) -> _End:
+    """At p = 1 f is regular if it is of order 0 or 1 in 1 - p."""
+    value, slope = _value_and_slope(function, jnp.ones((), dtype))
+    finite = jnp.isfinite(value) & jnp.isfinite(slope)
+    # Below zero it is the rounding of a zero, as of cos(pi / 2 * p), and f too rough to go far.
+    order_one = finite & (value <= 0) & (slope < 0)
+    regular = finite & (value > 0) | order_one & (value == 0)
+    end = _end(function, _two_digits(dtype), -1)
+    return _End(
+        jnp.where(regular, _MAX_MARGIN, end.start).astype(dtype),
+        jnp.where(regular | order_one, order_one, end.exponent).astype(dtype),
+        jnp.where(regular | order_one, 0, end.bend).astype(dtype),
+    )
+
+
+def _two_digits(dtype: jnp.dtype) -> Array:
+    """A power of two x for which 1 - x, which is exact, has two digits of x."""
+    return jnp.asarray(2.0 ** math.ceil(math.log2(100 * jnp.finfo(dtype).epsneg)), dtype)
+
+
+def _end(function: Function, x: Array, sign: int) -> _End:
+    """The end of f from p = x (`sign` = 1) or 1 - x (-1) on, by two points (Richardson)."""
+    log_f, exponent, good = _log_and_exponent(function, x, sign)
+    log_f_2, exponent_2, good_2 = _log_and_exponent(function, 2 * x, sign)
+    _, exponent_64, good_64 = _log_and_exponent(function, 64 * x, sign)
+    limit = 2 * exponent - exponent_2
+    is_power = good & good_2 & good_64 & (jnp.abs(limit) >= _MIN_POWER)
+    is_power &= jnp.abs(exponent_64 - exponent) <= _MAX_CHANGE * jnp.abs(exponent)
+    bend = log_f_2 - log_f - limit * math.log(2)
+    start = jnp.log1p(-x) - jnp.log(x)
+    return _End(start, jnp.where(is_power, limit, 0), jnp.where(is_power, bend, 0))
+
+
+def _log_and_exponent(function: Function, x: Array, sign: int) -> tuple[Array, Array, Array]:
+    """log f, d log f / d log x, and whether they are finite; elsewhere they are 0."""
+    value, slope = _value_and_slope(function, x if sign > 0 else 1 - x)
+    good = (value > 0) & jnp.isfinite(value) & jnp.isfinite(slope)
+    value, slope = jnp.where(good, value, 1), jnp.where(good, slope, 0)
+    return jnp.log(value), sign * x * slope / value, good
+
+
+def _log_near(function: Function, margin: Array) -> Array:
+    p = sigmoid(margin)
+    value, slope = _value_and_slope(function, p)
+    slope = jnp.where(jnp.isfinite(slope), slope, 0.0)
+    kept = 1 - p  # exact for p >= 1/2
+    lost = jnp.where(margin > 0, kept - sigmoid(-margin), 0.0)
+    has_power = (kept > 0) & (value > 0)  # else p is rounded to 1, where f has no slope of log f
+    power = -slope * kept / jnp.where(has_power, value, 1.0)
+    of_power = power * jnp.log1p(-lost / jnp.where(has_power, kept, 1.0))
+    linear = jnp.where(has_power, value, value + slope * lost)
+    nothing = linear <= 0  # not for NaN, which the result should show
+    log_f = jnp.where(nothing, -jnp.inf, jnp.log(jnp.where(nothing, 1.0, linear)))
+    return log_f + jnp.where(has_power, of_power, 0.0)
+
+
+def _value_and_slope(function: Function, p: Array) -> tuple[Array, Array]:
+    def float_function(p: Array) -> Array:
+        value = jnp.asarray(function(p), p.dtype)
+        return jnp.broadcast_to(value, jnp.broadcast_shapes(value.shape, p.shape))
+
+    return jax.jvp(float_function, (p,), (jnp.ones_like(p),))
