@@ -33,6 +33,8 @@ def read(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray]
       OSError: there is no such file, or it cannot be opened.
       ValueError: the file is damaged, not of this kind, or lacks an array; names file and array.
     """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"there is no file {os.path.abspath(path)}")
     with open(path, "rb") as file:
         try:
             content = np.load(file, allow_pickle=False)
@@ -40,6 +42,11 @@ def read(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray]
                 content = {names[0]: content} if len(names) == 1 else {}
             arrays = {name: content[name] for name in names if name in content}
         except _DAMAGE as error:
+            if "allow_pickle" in str(error):
+                raise ValueError(
+                    f"{path} holds arrays of Python objects, which are not unpickled; save numbers "
+                    "(numpy.unique(labels, return_inverse=True)[1] makes some of text)"
+                ) from error
             raise ValueError(f"{path} is damaged or not an array file: {error}") from error
     # Members of the zip that are not .npy are read as bytes.
     missing = [name for name in names if not isinstance(arrays.get(name), np.ndarray)]

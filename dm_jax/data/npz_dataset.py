@@ -15,8 +15,8 @@ def load(path: str, data_dir: str | None = None) -> Dataset:
     """Loads a data set from the arrays x_train, y_train, x_test and y_test of an .npz.
 
     Inputs are uint8 images [n, height, width] or [n, height, width, channels], or numbers [n, d],
-    which become float32 features. Labels are whole numbers [n]; the largest training label, which
-    must be below n, sets the number of classes. Nothing in the file is unpickled.
+    which become float32 features. Labels are whole numbers [n] from 0; the largest training label,
+    which must be below n, sets the number of classes. Nothing in the file is unpickled.
 
     Args:
       path: of the file.
@@ -33,6 +33,8 @@ def load(path: str, data_dir: str | None = None) -> Dataset:
         raise ValueError(f"y_train of {file} is empty")
     # One stray label, such as 10**12, must not allocate memory for as many classes.
     y_train = as_labels(arrays["y_train"], arrays["y_train"].size, what="y_train")
+    if y_train.min() > 0:
+        raise ValueError(f"y_train of {file} starts at {y_train.min()}; classes count from 0")
     num_classes = int(y_train.max()) + 1
     for split in ("train", "test"):
         inputs, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]

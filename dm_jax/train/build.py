@@ -89,7 +89,16 @@ def experiment(
     Args:
       config: of the run.
       dataset: the data set, if it is already loaded.
+
+    Raises:
+      TypeError: a config that was not parsed.
+      ValueError: a config that does not fit the data or itself; see the message.
     """
+    if not isinstance(config, config_lib.Config):
+        raise TypeError(
+            f"config must be a train.Config, got {type(config).__name__}; use "
+            "train.Config.parse(config)"
+        )
     dataset = dataset or load(config.data.name, config.data.data_dir)
     if isinstance(dataset, StreamedDataset):
         return _streamed(config, dataset)

@@ -27,6 +27,7 @@ from dm_jax.train.progress import NoProgress, Progress
 from dm_jax.train.state import State
 from dm_jax.train.stop_request import StopRequest
 from dm_jax.train.summary import Row, Summary
+from dm_jax.train.workdir import differences
 
 
 class SwitchEDF(EDF):
@@ -56,18 +57,23 @@ class SwitchEDF(EDF):
 
 def signature(experiment: Experiment) -> Hashable:
     """A key that is equal for experiments that can train as one population."""
+    return json.dumps(_program(experiment), sort_keys=True)
+
+
+def _program(experiment: Experiment) -> dict[str, Any]:
+    """The config without what may differ between members, the plan, and the sizes of the splits."""
     config = experiment.config.to_dict()
     config.pop("seed")
     noise, loss = config["noise"], config["loss"]
-    config["noise"] = (noise["imbalance"], noise["ratio"])
-    config["loss"] = (loss["normalization"], loss["saturation"], loss["class_weights"])
-    if loss["schedule"]:
-        config["loss"] += (loss,)
+    config["noise"] = {key: noise[key] for key in ("imbalance", "ratio")}
+    if not loss["schedule"]:
+        shared = ("normalization", "saturation", "class_weights")
+        config["loss"] = {key: loss[key] for key in shared}
     if ":" not in config["optimizer"]["name"]:  # a custom function may read them
         for key in ("learning_rate", "weight_decay"):
             config["optimizer"].pop(key)
-    sizes = [len(rows) for _, rows in experiment.evaluated.values()]
-    return json.dumps([config, dataclasses.asdict(experiment.plan), sizes], sort_keys=True)
+    sizes = {name: len(rows) for name, (_, rows) in experiment.evaluated.items()}
+    return config | {"plan": dataclasses.asdict(experiment.plan), "examples": sizes}
 
 
 def train_population(
@@ -90,15 +96,28 @@ def train_population(
       ValueError: experiments that cannot be one program, or a mesh that does not divide them.
     """
     began = time.monotonic()
-    different = {signature(experiment) for experiment in experiments}
-    if len(different) != 1:
-        raise ValueError(f"a population needs one signature, got {len(different)} different ones")
-    if any(experiment.dataset is not experiments[0].dataset for experiment in experiments):
-        raise ValueError("a population needs one data set: pass the same object to all experiments")
+    _check_members(experiments)
     engine, state = prepare(experiments, mesh=mesh)
     recorder, step = _train(engine, state, progress or NoProgress())
     seconds = (time.monotonic() - began) / len(experiments)
     return [recorder.summary(engine.experiments.index(e), step, seconds) for e in experiments]
+
+
+def _check_members(experiments: Sequence[Experiment]) -> None:
+    """Raises ValueError if they cannot be one program; names what differs."""
+    if not experiments:
+        raise ValueError("experiments must not be empty")
+    first = _program(experiments[0])
+    for number, experiment in enumerate(experiments):
+        if different := differences(first, _program(experiment), "experiment"):
+            raise ValueError(
+                f"a population needs members of one signature, but experiment {number} differs "
+                f"from experiment 0: {'; '.join(different[:3])}"
+            )
+        if experiment.dataset is not experiments[0].dataset:
+            raise ValueError(
+                "a population needs one data set: pass the same object to all experiments"
+            )
 
 
 def prepare(

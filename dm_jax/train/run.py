@@ -161,6 +161,12 @@ def _train(
                 f"config.train.length is {engine.plan.total_steps} steps, but the run in {folder} "
                 f"has already taken {start}"
             )
+        changed = workdir_lib.changes(folder, experiment.config)
+        if start == engine.plan.total_steps and changed:
+            raise ValueError(
+                f"the run in {folder} is finished, and was not trained with the changed keys: "
+                f"{'; '.join(changed)}. Choose another workdir, or a longer config.train.length"
+            )
         # Only now, as a refused run must not change the workdir of another run.
         workdir_lib.record(
             folder,

@@ -52,7 +52,7 @@ def learning_rate_factor(
         raise ValueError(f"{config.name} must return a function of the step, got {base!r}")
     if not warmup:
         return base
-    return lambda step: base(step) * jnp.minimum(1.0, (step + 1) / warmup)
+    return lambda step: base(step) * jnp.minimum(1.0, jnp.asarray(step + 1, float) / warmup)
 
 
 def _steps(duration: Callable[[str], int], key: str, text: str) -> int:
@@ -133,4 +133,10 @@ def transition(start: float, end: float, length: int, *, shape: str = "linear") 
         raise ValueError(f"a schedule must last at least one step, got {length}")
     if shape not in _SHAPES:
         raise errors.unknown("shape of a schedule:", shape, _SHAPES)
-    return lambda step: start + (end - start) * _SHAPES[shape](jnp.minimum(step / length, 1.0))
+    return lambda step: (
+        start
+        + (end - start)
+        * _SHAPES[shape](
+            jnp.minimum(jnp.asarray(step, float) / length, 1.0)  # an int32 by an int is float32
+        )
+    )

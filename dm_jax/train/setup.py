@@ -129,7 +129,10 @@ def create_edf(config: config_lib.LossConfig) -> emphasis.EDF:
     Raises:
       ValueError: as `emphasis.create`, or a custom scheme with a parameter that no config can set.
     """
-    edf = emphasis.create(config.name, **config.parameters)
+    try:
+        edf = emphasis.create(config.name, **config.parameters)
+    except ValueError as error:
+        raise ValueError(f"config.loss: {error}") from error
     keys = {field.name for field in dataclasses.fields(config)} - {"parameters"}
     for field in dataclasses.fields(edf):  # type: ignore[arg-type]
         if field.name in keys:

@@ -58,7 +58,8 @@ class TrainedModel:
         """The logits of inputs [n, *shape], float32 [n, num_classes] (float64 for float64 models).
 
         Args:
-          inputs: of `dtype`, not normalised, as in the data set.
+          inputs: not normalised, as in the data set; of `dtype`, or any numbers for features.
+            Images [n, height, width] have one channel.
           batch_size: how many are computed at once.
 
         Raises:
@@ -66,11 +67,11 @@ class TrainedModel:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        inputs = np.asarray(inputs)
+        inputs = self._as_in_the_data(np.asarray(inputs))
         if inputs.shape[1:] != self.shape or inputs.dtype != self.dtype:
+            shape = ", ".join(map(str, ("n", *self.shape)))
             raise ValueError(
-                f"inputs must be {self.dtype} {['n', *self.shape]}, got {inputs.dtype} "
-                f"{list(inputs.shape)}"
+                f"inputs must be {self.dtype} [{shape}], got {inputs.dtype} {list(inputs.shape)}"
             )
         parts = (inputs[i : i + batch_size] for i in range(0, len(inputs), batch_size))
         none = np.zeros((0, len(self.class_names)), at_least_float32(self.config.model.dtype))
@@ -79,6 +80,13 @@ class TrainedModel:
     def predict(self, inputs: Any, *, batch_size: int = 1000) -> np.ndarray:
         """The class of the largest logit, int [n]; see `logits`."""
         return self.logits(inputs, batch_size=batch_size).argmax(-1)
+
+    def _as_in_the_data(self, inputs: np.ndarray) -> np.ndarray:
+        """Numbers as float32 features, and images without channels as grey, as "npz:" does."""
+        if self.dtype == np.float32 and inputs.dtype.kind in "iuf":
+            inputs = inputs.astype(np.float32)
+        grey = self.shape[-1:] == (1,) and inputs.shape[1:] == self.shape[:-1]
+        return inputs[..., None] if grey and len(self.shape) == 3 else inputs
 
     def preprocess(self, inputs: jax.Array) -> jax.Array:
         """The network's input for inputs [n, *shape]."""

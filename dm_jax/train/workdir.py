@@ -64,6 +64,13 @@ def differences(old: dict[str, Any], new: dict[str, Any], path: str = "config") 
     return lines
 
 
+def changes(workdir: pathlib.Path, config: Config) -> list[str]:
+    """The `differences` from the config in the workdir, if it holds one."""
+    with _usable(workdir):
+        old = _read_if_there(workdir / "config.json") or config.to_dict()
+    return differences(old, config.to_dict())
+
+
 def check(
     workdir: pathlib.Path,
     config: Config,
@@ -86,10 +93,8 @@ def check(
       OSError: it cannot be read.
     """
     with _usable(workdir):
-        old = _read_if_there(workdir / "config.json") or config.to_dict()
         begun_with = _read_if_there(workdir / "environment.json").get("data") or fingerprint
-    changed = differences(old, config.to_dict())
-    if changed and not allow_changes:
+    if (changed := changes(workdir, config)) and not allow_changes:
         raise ValueError(
             f"{workdir} holds a run with a different config; changed keys: {'; '.join(changed)}. "
             "Choose another workdir, or allow the change (--allow_config_change)"

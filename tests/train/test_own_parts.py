@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from configs import digits
-from dm_jax import data, models, train
+from dm_jax import data, models, npz, train
 from dm_jax.train import checkpoints, population
 from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.config import OptimizerConfig, ParallelConfig
@@ -179,13 +179,31 @@ def test_what_a_running_trainer_deletes_is_chosen_again(run, tmp_path, monkeypat
     assert train.load(tmp_path / "run").step == 30
 
 
+def test_inputs_may_be_as_in_an_npz(run, tmp_path):
+    model, images = train.load(run[0]), data.load("digits").test.inputs[:5]
+    np.testing.assert_array_equal(model.logits(images[..., 0]), model.logits(images))
+    features = images.reshape(len(images), -1)
+    arrays = {"x_train": features, "y_train": np.arange(5), "x_test": features}
+    npz.write(tmp_path / "own.npz", arrays | {"y_test": np.arange(5)})
+    values = digits.get_config(f"data.name=npz:{tmp_path}/own.npz,steps=2,model=mlp")
+    train.run(train.Config.parse(values), tmp_path / "run")
+    model = train.load(tmp_path / "run")
+    expected = model.logits(features.astype(np.float32))
+    np.testing.assert_array_equal(model.logits(features.astype(float)), expected)
+
+
+def test_a_config_that_was_not_parsed_is_named():
+    with pytest.raises(TypeError, match=r"config must be a train\.Config, got ConfigDict; use "):
+        train.experiment(digits.get_config())
+
+
 def test_what_cannot_be_loaded_is_named(run, tmp_path):
     workdir, _ = run
     with pytest.raises(FileNotFoundError, match="is not the workdir of a run"):
         train.load(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"has no checkpoint 7; available: .*30"):
         train.load(workdir, step=7)
-    message = r"inputs must be uint8 \['n', 8, 8, 1\], got float64 \[2\]"
+    message = r"inputs must be uint8 \[n, 8, 8, 1\], got float64 \[2\]"
     with pytest.raises(ValueError, match=message):
         train.load(workdir).predict(np.zeros(2))
     train.run(_config(), tmp_path / "whole")

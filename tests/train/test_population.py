@@ -116,11 +116,14 @@ def test_one_member_that_diverges_leaves_the_others_alone(digits):
 def test_members_that_are_not_one_program(digits):
     members = [
         build.experiment(tiny.config(**changes), digits)
-        for changes in ({}, {"model__hidden": (16,)})
+        for changes in ({}, {"loss__beta": 2.0}, {"loss__normalization": "none"})
     ]
-    assert population.signature(members[0]) != population.signature(members[1])
-    with pytest.raises(ValueError, match="a population needs one signature, got 2 different"):
+    assert population.signature(members[0]) != population.signature(members[2])
+    message = r"experiment 2 differs from experiment 0: .*loss\.normalization: 'batch' -> 'none'$"
+    with pytest.raises(ValueError, match=message):
         train_population(members)
+    with pytest.raises(ValueError, match="experiments must not be empty"):
+        train_population([])
 
 
 def test_signatures_tell_apart_what_compiles_differently(digits):

@@ -186,6 +186,14 @@ def test_fewer_steps_than_a_run_has_taken_are_refused(tmp_path):
     assert (tmp_path / "config.json").read_text() == before
 
 
+def test_a_finished_run_is_not_relabelled(tmp_path):
+    _run(tmp_path)
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(ValueError, match=r"is finished, .*config\.loss\.beta: 20\.0 -> 4\.0"):
+        _run(tmp_path, _config(loss__beta=4.0), allow_changes=True)
+    assert (tmp_path / "config.json").read_text() == before
+
+
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert _run("~/run").finished
