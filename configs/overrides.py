@@ -2,7 +2,7 @@
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import ml_collections
@@ -213,15 +213,18 @@ def _path(argument: str) -> str:
 def _set(config: ml_collections.ConfigDict, argument: str, text: str) -> None:
     """Sets the argument's key to the text, converted to the type of its present value."""
     *groups, key = _path(argument).split(".")
+    whole = config
     for name in groups:
-        _check_known(argument, name, config)
+        _check_known(argument, name, config, whole)
         config = config[name]
     if groups == ["loss", "schedule"]:
         config[key] = text  # stays text, because it may name a curve: "cosine 2.0"
     elif groups in (["loss"], ["model"]) and ":" in config.name and key not in config:
         config[key] = _guessed(text)  # a parameter of a custom class
     else:
-        _check_known(argument, key, config)
+        _check_known(argument, key, config, whole)
+        if isinstance(config[key], ml_collections.ConfigDict):
+            raise _is_a_group(argument, config[key])
         config[key] = _read(argument, text, type(config[key]))
 
 
@@ -255,26 +258,47 @@ _READERS: dict[type, Callable[[str], Any]] = {
 }
 
 
-def _check_known(argument: str, name: str, config: Any) -> None:
+def _check_known(argument: str, name: str, config: Any, whole: ml_collections.ConfigDict) -> None:
+    """Raises ValueError unless the config, a group of the whole one, has the key `name`."""
     known = list(config) if isinstance(config, ml_collections.ConfigDict) else []
-    if name not in known:
-        known += [] if "." in argument else _NAMES
+    if name in known:
+        return
+    if "." in argument:
         raise _unknown("config argument", argument, name, known)
+    groups = [group for group, keys in whole.items() if isinstance(keys, ml_collections.ConfigDict)]
+    if argument in groups:
+        raise _is_a_group(argument, whole[argument])
+    in_full = {key: f"{group}.{key}" for group in groups for key in whole[group]}
+    raise _unknown("config argument", argument, name, [*known, *_NAMES], in_full)
 
 
-def _unknown(what: str, given: str, name: str, known: Iterable[str]) -> ValueError:
-    """The error for a name that is not known, with the nearest one that is."""
-    in_any_case = {one.lower(): one for one in known}
+def _unknown(
+    what: str,
+    given: str,
+    name: str,
+    known: Iterable[str],
+    in_full: Mapping[str, str] | None = None,
+) -> ValueError:
+    """The error for a name that is not known, with the nearest one that is.
+
+    `in_full` has further names -> how to write them, which are not listed.
+    """
+    written = {**(in_full or {}), **{one: one for one in known}}
+    in_any_case = {one.lower(): full for one, full in written.items()}
     near = difflib.get_close_matches(name.lower(), in_any_case, n=1)
     hint = f"; did you mean {in_any_case[near[0]]!r}?" if near else "."
-    return ValueError(f"unknown {what} {given!r}{hint} Known: {', '.join(sorted(known))}")
+    more = ", or any key in full, such as train.batch_size" if in_full else ""
+    return ValueError(f"unknown {what} {given!r}{hint} Known: {', '.join(sorted(known))}{more}")
+
+
+def _is_a_group(argument: str, keys: Collection[str]) -> ValueError:
+    which = f" (keys: {', '.join(sorted(keys))})" if keys else ""
+    return ValueError(
+        f"config argument {argument!r} is a group of keys; set {argument}.KEY=value{which}"
+    )
 
 
 def _read(argument: str, text: str, kind: type) -> Any:
-    if kind not in _READERS:
-        raise ValueError(
-            f"config argument {argument!r} is a group of keys; set {argument}.KEY=value"
-        )
     try:
         return _READERS[kind](text)
     except (KeyError, ValueError):

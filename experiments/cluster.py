@@ -82,7 +82,7 @@ def _submit_missing(executor: Any, cells: Sequence[cells_lib.Cell], folder: path
     if not todo:
         return []
     with executor.batch():
-        jobs = [executor.submit(run_one, cell, folder, sys.argv[1:]) for cell in todo.values()]
+        jobs = [executor.submit(_Job(), cell, folder, sys.argv[1:]) for cell in todo.values()]
     ids = {name: job.job_id for name, job in zip(todo, jobs, strict=True)}
     files.write_text(submitted, json.dumps(known | ids, indent=1) + "\n")
     return jobs
@@ -112,11 +112,29 @@ def _with_state(ids: Sequence[str], states: Container[str], folder: pathlib.Path
     return {job.job_id for job in jobs if job.watcher.get_state(job.job_id) in states}
 
 
+class _Job:
+    """`run_one` as a job that is queued again when its time is up; then the cell resumes."""
+
+    def __call__(self, cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) -> str:
+        return run_one(cell, folder, arguments)
+
+    def checkpoint(self, *arguments: Any) -> Any:
+        """What submitit puts into the queue, minutes before the time limit or on preemption."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self, *arguments)
+
+
 def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) -> str:
     """Runs a cell inside its job and appends the result; returns the result's status.
 
     A cell that another process trains is left out.
+
+    Raises:
+      submitit.core.utils.UncompletedJobError: the time was up too often; nothing is appended.
     """
+    from submitit.core.utils import UncompletedJobError
+
     startup.prepare()
     record.commit()  # cached before the cell trains
     sys.argv[1:] = arguments  # recorded in the result as its command
@@ -124,6 +142,8 @@ def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) ->
     for done, summary in cells_lib.run_all([cell], folder / "runs", ProgressBar(quiet=True)):
         if isinstance(summary, train.WorkdirInUseError):
             continue
+        if isinstance(summary, UncompletedJobError):  # raised into the training by a signal
+            raise summary
         result = record.result(done, summary)
         results_file.append(folder / "results.jsonl", result)
         status = result.status

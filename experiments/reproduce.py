@@ -24,6 +24,7 @@ from experiments import (
     record,
     report,
     results_file,
+    same_data,
     startup,
     table_flags,
     tune,
@@ -195,7 +196,7 @@ def _check_before_a_search(
 
     Raises:
       ValueError: a cell's config or a candidate is invalid, or the results file holds the cell with
-        another config.
+        another config, or results of other data.
       OSError: nothing can be appended to the results file.
     """
     path, searches_grids = folder / "results.jsonl", _searches_grids(spec)
@@ -205,10 +206,12 @@ def _check_before_a_search(
     cells = make_cells(spec, known, parameters, seeds=_seeds())
     candidates = tune.missing_cells(spec, wanted, folder) if searches_grids else []
     _check_parts(cells, candidates)
-    if path.exists():
-        if not _DRY_RUN.value:
-            path.open("ab").close()
-        missing_cells(path, cells)
+    if path.exists() and not _DRY_RUN.value:
+        path.open("ab").close()
+    todo = [*missing_cells(path, cells), *candidates]
+    if not _DRY_RUN.value and _EXECUTOR.value == "local":
+        results = results_file.read(path) if path.exists() else []
+        same_data.check(todo, results, searches.values())
 
 
 def _check_parts(cells: Sequence[cells_lib.Cell], candidates: Sequence[cells_lib.Cell]) -> None:
@@ -257,7 +260,8 @@ def _refuse_untuned(searched: set[tuple[str, str, str]], path: pathlib.Path) -> 
         if result.status == "ok" and result.key[:3] in searched:
             raise ValueError(
                 f"{path} holds {result.row}, {result.column}, seed {result.seed}, which ran "
-                "without this search; use another --workdir for the searched table"
+                "without a search, or with another one (its grid differs, say); use another "
+                "--workdir for this search"
             )
 
 

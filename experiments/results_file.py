@@ -236,6 +236,9 @@ def _validate(result: Result, where: str) -> None:
         _check_type(getattr(result, name), kind, f"{where}: {name}")
     for name, value in result.metrics.items():
         _check_type(value, float, f"{where}: metrics[{name!r}]")
+    for name, values in result.curves.items():
+        for value in values:
+            _check_type(value, float, f"{where}: curves[{name!r}]")
     for name in ("final", "best"):
         value = getattr(result, name)
         if result.status == "ok" and not 0 <= value <= 100:

@@ -23,6 +23,7 @@ class ParameterSearch:
       tried: (parameters, mean final validation accuracy in percent) of every candidate.
       seeds: the seeds averaged over.
       scale, changes: budget and protocol of the search, as in `results_file.Result`.
+      data: fingerprint of its data set; "" in files older than the field.
     """
 
     table: str
@@ -33,6 +34,7 @@ class ParameterSearch:
     seeds: Sequence[int]
     scale: float = 1.0
     changes: str = ""
+    data: str = ""
 
     @property
     def ranked(self) -> list[tuple[Parameters, float]]:

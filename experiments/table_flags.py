@@ -28,10 +28,22 @@ class _Patterns(flags.ArgumentParser):
         """
         if isinstance(argument, list):
             return argument
-        names = [name.strip() for name in re.split(r",(?![^()]*\))", argument)]
+        names = [name.strip() for name in _split_outside_brackets(argument)]
         if not all(names):
             raise ValueError("takes one or more comma-separated patterns")
         return names
+
+
+def _split_outside_brackets(text: str) -> list[str]:
+    """The parts between commas; a bracket may stay open, as in "DM(lambda=2*"."""
+    parts, depth = [""], 0
+    for character in text:
+        if character == "," and not depth:
+            parts.append("")
+            continue
+        parts[-1] += character
+        depth = max(depth + (character == "(") - (character == ")"), 0)
+    return parts
 
 
 def _patterns(name: str, what: str) -> flags.FlagHolder:

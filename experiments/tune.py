@@ -70,6 +70,7 @@ def search(
       The finished searches; if a candidate could not be run, its pair is left out with a warning.
     """
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
+    data: dict[tuple[str, str], str] = {}
     failed: dict[tuple[str, str], str] = {}
     cells = missing_cells(spec, wanted, folder)
     runs = workers.run_all(cells, folder / "tuning", progress, at_once=at_once)
@@ -79,6 +80,8 @@ def search(
             tried = json.dumps({name: cell.config.loss.parameters[name] for name in grid})
             by_parameters = scores.setdefault(pair, {})
             name = f"{cell.row}, {cell.column}, {tried}, seed {cell.seed}"
+            if isinstance(summary, train.Summary):
+                data[pair] = summary.data
             try:
                 score = _score(summary)
                 by_parameters.setdefault(tried, []).append(score)
@@ -87,14 +90,18 @@ def search(
             except RuntimeError as error:  # the rest still run
                 failed[pair] = f"{name}: {error}"
             if sum(map(len, by_parameters.values())) == len(SEEDS) * len(candidates(grid)):
-                searches.add(folder, _name(spec, pair), _outcome(spec, pair, by_parameters))
+                found = _outcome(spec, pair, by_parameters, data.get(pair, ""))
+                searches.add(folder, _name(spec, pair), found)
     for message in failed.values():
         warnings.warn(f"the search did not finish: {message}", stacklevel=2)
     return finished(spec, wanted, folder)
 
 
 def _outcome(
-    spec: TableSpec, pair: tuple[str, str], by_parameters: Mapping[str, Sequence[float]]
+    spec: TableSpec,
+    pair: tuple[str, str],
+    by_parameters: Mapping[str, Sequence[float]],
+    data: str,
 ) -> ParameterSearch:
     """The finished search; `by_parameters` is parameters as JSON -> score of every seed.
 
@@ -105,7 +112,9 @@ def _outcome(
         for parameters in candidates(spec.grid(*pair))
     ]
     chosen = max(tried, key=lambda candidate: candidate[1])[0]
-    return ParameterSearch(spec.name, *pair, chosen, tried, list(SEEDS), spec.scale, spec.changes)
+    return ParameterSearch(
+        spec.name, *pair, chosen, tried, list(SEEDS), spec.scale, spec.changes, data
+    )
 
 
 def finished(

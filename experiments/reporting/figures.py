@@ -120,7 +120,7 @@ def figure_2c(tables: Mapping[str, Table]) -> ReportFigure | str:
     cells = [cell for cell, _ in best.values()]
     remark = table_figures.shared_mark(cells)
     for rate, (cell, mode) in best.items():
-        name = table_figures.label(tables["9"], cell, remark).replace(",", "\n")
+        name = table_figures.label(tables["9"], cell, remark).replace(",", ",\n")
         axes[0].annotate(
             name,
             (rate, mode),

@@ -47,7 +47,7 @@ class Curve:
 class MeasuredCell:
     """All runs of one cell of a table.
 
-    Seeds are never averaged over different budgets, protocols or parameters: `runs` are those
+    Seeds are never averaged over different budgets, protocols, parameters or data: `runs` are those
     nearest to the table's own protocol (`_rank`), of several equally near the latest.
 
     Attributes:
@@ -157,12 +157,12 @@ def _rank(result: Result) -> tuple[bool, bool, float]:
     return own and result.scale == 1, own, result.scale
 
 
-def _protocol(result: Result) -> tuple[float, str, str]:
-    """What averaged runs share: all but the seeds."""
+def _protocol(result: Result) -> tuple[float, str, str, str]:
+    """What averaged runs share: all but the seeds; the data, too."""
     config = {name: value for name, value in result.config.items() if name != "seed"}
     if isinstance(config.get("noise"), dict):
         config["noise"] = {k: v for k, v in config["noise"].items() if k != "seed"}
-    return *_budget(result), hash_config(config)
+    return *_budget(result), result.data, hash_config(config)
 
 
 def _budget(result: Result) -> tuple[float, str]:

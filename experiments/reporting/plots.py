@@ -45,11 +45,17 @@ class Look:
     colour: str
     dash: str | tuple
     marker: str
+    fill: str = "full"
 
     @property
     def style(self) -> dict[str, Any]:
         """As matplotlib's keywords."""
-        return {"color": self.colour, "linestyle": self.dash, "marker": self.marker}
+        return {
+            "color": self.colour,
+            "linestyle": self.dash,
+            "marker": self.marker,
+            "fillstyle": self.fill,
+        }
 
     @classmethod
     def number(cls, index: int) -> "Look":

@@ -43,6 +43,7 @@ class ProvenanceRow(NamedTuple):
     seeds: str
     mark: str
     config: str
+    data: str
     corruption: str
     date: str
     seconds: str
@@ -51,8 +52,8 @@ class ProvenanceRow(NamedTuple):
 
 
 HEADINGS = (
-    "cell", "scheme", "seeds", "budget", "config", "label corruption", "finished", "time a seed",
-    "setting", "remarks",
+    "cell", "scheme", "seeds", "budget", "config", "data", "label corruption", "finished",
+    "time a seed", "setting", "remarks",
 )  # fmt: skip
 
 
@@ -79,6 +80,7 @@ def _line(cell: MeasuredCell, numbers: dict[Setting, int]) -> ProvenanceRow:
         seeds=_joined(run.seed for run in cell.runs),
         mark=cell.mark or "full",
         config=_joined(run.config_hash for run in runs),
+        data=_joined(run.data[:12] or "not recorded" for run in runs),
         corruption=_joined(run.corruption[:12] for run in runs),
         date=_joined(sorted({run.date[:10] for run in runs})),
         seconds=duration(sum(run.seconds for run in runs) / len(runs)),

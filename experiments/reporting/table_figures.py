@@ -214,8 +214,9 @@ def _accuracy_by_rate(table: Table) -> ReportFigure | None:
     points: dict[str, list[tuple[float, Measured]]] = {}
     looks = {}
     for cell, point in shown:
-        points.setdefault(label(table, cell, remark), []).append(point)
-        looks[label(table, cell, remark)] = look(table, cell)
+        name, marked = label(table, cell, remark), cell.mark not in ("", remark)
+        points.setdefault(name, []).append(point)
+        looks[name] = dataclasses.replace(look(table, cell), fill="none" if marked else "full")
     if len({rate for found in points.values() for rate, _ in found}) < 2:
         return None
     figure, axes = plots.panels(1)

@@ -32,6 +32,20 @@ def test_without_submitit_it_says_what_to_install(tmp_path, monkeypatch):
         cluster.submit(cells(), tmp_path, minutes=5)
 
 
+def test_a_job_whose_time_is_up_is_no_failure_of_its_cell(tmp_path, monkeypatch):
+    pytest.importorskip("submitit", reason="submitit is in the extra 'slurm'")
+    from submitit.core.utils import UncompletedJobError
+
+    cell, job = cells()[0], cluster._Job()
+    again = job.checkpoint(cell, tmp_path, ["--table=digits"])
+    assert (again.function, again.args) == (job, (cell, tmp_path, ["--table=digits"]))
+    time_is_up = UncompletedJobError("not requeued: timed-out too many times")
+    monkeypatch.setattr(cluster.cells_lib, "run_all", lambda *_: [(cell, time_is_up)])
+    with pytest.raises(UncompletedJobError, match="too many times"):
+        job(cell, tmp_path, [])
+    assert not (tmp_path / "results.jsonl").exists()
+
+
 @pytest.fixture
 def slurm(tmp_path, monkeypatch):
     """A made-up SLURM on the path: it queues jobs, runs none, and says what `state` holds."""

@@ -91,6 +91,8 @@ def test_a_length_in_epochs_is_scaled_exactly():
     ("arguments", "message"),
     [
         ("method=CE", r"unknown method 'CE'; did you mean 'GCE'\? Known: Beta, CCE, DM"),
+        ("batchsize=64", "'batchsize'; did you mean 'train.batch_size'?.*any key in full"),
+        ("data=cifar10", r"'data' is a group of keys; set data.KEY=value \(keys: augment, crop"),
         ("methd=DM", r"unknown config argument 'methd'; did you mean 'method'\?"),
         ("los.beta=3", "'los.beta'; did you mean 'loss'"),
         ("loss.bet=3", "'loss.bet'; did you mean 'beta'"),

@@ -133,6 +133,21 @@ def test_accuracy_by_rate_has_error_bars_and_leaves_other_noise_out():
     assert "one deviation as bars" in figure.caption
 
 
+def test_accuracy_by_rate_tells_apart_what_departs_from_the_protocol():
+    results = [
+        a_result(table="1", column="clean"),
+        a_result(table="1", column="sym_0.2"),
+        a_result(table="1", column="sym_0.4", scale=0.5),
+    ]
+    (figure,) = table_figures.of_table(tables_of(*results)["1"])
+    markers = {bars.get_label(): bars[0].get_fillstyle() for bars in containers_of(figure)}
+    assert markers == {"CCE": "full", "CCE (scale 0.5)": "none"}
+
+
+def containers_of(figure):
+    return figure.figure.axes[0].containers
+
+
 def test_edfs_used_come_from_the_configs_and_strange_ones_are_named():
     loss = {"name": "DM", "lam": 0.5, "beta": 4.0, "normalization": "batch", "saturation": 1e-6}
     strange = {"name": "not_installed_anywhere:Scheme"}

@@ -122,7 +122,7 @@ def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
         (["--set=model=resnet2O", "--rows=CCE"], "CCE at clean: unknown model 'resnet2O'; did you"),
         (
             ["--rows=Own", "--method=Own: method=DM", "--grid=Own: bta=4"],
-            "Own at clean: unknown parameter of DM 'bta'; did you mean 'beta'",
+            "Own at clean: config.loss: unknown parameter of DM 'bta'; did you mean 'beta'",
         ),
         (["--workdir=README.md"], "README.md is not a writable folder"),
     ],
@@ -153,7 +153,7 @@ def test_what_ran_without_a_search_is_not_searched_for_afterwards(workdir, tmp_p
     (tmp_path / "results.jsonl").write_bytes((workdir / "results.jsonl").read_bytes())
     done = command(tmp_path, "--rows=DM", "--columns=sym_0.4", "--dry_run")
     assert done.returncode == 1
-    assert "DM, sym_0.4, seed 1, which ran without this search" in done.stderr
+    assert "DM, sym_0.4, seed 1, which ran without a search, or with another" in done.stderr
 
 
 @flagsaver.flagsaver(table="digits", rows=["MAE"], columns=["clean"], scale=0.01, seeds=1)

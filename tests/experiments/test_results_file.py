@@ -156,6 +156,7 @@ def test_a_wrong_line_in_the_middle_is_named(tmp_path, edit, message):
         ({"status": "failed"}, "error must be given exactly if"),
         ({"scale": 0.0}, "scale must be above 0"),
         ({"curves": {"steps": [1, 2], "p_clean": [0.5]}}, "as long as the curve 'steps'"),
+        ({"curves": {"steps": ["1"]}}, r"curves\['steps'\] must be float, got str '1'"),
         ({"curves": {"p_clean": [0.5]}}, "as long as the curve 'steps'"),
     ],
 )

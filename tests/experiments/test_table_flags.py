@@ -24,6 +24,11 @@ def test_commas_within_brackets_belong_to_the_name():
     assert parse("*") == ["*"]
 
 
+def test_a_pattern_may_begin_or_end_within_brackets():
+    assert parse("DM(lambda=2*,*") == ["DM(lambda=2*,*"]
+    assert parse("SGD (lr 0.01),Adam*delta 1)") == ["SGD (lr 0.01)", "Adam*delta 1)"]
+
+
 @flagsaver.flagsaver(table="9", rows=parse("DM(lambda=0.5,beta=12)"), columns=["*test_final"])
 def test_rows_and_columns_are_named_as_in_the_published_table():
     pairs = table_flags.pairs(table_flags.spec())

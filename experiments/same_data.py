@@ -1,0 +1,53 @@
+"""Keeps a workdir from mixing results of different data under one name."""
+
+from collections.abc import Iterable, Sequence
+
+from dm_jax.train import build
+from experiments.cells import Cell
+from experiments.results_file import Result
+from experiments.searches import ParameterSearch
+
+
+def check(
+    cells: Sequence[Cell], results: Iterable[Result], searches: Iterable[ParameterSearch]
+) -> None:
+    """Raises ValueError if earlier results or searches are of other data than cells would train on.
+
+    Data are only loaded if there is something to compare them with. Data that cannot be loaded are
+    not compared: the cells will fail with the reason.
+
+    Args:
+      cells: those that are left to run, all of one table.
+      results: of the workdir; those of the same table and data set are compared.
+      searches: whose parameters the cells take.
+    """
+    earlier = {
+        (result.config.get("data", {}).get("name"), result.data): f"the result of {_cell(result)}"
+        for result in results
+        if result.status == "ok" and result.data and cells and result.table == cells[0].table
+    }
+    names = {(cell.row, cell.column): cell.config.data.name for cell in cells}
+    for search in searches:
+        if search.data and (name := names.get((search.row, search.column))):
+            earlier.setdefault((name, search.data), f"the search for {_cell(search)}")
+    for name, data_dir in {(cell.config.data.name, cell.config.data.data_dir) for cell in cells}:
+        before = {data: what for (known, data), what in earlier.items() if known == name}
+        found = _fingerprint(name, data_dir) if before else None
+        for data, what in before.items():
+            if found and data != found:
+                raise ValueError(
+                    f"{name} has fingerprint {found[:12]} now, but {what} is of data of "
+                    f"fingerprint {data[:12]}; use another --workdir for other data"
+                )
+
+
+def _fingerprint(name: str, data_dir: str) -> str | None:
+    """The fingerprint of a data set; None if it cannot be loaded."""
+    try:
+        return build.load(name, data_dir).fingerprint
+    except Exception:
+        return None
+
+
+def _cell(source: Result | ParameterSearch) -> str:
+    return f"{source.row} at {source.column}"
