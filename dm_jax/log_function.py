@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jax.nn import sigmoid
 from jax.typing import ArrayLike
 
@@ -18,17 +18,17 @@ Function = Callable[[Array], Array]
 _MAX_MARGIN = 40.0
 # Smaller exponents count as 0: there f approaches a limit slowly, as DM's weight does at p = 0.
 _MIN_POWER = 0.05
-# By how much the exponent of a power may change, relatively, while p or 1 - p grows 64-fold; that
-# of a logarithm changes by more.
-_MAX_CHANGE = 0.1
+# A function is no power, but slow as log p is, if its exponent is smaller than the first of these
+# and falls by more than the second, relatively, while p or 1 - p falls 64-fold.
+_SLOW, _FALL = 0.4, 0.1
 
 
 def log_of_function(function: Function, margin: ArrayLike) -> Array:
     """log f(sigmoid(m)) for a positive f of p that is given as a function only.
 
-    Where p has lost the digits of 1 - p, they are restored by the slope of log f in log(1 - p).
-    Beyond `_MAX_MARGIN`, or where p still has two digits of 1 - p if f is irregular, log f is
-    extrapolated as that of a power of p or 1 - p times a smooth function.
+    Where p has lost digits of 1 - p, they are restored by the slope of log f in log(1 - p). Beyond
+    `_MAX_MARGIN`, or where p still has two digits of 1 - p if f is irregular, log f is extrapolated
+    as that of a power of p or 1 - p times a smooth function.
     """
     margin = as_float(margin)
     at_zero, at_one = _at_zero(function, margin.dtype), _at_one(function, margin.dtype)
@@ -84,8 +84,9 @@ def _end(function: Function, x: Array, sign: int) -> _End:
     log_f_2, exponent_2, good_2 = _log_and_exponent(function, 2 * x, sign)
     _, exponent_64, good_64 = _log_and_exponent(function, 64 * x, sign)
     limit = 2 * exponent - exponent_2
-    is_power = good & good_2 & good_64 & (jnp.abs(limit) >= _MIN_POWER)
-    is_power &= jnp.abs(exponent_64 - exponent) <= _MAX_CHANGE * jnp.abs(exponent)
+    falls = jnp.abs(exponent_64) > (1 + _FALL) * jnp.abs(exponent)
+    slow = (jnp.abs(limit) < _MIN_POWER) | falls & (jnp.abs(exponent) < _SLOW)
+    is_power = good & good_2 & good_64 & ~slow
     bend = log_f_2 - log_f - limit * math.log(2)
     start = jnp.log1p(-x) - jnp.log(x)
     return _End(start, jnp.where(is_power, limit, 0), jnp.where(is_power, bend, 0))
@@ -96,7 +97,13 @@ def _log_and_exponent(function: Function, x: Array, sign: int) -> tuple[Array, A
     value, slope = _value_and_slope(function, x if sign > 0 else 1 - x)
     good = (value > 0) & jnp.isfinite(value) & jnp.isfinite(slope)
     value, slope = jnp.where(good, value, 1), jnp.where(good, slope, 0)
-    return jnp.log(value), sign * x * slope / value, good
+    return jnp.log(value), sign * x * _slope_of_log(value, slope), good
+
+
+def _slope_of_log(value: Array, slope: Array) -> Array:
+    """slope / value, scaled so that the squares in its derivatives are floats, too."""
+    scale = lax.stop_gradient(value)
+    return (slope / scale) / (value / scale)
 
 
 def _log_near(function: Function, margin: Array) -> Array:
@@ -105,8 +112,8 @@ def _log_near(function: Function, margin: Array) -> Array:
     slope = jnp.where(jnp.isfinite(slope), slope, 0.0)
     kept = 1 - p  # exact for p >= 1/2
     lost = jnp.where(margin > 0, kept - sigmoid(-margin), 0.0)
-    has_power = (kept > 0) & (value > 0)  # else p is rounded to 1, where f has no slope of log f
-    power = -slope * kept / jnp.where(has_power, value, 1.0)
+    has_power = (margin > 0) & (kept > 0) & (value > 0)  # else nothing is lost, or all of 1 - p
+    power = -kept * _slope_of_log(jnp.where(has_power, value, 1.0), slope)
     of_power = power * jnp.log1p(-lost / jnp.where(has_power, kept, 1.0))
     linear = jnp.where(has_power, value, value + slope * lost)
     nothing = linear <= 0  # not for NaN, which the result should show
@@ -115,8 +122,11 @@ def _log_near(function: Function, margin: Array) -> Array:
 
 
 def _value_and_slope(function: Function, p: Array) -> tuple[Array, Array]:
+    """f(p) and f'(p), the latter a constant of p: only corrections use it, f'' may be NaN."""
+
     def float_function(p: Array) -> Array:
         value = jnp.asarray(function(p), p.dtype)
         return jnp.broadcast_to(value, jnp.broadcast_shapes(value.shape, p.shape))
 
-    return jax.jvp(float_function, (p,), (jnp.ones_like(p),))
+    _, slope = jax.jvp(float_function, (lax.stop_gradient(p),), (jnp.ones_like(p),))
+    return float_function(p), slope

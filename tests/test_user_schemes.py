@@ -129,6 +129,40 @@ def test_a_power_times_a_smooth_function_keeps_its_tails(alpha, eta):
     np.testing.assert_allclose(weight.log_weight(FAR_MARGINS), expected, rtol=1e-5, atol=1e-5)
 
 
+class Powers(EDF):
+    """A scheme whose weight has no second derivative at an end."""
+
+    alpha: float
+    eta: float
+
+    def weight(self, p):
+        return p ** (self.alpha - 1) * (1 - p) ** (self.eta - 1)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "eta"), [(2.0, 3.0), (0.5, 0.5), (4.0, 1.3), (1.0, 2.0), (2.9, 4.9)]
+)
+def test_the_slope_of_a_weight_at_the_ends(alpha, eta):
+    """As a gradient of the gradient needs it."""
+    edf, margin = Powers(alpha, eta), jnp.array([-60.0, -20, -5, 0, 5, 12, 16, 20, 30, 60])
+    slope = jax.vmap(jax.grad(edf.log_weight))(margin)
+    p = nn.sigmoid(margin)
+    np.testing.assert_allclose(slope, (alpha - 1) * (1 - p) - (eta - 1) * p, rtol=2e-5, atol=2e-5)
+    by = jax.vmap(jax.grad(lambda edf, m: edf.log_weight(m)), (None, 0))(edf, margin[1:7])
+    log_p, log_q = written_formula.log_p_and_q(np.asarray(margin[1:7], np.float64))
+    np.testing.assert_allclose(by.alpha, log_p, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(by.eta, log_q, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("floor", [1e-4, 1e-2])
+def test_a_power_that_begins_late_is_still_one(floor):
+    """Its exponent changes from 1 to 2 where 1 - p is about the floor."""
+    margin = np.array([12, 15, 20, 30])
+    q = 1 / (1 + np.exp(margin))
+    found = from_weight(lambda p: (1 - p) ** 2 / (1 - p + floor)).log_weight(margin)
+    np.testing.assert_allclose(found, np.log(q**2 / (q + floor)), atol=0.2)
+
+
 def test_a_power_times_a_logarithm_goes_on_by_its_slope():
     margin = np.array([10, 15, 18])
     q = 1 / (1 + np.exp(margin))
