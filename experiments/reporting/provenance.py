@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from configs import overrides
 from experiments.reporting.comparison import Table
 from experiments.reporting.measured import NOT_OF_THE_EDF, MeasuredCell
-from experiments.reporting.text import count, duration, moves, parameters
+from experiments.reporting.text import count, duration, fingerprint, moves, parameters
 from experiments.results_file import Result
 
 
@@ -80,7 +80,7 @@ def _line(cell: MeasuredCell, numbers: dict[Setting, int]) -> ProvenanceRow:
         seeds=_joined(run.seed for run in cell.runs),
         mark=cell.mark or "full",
         config=_joined(run.config_hash for run in runs),
-        data=_joined(run.data[:12] or "not recorded" for run in runs),
+        data=_joined(fingerprint(run.data) for run in runs),
         corruption=_joined(run.corruption[:12] for run in runs),
         date=_joined(sorted({run.date[:10] for run in runs})),
         seconds=duration(sum(run.seconds for run in runs) / len(runs)),

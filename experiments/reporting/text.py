@@ -65,6 +65,15 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def fingerprint(data: str) -> str:
+    """The first twelve digits of a fingerprint; that of streamed data, which is words, in full.
+
+    >>> fingerprint("0123456789abcdef" * 4), fingerprint("mars, 509914 images"), fingerprint("")
+    ('0123456789ab', 'mars, 509914 images', 'not recorded')
+    """
+    return (data if " " in data else data[:12]) or "not recorded"
+
+
 def seeds_range(counts: Collection[int]) -> str:
     """The range of several numbers of seeds in words.
 

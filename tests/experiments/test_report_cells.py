@@ -89,6 +89,19 @@ def test_seeds_of_other_parameters_are_not_averaged():
     assert cell.left_out == 2
 
 
+def test_seeds_of_other_data_are_not_averaged():
+    """Nor with seeds from before the data were recorded."""
+    cell = MeasuredCell.of(
+        [a_result(seed=seed, data=data) for seed, data in enumerate(("", "a" * 64, "b" * 64))]
+    )
+    assert ([run.data for run in cell.runs], cell.left_out) == (["b" * 64], 2)
+
+
+def test_provenance_names_the_data():
+    of_data = [a_result(row=row, data=data) for row, data in (("CCE", "a" * 64), ("MAE", ""))]
+    assert [line.data for line in provenance.lines(a_table(*of_data))] == ["a" * 12, "not recorded"]
+
+
 def test_a_failed_trial_of_a_smaller_scale_is_no_failure_of_the_cell():
     assert MeasuredCell.of([a_result(), failed(seed=3, scale=0.1)]).failed == ()
     assert len(MeasuredCell.of([a_result(), failed(seed=3)]).failed) == 1
