@@ -211,7 +211,8 @@ def _check_before_a_search(
     todo = [*missing_cells(path, cells), *candidates]
     if not _DRY_RUN.value and _EXECUTOR.value == "local":
         results = results_file.read(path) if path.exists() else []
-        same_data.check(todo, results, searches.values())
+        compared = same_data.at_hand([*cells, *candidates], todo)
+        same_data.check(compared, results, searches.values())
 
 
 def _check_parts(cells: Sequence[cells_lib.Cell], candidates: Sequence[cells_lib.Cell]) -> None:

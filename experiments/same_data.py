@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from dm_jax.train import build
 from experiments.cells import Cell
+from experiments.reporting import text
 from experiments.results_file import Result
 from experiments.searches import ParameterSearch
 
@@ -17,7 +18,7 @@ def check(
     not compared: the cells will fail with the reason.
 
     Args:
-      cells: those that are left to run, all of one table.
+      cells: those whose data are at hand (`at_hand`), all of one table.
       results: of the workdir; those of the same table and data set are compared.
       searches: whose parameters the cells take.
     """
@@ -35,10 +36,21 @@ def check(
         found = _fingerprint(name, data_dir) if before else None
         for data, what in before.items():
             if found and data != found:
+                now, then = text.fingerprint(found), text.fingerprint(data)
                 raise ValueError(
-                    f"{name} has fingerprint {found[:12]} now, but {what} is of data of "
-                    f"fingerprint {data[:12]}; use another --workdir for other data"
+                    f"{name} has fingerprint {now} now, but {what} is of data of fingerprint "
+                    f"{then}; use another --workdir for other data"
                 )
+
+
+def at_hand(cells: Iterable[Cell], left: Iterable[Cell]) -> list[Cell]:
+    """The cells whose data are loaded anyway, for what is left to run, or are an .npz file.
+
+    Other data may take minutes to prepare, so that a finished table is reported without them.
+    """
+    loaded = {cell.config.data.name for cell in left}
+    names = ((cell, cell.config.data.name) for cell in cells)
+    return [cell for cell, name in names if name in loaded or name.startswith("npz:")]
 
 
 def _fingerprint(name: str, data_dir: str) -> str | None:

@@ -22,7 +22,7 @@ from absl import flags
 from configs import overrides
 from dm_jax import train
 from experiments import cells as cells_lib
-from experiments import searches, startup, table_flags, workers
+from experiments import same_data, searches, startup, table_flags, workers
 from experiments.progress import ProgressBar
 from experiments.searches import Parameters, ParameterSearch
 from experiments.spec import TableSpec
@@ -178,12 +178,20 @@ def _name(spec: TableSpec, pair: tuple[str, str]) -> str:
     return f"{spec.name} / {row} / {column} / {probe.config_hash} / {grid}"
 
 
+def _check_data(spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path) -> None:
+    """Raises ValueError if a finished search that would be reused is of other data."""
+    probes = [_candidate(spec, *pair, SEEDS[0], candidates(spec.grid(*pair))[0]) for pair in wanted]
+    compared = same_data.at_hand(probes, missing_cells(spec, wanted, folder))
+    same_data.check(compared, [], finished(spec, wanted, folder).values())
+
+
 def main() -> None:
     """Searches and prints what was chosen; exits with 1 if a search could not be finished."""
     folder, spec = table_flags.workdir(), table_flags.spec()
     wanted = [pair for pair in table_flags.pairs(spec) if spec.grid(*pair)]
     if not wanted:
         raise ValueError(f"table {spec.name} has nothing to search in these rows and columns")
+    _check_data(spec, wanted, folder)
     try:
         results = search(spec, wanted, folder, ProgressBar(), at_once=table_flags.AT_ONCE.value)
     except cells_lib.StoppedError as stopped:

@@ -4,9 +4,19 @@ import dataclasses
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 from dm_jax import data, npz
-from experiments import same_data, table_specs
+from experiments import (
+    reproduce,
+    results_file,
+    same_data,
+    searches,
+    table_flags,
+    table_specs,
+    tune,
+)
 from experiments.cells import Cell
 from experiments.results_file import Result
 from experiments.searches import ParameterSearch
@@ -40,6 +50,14 @@ def result(of, **changes):
     return Result(**{**fields, "row": "CCE", "column": "clean", "config": config, **changes})
 
 
+def result_of(of, **changes):
+    """The result of a cell."""
+    fields = {"table": of.table, "row": of.row, "column": of.column, "seed": of.seed}
+    accuracies = {"final": 50.0, "best": 50.0}
+    config = {"config": of.plain, "config_hash": of.config_hash}
+    return Result(**fields, **accuracies, **config, **changes)
+
+
 def search(of):
     chosen = {"q": 0.5}
     tried = [(chosen, 90.0)]
@@ -65,3 +83,48 @@ def test_other_data_are_refused(folders):
 
 def test_data_that_are_not_there_are_not_compared(folders, tmp_path):
     same_data.check([cell(tmp_path / "nowhere")], [result(folders[0])], [])
+
+
+def test_streamed_data_are_told_apart_in_words(monkeypatch):
+    monkeypatch.setattr(same_data, "_fingerprint", lambda *_: "mars, 8 images")
+    (of_mars,) = reproduce.make_cells(table_specs.get("4"), [("CCE", "MARS")], {}, seeds=[2])
+    earlier = result_of(of_mars, data="mars, 9 images")
+    message = "mars has fingerprint mars, 8 images now, .* of data of fingerprint mars, 9 images;"
+    with pytest.raises(ValueError, match=message):
+        same_data.check([of_mars], [earlier], [])
+
+
+def test_data_are_loaded_for_what_is_left_and_if_that_takes_no_preparation(folders):
+    own, digits = cell(folders[0]), table_specs.get("digits").cell("CCE", "clean", 1)
+    other = dataclasses.replace(own, config=digits)
+    assert same_data.at_hand([own, other], []) == [own]
+    assert same_data.at_hand([own, other], [other]) == [own, other]
+
+
+def flags_for(data_dir, row, workdir):
+    flags.FLAGS.mark_as_parsed()
+    chosen = {"table": "digits", "rows": [row], "columns": ["clean"], "seeds": 1}
+    own = f"data.name={NAME},data.data_dir={data_dir}"
+    return flagsaver.flagsaver(**chosen, set=own, workdir=str(workdir))
+
+
+def test_a_finished_table_is_not_taken_for_that_of_other_data(folders, tmp_path):
+    a, b = folders
+    with flags_for(a, "CCE", tmp_path):
+        spec = table_flags.spec()
+        (of_a,) = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=[1])
+        results_file.append(tmp_path / "results.jsonl", result_of(of_a, data=fingerprint(a)))
+        reproduce._check_before_a_search(spec, [("CCE", "clean")], tmp_path)
+    other, message = flags_for(b, "CCE", tmp_path), "the result of CCE at clean is of data"
+    with other, pytest.raises(ValueError, match=message):
+        reproduce.reproduce(tmp_path)
+
+
+def test_a_finished_search_is_not_taken_for_that_of_other_data(folders, tmp_path):
+    a, b = folders
+    with flags_for(a, "GCE", tmp_path):
+        searches.add(tmp_path, tune._name(table_flags.spec(), ("GCE", "clean")), search(a))
+        tune.main()
+    other, message = flags_for(b, "GCE", tmp_path), "the search for GCE at clean is of data"
+    with other, pytest.raises(ValueError, match=message):
+        tune.main()

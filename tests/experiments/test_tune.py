@@ -50,6 +50,7 @@ def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
     found = tune.search(spec, [("DM", "sym_0.4")], tmp_path, ProgressBar(quiet=True))
     assert found["DM", "sym_0.4"].chosen["beta"] in (1.0, 8.0)
     assert len(seen) == 2
+    assert found["DM", "sym_0.4"].data == seen[0].data
     assert all(summary.curve("validation_accuracy") for summary in seen)
     assert not any("test_accuracy" in row for summary in seen for row in summary.rows)
     # What is known is not searched again, and a plan goes by it.
