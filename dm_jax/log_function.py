@@ -10,6 +10,7 @@ from jax import Array, lax
 from jax.nn import sigmoid
 from jax.typing import ArrayLike
 
+from dm_jax.dtypes import at_least_float32
 from dm_jax.probability import as_float, log_p_and_q
 
 Function = Callable[[Array], Array]
@@ -30,12 +31,13 @@ def log_of_function(function: Function, margin: ArrayLike) -> Array:
     `_MAX_MARGIN`, or where p still has two digits of 1 - p if f is irregular, log f is extrapolated
     as that of a power of p or 1 - p times a smooth function.
     """
-    margin = as_float(margin)
+    dtype = as_float(margin).dtype
+    margin = jnp.asarray(margin, at_least_float32(dtype))
     at_zero, at_one = _at_zero(function, margin.dtype), _at_one(function, margin.dtype)
     near = jnp.clip(margin, -at_zero.start, at_one.start)
     (log_p, log_q), (near_p, near_q) = log_p_and_q(margin), log_p_and_q(near)
     beyond = jnp.where(margin > 0, at_one.rise(log_q - near_q), at_zero.rise(log_p - near_p))
-    return _log_near(function, near) + beyond
+    return (_log_near(function, near) + beyond).astype(dtype)
 
 
 class _End(NamedTuple):
@@ -62,10 +64,11 @@ def _at_one(function: Function, dtype: jnp.dtype) -> _End:
     """At p = 1 f is regular if it is of order 0 or 1 in 1 - p."""
     value, slope = _value_and_slope(function, jnp.ones((), dtype))
     finite = jnp.isfinite(value) & jnp.isfinite(slope)
-    # Below zero it is the rounding of a zero, as of cos(pi / 2 * p), and f too rough to go far.
-    order_one = finite & (value <= 0) & (slope < 0)
-    regular = finite & (value > 0) | order_one & (value == 0)
     end = _end(function, _two_digits(dtype), -1)
+    # Below zero it is the rounding of a zero, as of cos(pi / 2 * p), and f too rough to go far.
+    rounded = (value < 0) & (jnp.abs(end.exponent - 1) < 0.1)
+    order_one = finite & ((value == 0) | rounded) & (slope < 0)
+    regular = finite & (value > 0) | order_one & (value == 0)
     return _End(
         jnp.where(regular, _MAX_MARGIN, end.start).astype(dtype),
         jnp.where(regular | order_one, order_one, end.exponent).astype(dtype),
@@ -97,13 +100,20 @@ def _log_and_exponent(function: Function, x: Array, sign: int) -> tuple[Array, A
     value, slope = _value_and_slope(function, x if sign > 0 else 1 - x)
     good = (value > 0) & jnp.isfinite(value) & jnp.isfinite(slope)
     value, slope = jnp.where(good, value, 1), jnp.where(good, slope, 0)
-    return jnp.log(value), sign * x * _slope_of_log(value, slope), good
+    return jnp.log(value), sign * x * _ratio(slope, value), good
 
 
-def _slope_of_log(value: Array, slope: Array) -> Array:
-    """slope / value, scaled so that the squares in its derivatives are floats, too."""
-    scale = lax.stop_gradient(value)
-    return (slope / scale) / (value / scale)
+@jax.custom_jvp
+def _ratio(a: Array, b: Array) -> Array:
+    """a / b; the derivative of `/` divides by b**2, which underflows where b is small."""
+    return a / b
+
+
+@_ratio.defjvp
+def _ratio_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    (a, b), (da, db) = primals, tangents
+    ratio = _ratio(a, b)
+    return ratio, _ratio(da - ratio * db, b)
 
 
 def _log_near(function: Function, margin: Array) -> Array:
@@ -113,7 +123,7 @@ def _log_near(function: Function, margin: Array) -> Array:
     kept = 1 - p  # exact for p >= 1/2
     lost = jnp.where(margin > 0, kept - sigmoid(-margin), 0.0)
     has_power = (margin > 0) & (kept > 0) & (value > 0)  # else nothing is lost, or all of 1 - p
-    power = -kept * _slope_of_log(jnp.where(has_power, value, 1.0), slope)
+    power = -kept * _ratio(slope, jnp.where(has_power, value, 1.0))
     of_power = power * jnp.log1p(-lost / jnp.where(has_power, kept, 1.0))
     linear = jnp.where(has_power, value, value + slope * lost)
     nothing = linear <= 0  # not for NaN, which the result should show

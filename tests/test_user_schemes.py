@@ -154,6 +154,35 @@ def test_the_slope_of_a_weight_at_the_ends(alpha, eta):
     np.testing.assert_allclose(by.eta, log_q, rtol=1e-4, atol=1e-4)
 
 
+class Peak(EDF):
+    centre: float
+    width: float
+
+    def weight(self, p):
+        return jnp.exp(-(((p - self.centre) / self.width) ** 2) / 2)
+
+
+@pytest.mark.parametrize("edf", [Powers(2.2, 2.0), Powers(3.0, 5.0), Peak(0.5, 0.05)], ids=repr)
+def test_parameters_have_a_derivative_where_weights_nearly_underflow(edf):
+    """The ends are evaluated for every margin: a NaN there is one everywhere."""
+
+    def total(edf):
+        return edf.log_weight(jnp.array([-2.0, 0.0, 2.0])).sum() + edf.log_area()
+
+    by_parameters = jax.jit(jax.grad(total))(edf)
+    assert np.isfinite(jax.tree.leaves(by_parameters)).all()
+    margins = jnp.linspace(-20, 20, 81)
+    assert np.isfinite(jax.jit(jax.vmap(jax.grad(edf.log_weight)))(margins)).all()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_a_margin_may_be_of_half_precision(dtype):
+    edf, margin = from_weight(lambda p: (1 - p) ** 2 * p), np.array([-2.0, 2, 6, 10])
+    found = edf.log_weight(jnp.asarray(margin, dtype))
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found.astype(float), edf.log_weight(margin), rtol=0.01)
+
+
 @pytest.mark.parametrize("floor", [1e-4, 1e-2])
 def test_a_power_that_begins_late_is_still_one(floor):
     """Its exponent changes from 1 to 2 where 1 - p is about the floor."""
