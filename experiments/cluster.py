@@ -2,8 +2,10 @@
 
 import json
 import pathlib
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
@@ -113,13 +115,36 @@ def _with_state(ids: Sequence[str], states: Container[str], folder: pathlib.Path
 
 
 class _Job:
-    """`run_one` as a job that is queued again when its time is up; then the cell resumes."""
+    """`run_one` as a job that saves a checkpoint and is queued again when its time is up."""
 
     def __call__(self, cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) -> str:
-        return run_one(cell, folder, arguments)
+        """Runs the cell; submitit's handler of the signal waits until the training has stopped.
+
+        Within the training, whatever the handler raises would become the cell's failure.
+        """
+        import submitit
+
+        number = signal.Signals[f"SIG{submitit.JobEnvironment.USR_SIG}"]
+        queue_again: Any = signal.getsignal(number)
+        idle = signal.getsignal(signal.SIGTERM)
+        time_is_up = threading.Event()
+
+        def stop(*_: Any) -> None:
+            time_is_up.set()
+            if signal.getsignal(signal.SIGTERM) == idle:  # not training: there is nothing to save
+                sys.exit()
+            signal.raise_signal(signal.SIGTERM)
+
+        signal.signal(number, stop)
+        try:
+            return run_one(cell, folder, arguments)
+        except (cells_lib.StoppedError, SystemExit):
+            if time_is_up.is_set():
+                queue_again(number, None)
+            raise
 
     def checkpoint(self, *arguments: Any) -> Any:
-        """What submitit puts into the queue, minutes before the time limit or on preemption."""
+        """What submitit puts into the queue, shortly before the time limit or on preemption."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self, *arguments)
@@ -131,10 +156,8 @@ def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) ->
     A cell that another process trains is left out.
 
     Raises:
-      submitit.core.utils.UncompletedJobError: the time was up too often; nothing is appended.
+      StoppedError: a stop was requested; nothing is appended.
     """
-    from submitit.core.utils import UncompletedJobError
-
     startup.prepare()
     record.commit()  # cached before the cell trains
     sys.argv[1:] = arguments  # recorded in the result as its command
@@ -142,8 +165,6 @@ def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) ->
     for done, summary in cells_lib.run_all([cell], folder / "runs", ProgressBar(quiet=True)):
         if isinstance(summary, train.WorkdirInUseError):
             continue
-        if isinstance(summary, UncompletedJobError):  # raised into the training by a signal
-            raise summary
         result = record.result(done, summary)
         results_file.append(folder / "results.jsonl", result)
         status = result.status

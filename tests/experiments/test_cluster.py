@@ -2,11 +2,14 @@
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from dm_jax.train.stop_request import StopRequest
 from experiments import cluster, record, reproduce, results_file, table_specs
 
 
@@ -32,17 +35,89 @@ def test_without_submitit_it_says_what_to_install(tmp_path, monkeypatch):
         cluster.submit(cells(), tmp_path, minutes=5)
 
 
-def test_a_job_whose_time_is_up_is_no_failure_of_its_cell(tmp_path, monkeypatch):
+@pytest.fixture
+def submitit_signal():
+    """Stands for submitit's handler of USR2 in a job; yields what it was called with."""
     pytest.importorskip("submitit", reason="submitit is in the extra 'slurm'")
-    from submitit.core.utils import UncompletedJobError
+    calls = []
+    before = signal.signal(signal.SIGUSR2, lambda *arguments: calls.append(arguments))
+    yield calls
+    signal.signal(signal.SIGUSR2, before)
 
+
+def test_a_job_is_queued_again_as_it_is(tmp_path, submitit_signal):
     cell, job = cells()[0], cluster._Job()
     again = job.checkpoint(cell, tmp_path, ["--table=digits"])
     assert (again.function, again.args) == (job, (cell, tmp_path, ["--table=digits"]))
-    time_is_up = UncompletedJobError("not requeued: timed-out too many times")
-    monkeypatch.setattr(cluster.cells_lib, "run_all", lambda *_: [(cell, time_is_up)])
-    with pytest.raises(UncompletedJobError, match="too many times"):
-        job(cell, tmp_path, [])
+
+
+def test_a_job_whose_time_is_up_stops_its_training_before_it_is_queued_again(
+    tmp_path, monkeypatch, submitit_signal
+):
+    def trains(*_):
+        with StopRequest() as stop_requested:
+            signal.raise_signal(signal.SIGUSR2)
+            assert stop_requested()
+            assert not submitit_signal
+        raise cluster.cells_lib.StoppedError("will resume at step 5 of 9")
+
+    monkeypatch.setattr(cluster.cells_lib, "run_all", trains)
+    with pytest.raises(cluster.cells_lib.StoppedError):
+        cluster._Job()(cells()[0], tmp_path, [])
+    assert submitit_signal == [(signal.SIGUSR2, None)]
+
+
+def test_a_job_whose_time_is_up_before_it_trains_is_queued_again(
+    tmp_path, monkeypatch, submitit_signal
+):
+    def loads(*_):
+        signal.raise_signal(signal.SIGUSR2)
+        raise AssertionError("went on")
+
+    monkeypatch.setattr(cluster.cells_lib, "run_all", loads)
+    with pytest.raises(SystemExit):
+        cluster._Job()(cells()[0], tmp_path, [])
+    assert submitit_signal == [(signal.SIGUSR2, None)]
+
+
+def test_a_job_that_is_cancelled_is_not_queued_again(tmp_path, monkeypatch, submitit_signal):
+    def is_cancelled(*_):
+        raise cluster.cells_lib.StoppedError("SIGTERM")
+
+    monkeypatch.setattr(cluster.cells_lib, "run_all", is_cancelled)
+    with pytest.raises(cluster.cells_lib.StoppedError):
+        cluster._Job()(cells()[0], tmp_path, [])
+    assert not submitit_signal
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("answer", [0, 1])
+def test_time_that_is_up_is_no_failure_even_if_slurm_cannot_queue_the_job_again(tmp_path, answer):
+    utils = pytest.importorskip("submitit.core.utils", reason="submitit is in the extra 'slurm'")
+    spec = dataclasses.replace(table_specs.get("digits"), scale=50)
+    (cell,) = reproduce.make_cells(spec, [("CCE", "sym_0.2")], {}, seeds=[1])
+    job = utils.DelayedSubmission(cluster._Job(), cell, tmp_path, [])
+    job.set_timeout(60, 3)
+    job.dump(tmp_path / "7_submitted.pkl")
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nexit {answer}\n')
+    scontrol.chmod(0o755)
+    slurm = {"SLURM_JOB_ID": "7", "SUBMITIT_EXECUTOR": "slurm"}
+    started = subprocess.Popen(
+        [sys.executable, "-m", "submitit.core._submit", str(tmp_path)],
+        env=os.environ | slurm | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("runs/*/metrics.jsonl")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        started.send_signal(signal.SIGUSR2)
+        assert started.wait(60) != 0
+    finally:
+        started.kill()
+    assert (tmp_path / "asked").read_text() == "requeue 7\n"
+    (saved,) = tmp_path.glob("runs/*/checkpoints/*")
+    assert saved.name.isdecimal()
     assert not (tmp_path / "results.jsonl").exists()
 
 
