@@ -142,9 +142,15 @@ def curves(
 def error_bars(
     axes: Axes, points: dict[str, list[tuple[float, Measured]]], looks: dict[str, Look]
 ) -> None:
-    """Draws, for each label, the accuracies measured at each noise rate; bars end at 0 and 100."""
-    for label, unsorted in points.items():
-        found = sorted(unsorted, key=lambda point: point[0])
+    """Draws, for each label, the accuracies measured at each noise rate; bars end at 0 and 100.
+
+    A line is interrupted at a rate that only others have.
+    """
+    rates = sorted({rate for found in points.values() for rate, _ in found})
+    for label, measured in points.items():
+        lacking = set(rates) - {rate for rate, _ in measured}
+        gaps = [(rate, Measured(math.nan, None)) for rate in lacking]
+        found = sorted(measured + gaps, key=lambda point: point[0])
         mean = np.array([number.mean for _, number in found])
         deviation = np.array([number.deviation or 0.0 for _, number in found])
         axes.errorbar(
@@ -155,7 +161,6 @@ def error_bars(
             capsize=2.5,
             label=label,
         )
-    rates = sorted({rate for found in points.values() for rate, _ in found})
     axes.set(xlabel="noise rate", ylabel="final test accuracy (%)", xticks=rates)
 
 
