@@ -144,11 +144,12 @@ def error_bars(
 ) -> None:
     """Draws, for each label, the accuracies measured at each noise rate; bars end at 0 and 100.
 
-    A line is interrupted at a rate that only others have.
+    A line is interrupted at a rate that only other lines have.
     """
     rates = sorted({rate for found in points.values() for rate, _ in found})
     for label, measured in points.items():
-        lacking = set(rates) - {rate for rate, _ in measured}
+        own = [rate for rate, _ in measured]
+        lacking = [rate for rate in rates if min(own) < rate < max(own) and rate not in own]
         gaps = [(rate, Measured(math.nan, None)) for rate in lacking]
         found = sorted(measured + gaps, key=lambda point: point[0])
         mean = np.array([number.mean for _, number in found])
