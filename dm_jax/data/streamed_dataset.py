@@ -49,8 +49,8 @@ class StreamedDataset:
     class_names: tuple[str, ...]
     retrieval_test: RetrievalTest | None = None
 
-    mean: ClassVar = np.array([0.485, 0.456, 0.406], np.float32)
-    std: ClassVar = np.array([0.229, 0.224, 0.225], np.float32)
+    mean: ClassVar[np.ndarray] = np.array([0.485, 0.456, 0.406], np.float32)
+    std: ClassVar[np.ndarray] = np.array([0.229, 0.224, 0.225], np.float32)
 
     @property
     def num_classes(self) -> int:

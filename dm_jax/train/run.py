@@ -156,17 +156,7 @@ def _train(
             0.0,
         )
         state = _as_configured(saved, state)
-        if start > engine.plan.total_steps:
-            raise ValueError(
-                f"config.train.length is {engine.plan.total_steps} steps, but the run in {folder} "
-                f"has already taken {start}"
-            )
-        changed = workdir_lib.changes(folder, experiment.config)
-        if start == engine.plan.total_steps and changed:
-            raise ValueError(
-                f"the run in {folder} is finished, and was not trained with the changed keys: "
-                f"{'; '.join(changed)}. Choose another workdir, or a longer config.train.length"
-            )
+        _check_goes_on(folder, experiment.config, start, engine.plan.total_steps)
         # Only now, as a refused run must not change the workdir of another run.
         workdir_lib.record(
             folder,
@@ -190,6 +180,21 @@ def _train(
                 start=start,
                 stop_requested=_agreement(stop_requested, engine.plan),
             )[1]
+
+
+def _check_goes_on(folder: pathlib.Path, config: Config, taken: int, total: int) -> None:
+    """Raises ValueError if the run has more steps than the config, or ended with another one."""
+    if taken > total:
+        raise ValueError(
+            f"config.train.length is {total} steps, but the run in {folder} has already taken "
+            f"{taken}"
+        )
+    changed = workdir_lib.changes(folder, config)
+    if taken == total and changed:
+        raise ValueError(
+            f"the run in {folder} is finished, and was not trained with the changed keys: "
+            f"{'; '.join(changed)}. Choose another workdir, or a longer config.train.length"
+        )
 
 
 def _as_configured(saved: State, fresh: State) -> State:

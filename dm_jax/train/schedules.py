@@ -133,10 +133,9 @@ def transition(start: float, end: float, length: int, *, shape: str = "linear") 
         raise ValueError(f"a schedule must last at least one step, got {length}")
     if shape not in _SHAPES:
         raise errors.unknown("shape of a schedule:", shape, _SHAPES)
-    return lambda step: (
-        start
-        + (end - start)
-        * _SHAPES[shape](
-            jnp.minimum(jnp.asarray(step, float) / length, 1.0)  # an int32 by an int is float32
-        )
-    )
+
+    def value(step: jax.typing.ArrayLike) -> jax.Array:
+        passed = jnp.asarray(step, float) / length  # of an int32 alone it would be float32
+        return start + (end - start) * _SHAPES[shape](jnp.minimum(passed, 1.0))
+
+    return value

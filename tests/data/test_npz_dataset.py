@@ -81,10 +81,7 @@ def test_a_tilde_is_the_home_wherever_data_dir_is(tmp_path, arrays, monkeypatch)
         ({"y_test": np.array([0])}, r"x_test of .*\.npz has 2 inputs, y_test 1 labels"),
         ({"x_train": np.zeros((6, 0, 4, 1), np.uint8)}, r"axis of size 0, got \[6, 0, 4, 1\]"),
         ({"x_train": np.array([{}] * 6, object)}, "holds arrays of Python objects"),
-        (
-            {"y_train": np.array([1, 2, 3, 1, 2, 3])},
-            "y_train of .* starts at 1; classes",
-        ),
+        ({"y_train": np.array([1, 2, 3, 1, 2, 3])}, "y_train of .* starts at 1; classes"),
     ],
 )
 def test_bad_arrays_are_named(tmp_path, arrays, change, message):
