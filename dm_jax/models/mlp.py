@@ -11,7 +11,9 @@ from dm_jax.models.network import Network
 
 
 class MLP(Network, kw_only=True):
-    """Linear layers with ReLU between them, xavier-uniform weights and zero biases.
+    """Linear layers with ReLU between them, weights as of Caffe's "xavier" and zero biases.
+
+    Caffe fills uniformly with variance 1 / fan-in; Glorot and Bengio take the mean of both fans.
 
     Inputs are flattened to [B, d]; the features are the last hidden layer. There are no batch
     statistics, so ``where`` has no effect.
@@ -22,7 +24,7 @@ class MLP(Network, kw_only=True):
 
     hidden: tuple[int, ...] = (8,)
 
-    kernel_init = staticmethod(nn.initializers.xavier_uniform())
+    kernel_init = staticmethod(nn.initializers.lecun_uniform())
 
     def __post_init__(self) -> None:
         if not isinstance(self.hidden, tuple | list):

@@ -1,4 +1,4 @@
-"""The perceptron is its formula, flattens what it gets, and starts xavier-uniform."""
+"""The perceptron is its formula, flattens what it gets, and starts as in Caffe."""
 
 import jax
 import jax.numpy as jnp
@@ -37,12 +37,12 @@ def test_no_hidden_layer_is_a_linear_classifier():
 
 
 @pytest.mark.parametrize("layer", ["hidden", "classifier"])
-def test_weights_are_xavier_uniform(layer):
+def test_weights_are_those_of_caffes_xavier_filler(layer):
     model = models.create("mlp", num_classes=300, hidden=(400,))
     params = model.init(jax.random.key(0), jnp.zeros((1, 500)))["params"]
     dense = params["Dense_0"] if layer == "hidden" else params["classifier"]["dense"]
 
-    limit = (6 / sum(dense["kernel"].shape)) ** 0.5
+    limit = (3 / dense["kernel"].shape[0]) ** 0.5
     assert np.abs(dense["kernel"]).max() == pytest.approx(limit, rel=1e-3)
     assert np.std(dense["kernel"]) == pytest.approx(limit / 3**0.5, rel=0.02)
     assert not dense["bias"].any()
