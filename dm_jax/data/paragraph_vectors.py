@@ -1,14 +1,12 @@
 """Paragraph vectors of texts: PV-DBOW (Le and Mikolov, arXiv 1405.4053) by gensim, cached.
 
-Labels are not used. gensim's threads train without locks, so two trainings agree bit for bit with
-one worker only; an experiment's vectors are fixed by the cache, a file named by the hash of the
-texts and the settings. `Dataset.fingerprint` identifies them.
+Labels are not used. The cached file is named by a hash of the texts and the settings.
+`Dataset.fingerprint` identifies the vectors that an experiment used.
 """
 
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import re
 import sys
@@ -28,7 +26,8 @@ class Settings:
 
     Documents are shuffled once with `seed` before training: in the order of most corpora (all
     positive reviews, then all negative) the decaying step size favours those that come first. Words
-    are not subsampled, and hierarchical softmax is not used.
+    are not subsampled, and hierarchical softmax is not used. gensim's threads train without locks:
+    with one worker two trainings agree bit for bit, with more they are faster but differ.
     """
 
     dimensions: int = 100
@@ -38,6 +37,7 @@ class Settings:
     learning_rate: float = 0.05
     final_learning_rate: float = 1e-4
     seed: int = 0
+    workers: int = 1
 
 
 def tokenize(text: str) -> list[str]:
@@ -49,13 +49,12 @@ def tokenize(text: str) -> list[str]:
     return _TOKEN.findall(text.lower().replace("<br />", " "))
 
 
-def vectors(texts: Sequence[str], settings: Settings, *, workers: int | None = None) -> np.ndarray:
+def vectors(texts: Sequence[str], settings: Settings) -> np.ndarray:
     """The vector of each text, from the cache or trained now with a progress bar.
 
     Args:
       texts: n documents.
       settings: of the training; `Settings()` for those of the published tables.
-      workers: threads of gensim; the machine's cores if None.
 
     Returns:
       float32 [n, settings.dimensions].
@@ -67,7 +66,7 @@ def vectors(texts: Sequence[str], settings: Settings, *, workers: int | None = N
     path = cache_path(texts, settings)
 
     def make() -> dict[str, np.ndarray]:
-        return {"vectors": _train(texts, settings, workers)}
+        return {"vectors": _train(texts, settings)}
 
     return cache.cached(path, ["vectors"], make)["vectors"]
 
@@ -82,7 +81,7 @@ def cache_path(texts: Sequence[str], settings: Settings) -> pathlib.Path:
     return cache.directory() / "paragraph_vectors" / f"{sha.hexdigest()[:32]}.npz"
 
 
-def _train(texts: Sequence[str], settings: Settings, workers: int | None) -> np.ndarray:
+def _train(texts: Sequence[str], settings: Settings) -> np.ndarray:
     try:
         from gensim.models.doc2vec import Doc2Vec
     except ModuleNotFoundError as error:
@@ -103,7 +102,7 @@ def _train(texts: Sequence[str], settings: Settings, workers: int | None) -> np.
             alpha=settings.learning_rate,
             min_alpha=settings.final_learning_rate,
             seed=settings.seed,
-            workers=workers or os.cpu_count(),
+            workers=settings.workers,
         )
     return np.stack([model.dv[index] for index in range(len(texts))]).astype(np.float32)
 

@@ -28,7 +28,7 @@ def two_topics():
 
 
 def test_texts_of_one_topic_have_near_vectors(cache_directory, two_topics):
-    vectors = paragraph_vectors.vectors(two_topics, SMALL, workers=1)
+    vectors = paragraph_vectors.vectors(two_topics, SMALL)
     assert vectors.shape == (60, 8)
     assert vectors.dtype == np.float32
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -37,16 +37,16 @@ def test_texts_of_one_topic_have_near_vectors(cache_directory, two_topics):
 
 
 def test_vectors_are_trained_once(cache_directory, two_topics, monkeypatch):
-    first = paragraph_vectors.vectors(two_topics, SMALL, workers=1)
+    first = paragraph_vectors.vectors(two_topics, SMALL)
     monkeypatch.setattr(paragraph_vectors, "_train", lambda *args: pytest.fail("trained again"))
     np.testing.assert_array_equal(first, paragraph_vectors.vectors(two_topics, SMALL))
     assert len(list(cache_directory.rglob("*.npz"))) == 1
 
 
-def test_one_worker_is_reproducible(cache_directory, two_topics):
-    first = paragraph_vectors.vectors(two_topics, SMALL, workers=1)
+def test_training_is_reproducible(cache_directory, two_topics):
+    first = paragraph_vectors.vectors(two_topics, SMALL)
     paragraph_vectors.cache_path(two_topics, SMALL).unlink()
-    np.testing.assert_array_equal(first, paragraph_vectors.vectors(two_topics, SMALL, workers=1))
+    np.testing.assert_array_equal(first, paragraph_vectors.vectors(two_topics, SMALL))
 
 
 def test_texts_are_trained_in_a_shuffled_order_and_returned_in_theirs(cache_directory, two_topics):
