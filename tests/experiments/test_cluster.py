@@ -1,5 +1,6 @@
 """Cells as jobs: by submitit's own local cluster, which starts real processes."""
 
+import concurrent.futures
 import dataclasses
 import os
 import signal
@@ -190,6 +191,12 @@ def test_a_finished_table_is_reported_not_submitted(slurm, tmp_path):
     assert "0.4 Baseline 50.0 ± 0.0" in " ".join(said.split())
     assert "submitted" not in said
     assert (workdir / "report.html").exists()
+
+
+def test_a_table_sent_twice_at_once_is_sent_once(slurm, tmp_path):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        sent = [pool.submit(cluster.submit, cells(), tmp_path, minutes=5) for _ in range(2)]
+    assert sorted(len(jobs.result()) for jobs in sent) == [0, 2]
 
 
 def test_an_option_that_submitit_does_not_know_is_named(slurm, tmp_path):
