@@ -2,8 +2,9 @@
 
     python -m experiments.train --config=configs/digits.py --workdir=runs/digits
 
-10 seconds on 2 CPU cores. Final test accuracy at 40% symmetric noise: 91.7 ± 1.8% over seeds 1 to 5
-(`configs/digits.py:seed=1` ...), 63.7 ± 2.7% with `method=CCE` (experiments/results/digits).
+10 seconds on 2 CPU cores. Final test accuracy at 40% symmetric noise, over seeds 1 to 5
+(`configs/digits.py:seed=1` ...): 90.3 ± 3.1%, with `method=CCE` 64.6 ± 2.1%. The same runs as one
+program (experiments/results/digits): 91.9 ± 3.2% and 64.6 ± 2.3%.
 """
 
 from configs import common, overrides
@@ -14,7 +15,7 @@ def get_config(arguments: str = ""):
     config = common.base()
     config.noise.rate = 0.4
     # The best of the grid in `experiments.table_specs` by validation at this noise.
-    config.loss.lam, config.loss.beta = 1.0, 24.0
+    config.loss.lam, config.loss.beta = 0.5, 20.0
     config.model.hidden = (128,)
     config.optimizer.learning_rate = 0.03
     config.optimizer.weight_decay = 0.0
