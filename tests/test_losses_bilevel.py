@@ -82,7 +82,9 @@ def finite_difference(function, tree):
 
 
 @pytest.mark.parametrize("edf", SCHEMES, ids=repr)
-@pytest.mark.parametrize("normalization", ["batch", "density"])
+@pytest.mark.parametrize(
+    "normalization", ["batch", pytest.param("density", marks=pytest.mark.long)]
+)
 def test_gradient_by_the_parameters_through_a_step(edf, normalization):
     with jax.enable_x64(True):
         start = edf

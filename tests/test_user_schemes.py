@@ -140,7 +140,15 @@ class Powers(EDF):
 
 
 @pytest.mark.parametrize(
-    ("alpha", "eta"), [(2.0, 3.0), (0.5, 0.5), (4.0, 1.3), (1.0, 2.0), (2.9, 4.9)]
+    ("alpha", "eta"),
+    [
+        (2.0, 3.0),
+        (0.5, 0.5),
+        *(
+            pytest.param(*ends, marks=pytest.mark.long)
+            for ends in [(4.0, 1.3), (1.0, 2.0), (2.9, 4.9)]
+        ),
+    ],
 )
 def test_the_slope_of_a_weight_at_the_ends(alpha, eta):
     """As a gradient of the gradient needs it."""

@@ -43,6 +43,7 @@ def test_human_labels_of_other_images_are_refused(labels):
 
 
 @pytest.mark.data
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [

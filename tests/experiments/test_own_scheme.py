@@ -81,6 +81,7 @@ def test_in_a_population_beside_built_in_ones_and_swept(dataset):
     assert len(set(losses)) == 3
 
 
+@pytest.mark.long
 def test_scheduled(dataset):
     found = digits.get_config(f"method={HERE},knee=0.1,steps=40")
     found.loss.schedule = {"knee": 0.9}

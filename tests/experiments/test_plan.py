@@ -16,12 +16,11 @@ from tests.experiments.test_reproduce import command
 def test_a_dry_run_plans_and_runs_nothing(tmp_path):
     """Also with a parameter that only the search will give a value."""
     own = ("--method=Own: method=tests.experiments.test_own_scheme:Plateau", "--grid=Own: knee=0.2")
-    rows = ("--rows=CCE,GCE,Own", "--columns=clean", "--seeds=2")
+    rows = ("--rows=GCE,Own", "--columns=clean", "--seeds=2")
     plan = command(tmp_path, "--dry_run", *rows, *own)
     assert plan.returncode == 0, plan.stderr
     assert "10 runs to search parameters on validation" in plan.stdout
-    assert "4 runs x 40 steps of mlp" in plan.stdout
-    assert "2 runs x 40 steps of mlp" in plan.stdout
+    assert plan.stdout.count("2 runs x 40 steps of mlp") == 2
     assert "MiB" in plan.stdout
     assert not (tmp_path / "results.jsonl").exists()
 

@@ -88,6 +88,7 @@ def is_held(folder):
         return True
 
 
+@pytest.mark.long
 def test_asked_to_stop_all_of_them_checkpoint(running, tmp_path):
     running.send_signal(signal.SIGTERM)
     said, _ = running.communicate(timeout=120)
@@ -124,6 +125,7 @@ def test_they_do_not_outlive_what_started_them(running, tmp_path):
     wait_until(lambda: not any(is_held(folder) for folder in folders))
 
 
+@pytest.mark.long
 def test_a_search_finds_what_it_finds_alone(tmp_path, monkeypatch):
     grids = {"DM": {"beta": (1.0, 8.0)}}
     spec = dataclasses.replace(table_specs.get("digits"), scale=0.01, grids=grids)

@@ -50,6 +50,7 @@ def test_what_a_rate_of_forty_percent_yields(name, kind, percent):
     assert abs(rate - percent / 100) < 0.009
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "label_set", "percent"),
     [

@@ -12,7 +12,14 @@ from dm_jax.train import build, parallel
 from dm_jax.train.config import ParallelConfig
 from tests.train import tiny
 
-SPREADS = [("jit", 2), ("jit", 8), ("pmap", 1), ("pmap", 2), ("pmap", 8)]
+SPREADS = [
+    ("jit", 8),
+    ("pmap", 8),
+    *(
+        pytest.param(*spread, marks=pytest.mark.long)
+        for spread in [("jit", 2), ("pmap", 1), ("pmap", 2)]
+    ),
+]
 
 
 @pytest.fixture(scope="module", params=["float64", pytest.param("float32", marks=pytest.mark.long)])

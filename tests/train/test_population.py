@@ -38,9 +38,12 @@ def _member(tree, index: int):
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-@pytest.mark.parametrize(("runs", "devices"), [(1, 1), (4, 4), (2, 8)])
+@pytest.mark.parametrize(
+    ("runs", "devices"),
+    [(2, 8), *(pytest.param(n, n, marks=pytest.mark.long) for n in (1, 4))],
+)
 def test_a_member_equals_its_own_run(digits, runs, devices):
-    """Over one device, over the run axis, and over both axes of the mesh."""
+    """Over both axes of the mesh, on one device, and over the run axis."""
     with jax.enable_x64(True):
         mesh = parallel.make_mesh(ParallelConfig(devices=devices), runs=runs)
         engine, state = population.prepare(_members(digits), mesh=mesh)
