@@ -91,7 +91,7 @@ def test_gradient_by_the_parameters_through_a_step(edf, normalization):
         if edf == DM(lam=0.0, beta=8.0):  # differences need room on both sides of lam
             start = DM(lam=1.1e-5, beta=8.0)
         function = jax.jit(lambda e: after_one_step(e, None, normalization))
-        got = jax.grad(function)(edf)
+        got = jax.jit(jax.grad(function))(edf)
         expected = finite_difference(function, start)
         np.testing.assert_allclose(
             np.ravel(jax.tree.leaves(got)), np.ravel(expected), rtol=2e-3, atol=1e-7
@@ -103,7 +103,7 @@ def test_gradient_by_class_weights_through_a_step(spread):
     with jax.enable_x64(True):
         class_weights = jnp.array([1.0, 0.5, 2.0, 1.5])
         function = jax.jit(lambda c: after_one_step(DM(lam=0.5, beta=2.0), c, "batch", spread))
-        got = jax.grad(function)(class_weights)
+        got = jax.jit(jax.grad(function))(class_weights)
         expected = np.ravel(finite_difference(function, class_weights))
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-8)
 
@@ -165,7 +165,7 @@ def test_first_derivative_by_the_parameters_is_zero():
     def mean(edf, class_weights):
         return dm_softmax_cross_entropy(logits, labels, edf, class_weights=class_weights).mean()
 
-    got = jax.grad(mean, argnums=(0, 1))(DM(lam=0.5, beta=8.0), jnp.ones(4))
+    got = jax.jit(jax.grad(mean, argnums=(0, 1)))(DM(lam=0.5, beta=8.0), jnp.ones(4))
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(got))
     assert isinstance(got[0], DM)
 
