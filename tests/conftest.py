@@ -1,20 +1,12 @@
 """Eight simulated CPU devices, strict rank promotion, and the switches of the suite.
 
-Most of the suite's time is the compiler's. Its last passes, which change the speed of programs and
-not what they compute (up to rounding: `.ci/run` repeats the loss's tests with them), are left out,
-and processes share what they have compiled.
+Most of the suite's time is the compiler's. What only makes programs faster (rounding aside) is left
+out, unless --optimize is given, and processes share what they have compiled.
 """
 
 import os
 import pathlib
 
-os.environ["XLA_FLAGS"] = " ".join(
-    [
-        "--xla_force_host_platform_device_count=8",
-        "--xla_backend_optimization_level=0",
-        os.environ.get("XLA_FLAGS", ""),  # of two values the last counts
-    ]
-)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR",
@@ -30,6 +22,17 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
+    parser.addoption("--optimize", action="store_true", help="compile programs as users do")
+
+
+def pytest_configure(config):
+    # XLA reads its flags later, when the first program is compiled; of two values the last counts.
+    flags = ["--xla_force_host_platform_device_count=8"]
+    if not config.getoption("--optimize"):
+        flags.append("--xla_backend_optimization_level=0")
+        if jax.__version_info__ < (0, 11):  # these emitters have no switch later
+            flags.append("--xla_cpu_use_fusion_emitters=false")
+    os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")])
 
 
 def pytest_collection_modifyitems(config, items):
