@@ -190,6 +190,7 @@ def _save(figure: ReportFigure, folder: pathlib.Path) -> Drawn:
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     png, svg = f"figures/{figure.name}.png", f"figures/{figure.name}.svg"
     figure.figure.savefig(folder / png, dpi=150, metadata={"Software": None})
+    figure.figure.set_layout_engine("none")  # laid out; once more would take as long as drawing
     figure.figure.savefig(folder / svg, metadata={"Date": None}, transparent=True)
     return Drawn(
         title=figure.title,
