@@ -61,7 +61,8 @@ def dm_softmax_cross_entropy(
       axis_name: mapped axis (pmap, shard_map) that "batch" also sums over. The gradient of
         ``sum(losses) / psum(count)`` on each device, then summed over devices, is that of the whole
         batch.
-      saturation: eps >= 0 of the authors' denominator ``2 * q + eps``; 0 is exactly Eq. 7.
+      saturation: eps >= 0 of the authors' denominator ``2 * q + eps``: 1e-6 in their Caffe code,
+        which made the published tables, 1e-8 in their PyTorch code; 0 is exactly Eq. 7.
       class_weights: [C] floating, finite and at least 0, factors on the weights by label.
 
     Returns:

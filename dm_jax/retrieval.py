@@ -47,16 +47,18 @@ class RetrievalScores:
     num_valid: int
 
 
-def tracklet_features(frame_features: np.ndarray, tracklet_ids: np.ndarray, num: int) -> np.ndarray:
+def tracklet_features(
+    frame_features: np.ndarray, tracklet_ids: np.ndarray, num_tracklets: int
+) -> np.ndarray:
     """The feature of each tracklet: the mean of its frames' features, L2-normalised.
 
     Args:
       frame_features: [n, d] float.
-      tracklet_ids: [n] int, the tracklet of each frame, in [0, num).
-      num: number of tracklets.
+      tracklet_ids: [n] int, the tracklet of each frame, in [0, num_tracklets).
+      num_tracklets: number of tracklets.
 
     Returns:
-      [num, d] float32 with rows of unit norm; a row is zero if its mean is.
+      [num_tracklets, d] float32 with rows of unit norm; a row is zero if its mean is.
 
     Raises:
       ValueError: shapes that do not match, an id out of range, a tracklet without frames, or a
@@ -69,12 +71,13 @@ def tracklet_features(frame_features: np.ndarray, tracklet_ids: np.ndarray, num:
     """
     features = _features("frame_features", frame_features)
     ids = _integers("tracklet_ids", tracklet_ids, len(features))
-    outside = np.flatnonzero((ids < 0) | (ids >= num))
+    outside = np.flatnonzero((ids < 0) | (ids >= num_tracklets))
     if outside.size:
         raise ValueError(
-            f"tracklet_ids must be in [0, {num}), got {ids[outside[0]]} at frame {outside[0]}"
+            f"tracklet_ids must be in [0, {num_tracklets}), "
+            f"got {ids[outside[0]]} at frame {outside[0]}"
         )
-    counts = np.bincount(ids, minlength=num)
+    counts = np.bincount(ids, minlength=num_tracklets)
     if not counts.all():
         raise ValueError(f"tracklet {np.argmin(counts)} has none of the {len(ids)} frames")
     if np.any(ids[1:] < ids[:-1]):

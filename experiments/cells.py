@@ -110,7 +110,10 @@ def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, E
 
 
 def trains_alone(cell: Cell) -> bool:
-    """Whether it cannot join a population: vmap turns convolutions into slow grouped ones."""
+    """Whether it cannot join a population, as all networks but the built-in "mlp".
+
+    vmap turns convolutions into slow grouped ones.
+    """
     return cell.config.model.name != "mlp"
 
 

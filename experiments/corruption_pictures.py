@@ -9,8 +9,8 @@ from dm_jax import noise
 from dm_jax.data import Dataset
 from dm_jax.noise import Corruption
 
+# With more classes than this, names shrink and cells have no numbers.
 _READABLE = 20
-"""With more classes than this, names shrink and cells have no numbers."""
 _BLUE, _GREY, _RED = "#3b6ea5", "#b8bec6", "#b5322b"
 
 

@@ -48,7 +48,7 @@ def resnet(depth: int, num_classes: int) -> nn.Module:
 
 
 class DMLoss(torch.autograd.Function):
-    """Mean cross entropy whose gradient is the authors': normalised over the batch, eps 1e-8."""
+    """Mean cross entropy whose gradient is that of the authors' PyTorch code."""
 
     @staticmethod
     def forward(context, logits, labels):

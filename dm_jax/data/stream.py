@@ -170,8 +170,14 @@ class Stream(Iterator[Batch]):
         ]
         if differs:
             raise ValueError(f"the state belongs to a different stream ({'; '.join(differs)})")
-        self.close()
-        self._next, self.skipped = state["next_batch"], state["skipped"]
+        self.seek(state["next_batch"])
+        self.skipped = state["skipped"]
+
+    def seek(self, number: int) -> None:
+        """Moves to a batch by its number; at it already, keeps what the workers have prepared."""
+        if number != self._next:
+            self.close()
+            self._next = number
 
     def close(self) -> None:
         """Stops the workers; the next batch restarts them."""

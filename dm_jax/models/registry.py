@@ -41,9 +41,9 @@ def names() -> tuple[str, ...]:
 
 def create(
     name: str,
+    *,
     num_classes: int,
     dtype: DTypeLike = jnp.float32,
-    *,
     axis_name: str | None = None,
     dropout: float = 0.0,
     **options: Any,

@@ -22,7 +22,8 @@ class Corruption:
       labels: int32 [m], the given label of each kept example.
       kept: int64 [m], the kept examples as indices into the original training set, ascending.
       changed: bool [m], whether the given label differs from the true one.
-      kind: name of the noise, as in `dm_jax.noise.kinds()`.
+      kind: name of the noise, as in `dm_jax.noise.kinds()`; "none" for a streamed set, whose labels
+        are not read.
       rate: the requested rate (`actual_rate` is the realised one).
       seed: of all draws.
       imbalance: "none", "ratio", "long_tail" or "step".

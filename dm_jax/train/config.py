@@ -71,6 +71,10 @@ class LossConfig:
     parameters: Parameters = dataclasses.field(default_factory=dict)
 
 
+# Keys of config.loss that are not parameters of the scheme.
+LOSS_KEYS = frozenset(f.name for f in dataclasses.fields(LossConfig)) - {"parameters"}
+
+
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
     """An optimiser of the tables, or a custom one. Weight decay is L2 in the gradient."""
@@ -105,7 +109,7 @@ class TrainConfig:
     length: Duration = Duration("1000 steps")
     batch_size: int = 256
     log_every: Duration = Duration("100 steps")
-    evaluate_every: Duration = Duration("1 epochs")
+    evaluate_every: Duration = Duration("100 steps")
     evaluate_batch: int = 1000
     checkpoint_every: Duration = Duration("1000 steps")
     keep_checkpoints: int = 2

@@ -133,9 +133,8 @@ def create_edf(config: config_lib.LossConfig) -> emphasis.EDF:
         edf = emphasis.create(config.name, **config.parameters)
     except ValueError as error:
         raise ValueError(f"config.loss: {error}") from error
-    keys = {field.name for field in dataclasses.fields(config)} - {"parameters"}
     for field in dataclasses.fields(edf):  # type: ignore[arg-type]
-        if field.name in keys:
+        if field.name in config_lib.LOSS_KEYS:
             raise ValueError(
                 f"{config.name}: in a config, a parameter cannot be called {field.name!r}, which "
                 "is a key of config.loss; rename it"

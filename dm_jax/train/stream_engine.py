@@ -48,7 +48,6 @@ class StreamEngine(Engine):
             seed=config.seed,
             workers=config.parallel.workers,
         )
-        self._next = 0
         self._embed = self._compile(retrieval_eval.make_embed_step, many_evaluations, donate=False)
 
     def block(self, begin: int, end: int) -> Any:
@@ -57,9 +56,7 @@ class StreamEngine(Engine):
         Workers prepare the next batches meanwhile, and the loop requests a block while the devices
         are still busy with the previous one.
         """
-        if begin != self._next:
-            self._training.set_state({**self._training.get_state(), "next_batch": begin})
-        self._next = end
+        self._training.seek(begin)
         return self._feed(next(self._training))
 
     def evaluate_all(self, state: State, *, last: bool) -> dict[str, Any]:

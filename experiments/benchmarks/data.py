@@ -1,6 +1,6 @@
 """Benchmarks the data pipelines: streamed against plainly decoded JPEGs, augmentation in a step.
 
-    python -m experiments.benchmark data [--images=100] [--rounds=7] [--batch_size=128]
+    python -m experiments.benchmark data [--images=100] [--rounds=7] [--batch=128]
 
 JPEGs: the stream (read, decode, scale to 256 x 256, crop 224, batch; random crops and flips add
 some 30 µs) and Pillow alone (read, decode into an array) take turns on the same files; rates are
@@ -36,15 +36,15 @@ def main(argv: list[str]) -> None:
     count = benchmarks.positive
     parser.add_argument("--images", type=count, default=100, help="JPEGs of each size")
     parser.add_argument("--rounds", type=count, default=7, help="rounds; medians are reported")
-    parser.add_argument("--batch_size", type=count, default=128, help="examples in the step")
+    parser.add_argument("--batch", type=count, default=128, help="examples in the step")
     flags = parser.parse_args(argv)
     print("| JPEGs | plain Pillow, images/s/core | streamed, images/s/core | ratio |")
     print("|---|---|---|---|")
     for size in SIZES:
         plain, streamed = jpeg_rates(size, flags.images, flags.rounds)
         print(f"| {size[0]} x {size[1]} | {plain:.0f} | {streamed:.0f} | {streamed / plain:.2f} |")
-    ready, whole = step_seconds("resnet20", flags.batch_size, flags.rounds)
-    print(f"\nResNet-20, batch {flags.batch_size}, {jax.devices()[0].device_kind}:")
+    ready, whole = step_seconds("resnet20", flags.batch, flags.rounds)
+    print(f"\nResNet-20, batch {flags.batch}, {jax.devices()[0].device_kind}:")
     print(f"step {ready * 1e3:.1f} ms, with gathering and augmentation {whole * 1e3:.1f} ms")
     print(f"({100 * (whole / ready - 1):+.1f}%)")
 

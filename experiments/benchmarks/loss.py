@@ -106,7 +106,7 @@ def _authors_forward(logits: Array, labels: Array) -> tuple[Array, tuple[Array, 
 
 
 def _authors_backward(residuals: tuple[Array, Array], g: Array) -> tuple[Array, None]:
-    """As in their code: exp(beta p**lam (1 - p)) over its sum and over 2 (1 - p) + 1e-8."""
+    """As in their PyTorch code: exp(beta p**lam (1 - p)) over its sum and over 2 (1 - p) + 1e-8."""
     probabilities, labels = residuals
     p = jnp.take_along_axis(probabilities, labels[:, None], axis=-1)
     weight = jnp.exp(EDF.beta * (p + 1e-8) ** EDF.lam * (1 - p))

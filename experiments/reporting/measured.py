@@ -6,11 +6,7 @@ import statistics
 from collections.abc import Iterable
 
 from configs import overrides
-from dm_jax.train.config import LossConfig
 from experiments.results_file import Result, hash_config
-
-# Keys of config.loss that are not parameters of the scheme.
-NOT_OF_THE_EDF = {field.name for field in dataclasses.fields(LossConfig)} - {"parameters"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from configs import overrides
+from dm_jax.train.config import LOSS_KEYS
 from experiments.reporting.comparison import Table
-from experiments.reporting.measured import NOT_OF_THE_EDF, MeasuredCell
+from experiments.reporting.measured import MeasuredCell
 from experiments.reporting.text import count, duration, fingerprint, moves, parameters
 from experiments.results_file import Result
 
@@ -94,7 +95,7 @@ def _scheme(loss: Mapping[str, Any]) -> str:
     own = {
         name: value
         for name, value in loss.items()
-        if name not in NOT_OF_THE_EDF and isinstance(value, int | float)
+        if name not in LOSS_KEYS and isinstance(value, int | float)
     }
     name, normalization = loss.get("name", ""), loss.get("normalization")
     always_normalised = overrides.is_always_normalised(name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dm_jax import EDF, emphasis
-from experiments.reporting.measured import NOT_OF_THE_EDF
+from dm_jax.train.config import LOSS_KEYS
 from experiments.reporting.text import moves
 
 Loss = Mapping[str, Any]  # the group "loss" of a config
@@ -47,13 +47,13 @@ def _identity(loss: Loss) -> str:
     parameters = {
         name: float(value) if type(value) is int else value
         for name, value in loss.items()
-        if name not in NOT_OF_THE_EDF
+        if name not in LOSS_KEYS
     }
     return json.dumps([loss.get("name"), loss.get("schedule"), parameters], sort_keys=True)
 
 
 def _path(loss: Loss) -> str:
-    given = [f"{k}={v}" for k, v in loss.items() if k not in NOT_OF_THE_EDF]
+    given = [f"{k}={v}" for k, v in loss.items() if k not in LOSS_KEYS]
     return f"{loss['name']}({', '.join(given)})"
 
 
@@ -64,7 +64,7 @@ def _name(edf: EDF | None, loss: Loss) -> str:
 
 
 def _edf(loss: Loss) -> EDF | None:
-    parameters = {name: value for name, value in loss.items() if name not in NOT_OF_THE_EDF}
+    parameters = {name: value for name, value in loss.items() if name not in LOSS_KEYS}
     try:
         edf = emphasis.create(loss["name"], **parameters)
         edf.density(0.5)

@@ -40,7 +40,6 @@ def test_the_config_files_have_the_defaults_of_the_library():
     assert Config.parse(common.base()) == dataclasses.replace(
         default,
         loss=dataclasses.replace(default.loss, parameters={"lam": 0.5, "beta": 8.0}),
-        train=dataclasses.replace(default.train, evaluate_every="100 steps"),
     )
 
 

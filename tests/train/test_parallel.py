@@ -1,8 +1,5 @@
 """One computation, however it is spread: 1, 2 or 8 devices, jit or pmap, give the same numbers."""
 
-import math
-import re
-
 import jax
 import numpy as np
 import pytest
@@ -84,18 +81,7 @@ def _collectives(running) -> list[tuple[str, list[int]]]:
     built = running.experiments[0]
     state = running.place(built.create_state(0))
     block = running.block(0, 1)
-    text = running.lower(state, block).compile().as_text()
-    found = re.findall(
-        r"= (.+?) (all-\w+|collective-\w+|reduce-scatter)(?:-start)?\(%", text.replace("/*", "(*")
-    )
-    return [
-        (operation, [_elements(dimensions) for dimensions in re.findall(r"\w\[([\d,]*)\]", shapes)])
-        for shapes, operation in found
-    ]
-
-
-def _elements(dimensions: str) -> int:
-    return math.prod(int(size) for size in dimensions.split(",") if size)
+    return tiny.collectives(running.lower(state, block))
 
 
 def _sizes(params) -> list[int]:

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import math
+import re
 import resource
 from typing import Any
 
@@ -89,3 +91,17 @@ def distance(a: Any, b: Any) -> float:
     """Norm of the difference of two trees of floats over the norm of the first."""
     x, y = (np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(t)]) for t in (a, b))
     return float(np.linalg.norm(x - y) / np.linalg.norm(x))
+
+
+def collectives(lowered: jax.stages.Lowered) -> list[tuple[str, list[int]]]:
+    """(operation, elements of each operand) of every collective of the compiled program."""
+    names = r"all-reduce|all-gather|all-to-all|ragged-all-to-all|reduce-scatter|collective-[a-z]+"
+    text = lowered.compile().as_text().replace("/*", "(*")
+    return [
+        (operation, [_elements(dimensions) for dimensions in re.findall(r"\w\[([\d,]*)\]", shapes)])
+        for shapes, operation in re.findall(rf"= (.+?) ({names})(?:-start)?\(%", text)
+    ]
+
+
+def _elements(dimensions: str) -> int:
+    return math.prod(int(size) for size in dimensions.split(",") if size)
