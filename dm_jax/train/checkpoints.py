@@ -124,7 +124,8 @@ class Checkpoints:
           ValueError: a checkpoint was written with a different network, optimiser or scheme.
           MemoryError, OSError: it could not be read, but may be intact; it is not moved.
         """
-        shapes = jax.tree.map(_numpy_like, jax.eval_shape(_raw_keys, like))
+        like = jax.eval_shape(lambda tree: tree, like)
+        shapes = jax.eval_shape(_raw_keys, like)
         while (step := self.latest) is not None:
             try:
                 meta = _unsealed(self._read(step, meta=ocp.args.JsonRestore()).meta)
@@ -152,7 +153,9 @@ class Checkpoints:
         return self._manager.restore(step, args=ocp.args.Composite(**items))
 
     def _read_arrays(self, step: int, shapes: Any, checksums: dict[str, int]) -> Any:
-        arrays = self._read(step, tree=ocp.args.StandardRestore(shapes)).tree
+        # Without a target: orbax refuses one that differs in nodes without arrays, as optax's
+        # EmptyState, which a change of the optimiser adds or removes.
+        arrays = _in_structure_of(shapes, self._read(step, tree=ocp.args.StandardRestore()).tree)
         _verify(arrays, checksums)
         return arrays
 
@@ -305,8 +308,14 @@ def _to_numpy(tree: Any) -> Any:
     return jax.tree.map(np.array, jax.device_get(_raw_keys(tree)))
 
 
-def _numpy_like(shape: jax.ShapeDtypeStruct) -> np.ndarray:
-    return np.empty(shape.shape, shape.dtype)
+def _in_structure_of(like: Any, tree: Any) -> Any:
+    """The leaves of `tree`, which is of dicts and lists, at the same paths of `like`."""
+    leaves = {_names(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    return jax.tree_util.tree_map_with_path(lambda path, _: leaves[_names(path)], like)
+
+
+def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
 
 
 def _wrap_keys(like: Any, tree: Any) -> Any:

@@ -6,6 +6,7 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from dm_jax.train import build
@@ -146,6 +147,21 @@ def test_a_checkpoint_of_another_network_is_refused_and_left_alone(checkpoints):
     with pytest.raises(ValueError, match=message):
         checkpoints.restore(other)
     assert checkpoints.latest == 30
+
+
+def test_nodes_without_arrays_may_come_and_go(tmp_path):
+    """As in an optimiser to which weight decay is added."""
+    weights = {"fc/2": jnp.ones(3), "fc": {"2": jnp.zeros(2)}}
+    before = optax.chain(optax.trace(0.9)).init(weights)
+    after = optax.chain(optax.trace(0.9), optax.add_decayed_weights(1e-4)).init(weights)
+    made = Checkpoints(tmp_path, keep=1)
+    made.save(1, (before, jnp.int32(7)))
+    made.wait()
+    restored, number = made.restore((after, 0)).tree
+    assert jax.tree.structure(restored) == jax.tree.structure(after)
+    np.testing.assert_array_equal(restored[0].trace["fc/2"], np.zeros(3))
+    assert number == 7
+    made.close()
 
 
 def test_what_is_saved_may_be_overwritten_at_once(tmp_path):
