@@ -35,9 +35,16 @@ class State:
     rng: jax.Array
 
 
-@functools.cache
 def _compiled_init(model):
     """`model.init` as one program, which JAX caches, instead of one for each operation."""
+    try:
+        return _cached_init(model)
+    except TypeError:  # of a custom network with a list as a field there is no hash
+        return jax.jit(functools.partial(model.init, train=False))
+
+
+@functools.cache
+def _cached_init(model):
     return jax.jit(functools.partial(model.init, train=False))
 
 

@@ -1,5 +1,6 @@
 """A user's own network, optimiser and schedule, and the network that a run leaves."""
 
+import dataclasses
 import json
 import shutil
 
@@ -50,6 +51,18 @@ class Constant(models.Network):
     def embed(self, x, train, where):
         scale = self.variable("constants", "scale", jnp.ones, ())
         return x.reshape(x.shape[0], -1) * scale.value
+
+
+class Listed(models.Network):
+    """A field that has no hash."""
+
+    widths: list = dataclasses.field(default_factory=lambda: [8, 4])
+
+    def embed(self, x, train, where):
+        x = x.reshape(x.shape[0], -1)
+        for width in self.widths:
+            x = nn.relu(nn.Dense(width, dtype=self.dtype)(x))
+        return x
 
 
 def adamw(config: OptimizerConfig) -> optax.GradientTransformation:
@@ -250,6 +263,11 @@ def test_damage_is_named(run, tmp_path):
 def test_own_parts_that_are_none_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         train.experiment(_config(**changes)).create_state(0)
+
+
+def test_a_network_may_have_a_field_without_a_hash():
+    state = train.experiment(_config(model={"name": f"{HERE}:Listed"})).create_state(0)
+    assert state.params["Dense_1"]["kernel"].shape == (8, 4)
 
 
 def test_an_optimiser_by_no_known_name():
