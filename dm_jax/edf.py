@@ -32,7 +32,8 @@ class EDF:
     >>> print(edf, float(edf.weight(0.0)))
     Cosine(rate=3.0) 2.0
 
-    The methods are elementwise and take arguments of any shape.
+    The methods are elementwise and take arguments of any shape, probabilities in [0, 1] and finite
+    margins. Parameters that are arrays broadcast with them.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -30,5 +30,7 @@ def logit(p: ArrayLike) -> Array:
 
 
 def power(base: Array, exponent: ArrayLike) -> Array:
-    """base**exponent, in the dtype of the base."""
-    return jnp.power(base, jnp.asarray(exponent, base.dtype))
+    """base**exponent, in the dtype of the base; 1 with slope 0 if the exponent is 0."""
+    exponent = jnp.asarray(exponent, base.dtype)
+    # The slope at 0**0 would be 0 * 0**-1.
+    return jnp.power(jnp.where((base == 0) & (exponent == 0), 1, base), exponent)

@@ -3,7 +3,7 @@
 The substitution ``m = sinh(t)`` handles both extremes: an emphasis that is singular in p
 (``p**-0.9``) decays exponentially in m, so a fixed range of t covers it, while a sharp peak
 (``beta = 200``) still spans many nodes. One composite Gauss-Legendre rule on t then serves every
-scheme.
+scheme whose peaks are no narrower than about 0.003 in p.
 """
 
 from collections.abc import Callable
@@ -45,21 +45,24 @@ def log_integral(log_function: Callable[[Array], Array]) -> Array:
 
 def integral_from_zero(function: Callable[[Array], Array], margin: Array) -> Array:
     """Integral of ``function`` from 0 to each margin (any sign, any shape)."""
-    t_end = jnp.arcsinh(margin)[..., None]
-    shape = (1,) * margin.ndim + (-1,)
-    nodes = jnp.asarray(_NODES, margin.dtype).reshape(shape)
-    weights = jnp.asarray(_WEIGHTS, margin.dtype).reshape(shape)
-    t = t_end * nodes
-    return jnp.sum(function(jnp.sinh(t)) * jnp.cosh(t) * weights * t_end, axis=-1)
+    t_end = jnp.arcsinh(margin)
+    nodes, weights = jnp.asarray(_NODES, margin.dtype), jnp.asarray(_WEIGHTS, margin.dtype)
+
+    def summand(node: Array, weight: Array) -> Array:
+        t = node * t_end
+        return function(jnp.sinh(t)) * jnp.cosh(t) * weight
+
+    return jnp.sum(jax.vmap(summand)(nodes, weights), axis=0) * t_end
 
 
 def argmax(function: Callable[[Array], Array]) -> Array:
     """The margin that maximises ``function``: a grid, then bisection on the sign of its slope.
 
     Differentiable by what ``function`` depends on, if it is smooth there; else the derivative is 0.
+    The result has the shape of ``function`` of a scalar.
     """
     grid = jnp.sinh(jnp.linspace(-_RANGE, _RANGE, 1025))
-    best = jnp.argmax(function(grid))
+    best = jnp.argmax(jax.vmap(function)(grid), axis=0)
     low, high = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, grid.size - 1)]
 
     def slope(margin: Array) -> Array:

@@ -187,6 +187,18 @@ def test_potential_has_minus_half_the_weight_as_derivative(edf):
     np.testing.assert_allclose(general, jax.jit(edf.potential)(margin), rtol=1e-4, atol=2e-6)
 
 
+@pytest.mark.parametrize(
+    ("edf", "slope"),
+    [
+        (DM(lam=0.0, beta=2.0), -2 * np.exp(2)),
+        (GCE(q=0.0), -2.0),
+        (Beta(alpha=1.0, eta=2.0), -1.0),
+    ],
+)
+def test_slope_at_zero_where_the_power_is_zero(edf, slope):
+    assert float(jax.grad(edf.weight)(0.0)) == pytest.approx(slope, rel=1e-6)
+
+
 def test_potential_reaches_far():
     """DM's weight tends to one on both sides, so its potential is a line there."""
     edf = DM(lam=1.0, beta=4.0)
