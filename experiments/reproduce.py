@@ -240,8 +240,7 @@ def _searched(
         return [], {}
     missing = tune.missing_cells(spec, wanted, folder)
     if missing:
-        searched = {(spec.name, cell.row, cell.column) for cell in missing}
-        _refuse_untuned(searched, folder / "results.jsonl")
+        tune.refuse_untuned(missing, folder / "results.jsonl")
         runs = count(len(missing), "run")
         print(f"table {spec.name}: {runs} to search parameters on validation")
     if _DRY_RUN.value:
@@ -253,17 +252,6 @@ def _searched(
         )
     at_once = table_flags.AT_ONCE.value
     return missing, tune.search(spec, wanted, folder, progress, at_once=at_once)
-
-
-def _refuse_untuned(searched: set[tuple[str, str, str]], path: pathlib.Path) -> None:
-    """Raises before a search if one of its cells has already run without it."""
-    for result in results_file.read(path) if path.exists() else []:
-        if result.status == "ok" and result.key[:3] in searched:
-            raise ValueError(
-                f"{path} holds {result.row}, {result.column}, seed {result.seed}, which ran "
-                "without a search, or with another one (its grid differs, say); use another "
-                "--workdir for this search"
-            )
 
 
 if __name__ == "__main__":

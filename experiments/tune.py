@@ -22,7 +22,7 @@ from absl import flags
 from configs import overrides
 from dm_jax import train
 from experiments import cells as cells_lib
-from experiments import same_data, searches, startup, table_flags, workers
+from experiments import results_file, same_data, searches, startup, table_flags, workers
 from experiments.progress import ProgressBar
 from experiments.searches import Parameters, ParameterSearch
 from experiments.spec import TableSpec
@@ -185,12 +185,29 @@ def _check_data(spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: path
     same_data.check(compared, [], finished(spec, wanted, folder).values())
 
 
+def refuse_untuned(candidates: Sequence[cells_lib.Cell], path: pathlib.Path) -> None:
+    """Checks before a search that none of its pairs has run without it.
+
+    Raises:
+      ValueError: one has, by the results file at `path`.
+    """
+    pairs = {(cell.table, cell.row, cell.column) for cell in candidates}
+    for result in results_file.read(path) if path.exists() else []:
+        if result.status == "ok" and result.key[:3] in pairs:
+            raise ValueError(
+                f"{path} holds {result.row}, {result.column}, seed {result.seed}, which ran "
+                "without a search, or with another one (its grid differs, say); use another "
+                "--workdir for this search"
+            )
+
+
 def main() -> None:
     """Searches and prints what was chosen; exits with 1 if a search could not be finished."""
     folder, spec = table_flags.workdir(), table_flags.spec()
     wanted = [pair for pair in table_flags.pairs(spec) if spec.grid(*pair)]
     if not wanted:
         raise ValueError(f"table {spec.name} has nothing to search in these rows and columns")
+    refuse_untuned(missing_cells(spec, wanted, folder), folder / "results.jsonl")
     _check_data(spec, wanted, folder)
     try:
         results = search(spec, wanted, folder, ProgressBar(), at_once=table_flags.AT_ONCE.value)

@@ -1,6 +1,8 @@
 """Searches on the validation split: fair, complete, and never on the test set."""
 
 import dataclasses
+import pathlib
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,6 +11,7 @@ from configs import digits
 from dm_jax import train
 from experiments import (
     cells,
+    results_file,
     searches,
     table_specs,
     tune,
@@ -20,6 +23,34 @@ def test_the_default_of_the_digits_is_what_was_chosen_on_validation():
     found = searches.read("experiments/results/digits").values()
     (search,) = [s for s in found if (s.row, s.column) == ("DM", "sym_0.4")]
     assert search.chosen == train.Config.parse(digits.get_config()).loss.parameters
+
+
+def test_the_documented_short_search_compares_with_the_committed_one():
+    text = pathlib.Path("docs/reproducing.md").read_text(encoding="utf-8")
+    short, score, lam, beta, best = re.search(
+        r"choice for digits is (lambda \d+, beta \d+), .*? accuracy is ([\d.]+); it chose lambda\s"
+        r"([\d.]+), beta (\d+) \(([\d.]+)\)",
+        text,
+        re.DOTALL,
+    ).groups()
+    found = searches.read("experiments/results/digits").values()
+    (search,) = [s for s in found if (s.row, s.column) == ("DM", "sym_0.4")]
+    scores = {f"lambda {t['lam']:g}, beta {t['beta']:g}": s for t, s in search.tried}
+    assert (f"{scores[short]:.1f}", f"{max(scores.values()):.1f}") == (score, best)
+    assert search.chosen == {"lam": float(lam), "beta": float(beta)}
+
+
+def test_a_pair_that_has_run_without_a_search_is_not_searched(tmp_path):
+    spec = table_specs.get("digits")
+    candidates = tune.missing_cells(spec, [("DM", "sym_0.4")], tmp_path)
+    path = tmp_path / "results.jsonl"
+    tune.refuse_untuned(candidates, path)
+    done = results_file.read("experiments/results/digits/results.jsonl")
+    results_file.append(path, next(r for r in done if r.row == "CCE"))
+    tune.refuse_untuned(candidates, path)
+    results_file.append(path, next(r for r in done if r.key[:3] == ("digits", "DM", "sym_0.4")))
+    with pytest.raises(ValueError, match=r"holds DM, sym_0\.4, seed 1, which ran without a search"):
+        tune.refuse_untuned(candidates, path)
 
 
 def test_searches_that_end_at_once_are_all_kept(tmp_path):
