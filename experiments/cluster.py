@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from experiments.progress import ProgressBar
 
 # SLURM lists a job seconds after it was submitted, or minutes on a busy cluster.
 _SECONDS_TO_BE_LISTED = 600
+# Options that submitit takes as a bool or as a list.
+_SWITCHES, _LISTS = ("use_srun", "stderr_to_stdout"), ("setup", "teardown", "srun_args")
 # SLURM states of jobs that may still deliver a result; a job that SLURM has forgotten will not.
 _ON_ITS_WAY = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED")
 
@@ -46,7 +49,7 @@ def submit(
 
     Raises:
       ModuleNotFoundError: submitit is not installed.
-      ValueError: submitit does not know an option.
+      ValueError: submitit does not know an option, or a switch is neither "true" nor "false".
       RuntimeError: this machine is not part of such a cluster, or the cluster refused the jobs,
         or does not say which earlier ones are pending or running.
     """
@@ -58,7 +61,8 @@ def submit(
         ) from error
     executor = submitit.AutoExecutor(folder=folder / "jobs", cluster=cluster)
     # SLURM writes its options with dashes, submitit with underscores.
-    named = {f"slurm_{k.replace('-', '_')}": value for k, value in (options or {}).items()}
+    named = {name.replace("-", "_"): text for name, text in (options or {}).items()}
+    named = {f"slurm_{name}": _typed(name, text) for name, text in named.items()}
     try:
         executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax", **named)
     except NameError as error:  # raised by submitit for an unknown option
@@ -66,6 +70,17 @@ def submit(
     (folder / "jobs").mkdir(parents=True, exist_ok=True)
     with files.locked(folder / "jobs" / "lock"):  # the same command may run twice at once
         return _submit_missing(executor, cells, folder)
+
+
+def _typed(name: str, text: str) -> Any:
+    """The value of an option in the type that submitit computes with; most are text."""
+    if name in _SWITCHES:
+        if text not in ("true", "false"):
+            raise ValueError(f"--slurm: {name} must be true or false, got {text!r}")
+        return text == "true"
+    if name in _LISTS:
+        return [text]
+    return int(text) if re.fullmatch(r"0|[1-9]\d*", text) else text  # not an account of 0012
 
 
 def _submit_missing(executor: Any, cells: Sequence[cells_lib.Cell], folder: pathlib.Path) -> list:

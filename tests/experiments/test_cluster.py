@@ -199,6 +199,25 @@ def test_a_table_sent_twice_at_once_is_sent_once(slurm, tmp_path):
     assert sorted(len(jobs.result()) for jobs in sent) == [0, 2]
 
 
+def test_options_have_the_types_of_submitit(slurm, tmp_path):
+    options = {
+        "nodes": "1",
+        "ntasks-per-node": "1",
+        "array-parallelism": "2",
+        "account": "0012",
+        "setup": "module load cuda",
+        "use_srun": "false",
+    }
+    assert len(cluster.submit(cells(), tmp_path, minutes=5, options=options)) == 2
+    asked = (tmp_path / "job.sh").read_text()
+    for option in ("nodes=1", "ntasks-per-node=1", "array=0-1%2", "account=0012"):
+        assert f"#SBATCH --{option}\n" in asked
+    assert "\nmodule load cuda\n" in asked
+    assert "srun" not in asked
+    with pytest.raises(ValueError, match="use_srun must be true or false, got 'no'"):
+        cluster.submit(cells(), tmp_path, minutes=5, options={"use-srun": "no"})
+
+
 def test_an_option_that_submitit_does_not_know_is_named(slurm, tmp_path):
     with pytest.raises(ValueError, match=r"--slurm: .*partitoin"):
         cluster.submit(cells(), tmp_path, minutes=5, options={"partitoin": "gpu"})
