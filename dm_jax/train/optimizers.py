@@ -16,6 +16,9 @@ from dm_jax.train.schedules import Schedule
 def create(config: config_lib.OptimizerConfig, factor: Schedule) -> optax.GradientTransformation:
     """The optimiser: clipping, L2 in the gradient, momentum or Adam, then the scheduled rate.
 
+    As in PyTorch, momentum adds up gradients, which the rate of the step scales. Caffe adds up
+    scaled steps, so there a change of the rate takes about 1 / (1 - momentum) steps to act in full.
+
     Its state holds `hyperparams["learning_rate"]` (before the factor) and `["weight_decay"]`.
 
     `config.name` may also be the import path of a function that takes this config and returns an
@@ -27,7 +30,6 @@ def create(config: config_lib.OptimizerConfig, factor: Schedule) -> optax.Gradie
     Raises:
       ValueError: there is no such function, or it returns something else.
     """
-
     direction = _direction(config)
 
     def chain(learning_rate, weight_decay):

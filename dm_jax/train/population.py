@@ -1,8 +1,8 @@
 """Many runs as one program: `jax.vmap` of the same step over a leading axis of members.
 
 Members may differ in EDF (its parameters, or the scheme itself), labels, seed, learning rate and
-weight decay. Each member's results are those of a single run up to
-rounding, which training amplifies.
+weight decay. Each member's results are those of a single run up to rounding, which training
+amplifies.
 """
 
 import contextlib

@@ -25,8 +25,8 @@ class NonFiniteLossError(ArithmeticError):
 class Recorder:
     """Callbacks of a single run: metrics.jsonl, TensorBoard, checkpoints and a progress display.
 
-    Names in metrics.jsonl: `train_*` of the batches since the last log point, `test_*`
-    and `validation_*` of a whole split, and at the end `fit_*` of the whole training set without
+    Names in metrics.jsonl: `train_*` of the batches since the last log point, `test_*` and
+    `validation_*` of a whole split, and at the end `fit_*` of the whole training set without
     augmentation; `accuracy` is on true labels, `accuracy_given` on those trained on, both in
     [0, 1]. Streamed sets have no `fit_*`, and MARS has `test_mAP` and `test_CMC-k` instead of a
     test accuracy.
