@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import statistics
 
 import pytest
 
@@ -48,6 +49,21 @@ def test_the_numbers_of_table_1_are_those_of_its_results():
             said = f"{result.final:.1f} ({result.best:.1f})" if result else "not run"
             assert cell == f"{said}, paper {published.value(row, column):.1f}", (row, column)
     assert not measured
+
+
+def test_what_is_said_of_table_5_is_in_its_results():
+    finals = {}
+    for result in results_file.read(ROOT / "experiments/results/table5/results.jsonl"):
+        if result.column == "noise_0.4":
+            finals.setdefault(result.row, []).append(result.final)
+    means = {row: statistics.fmean(values) for row, values in finals.items()}
+    config = (ROOT / "configs/imdb.py").read_text(encoding="utf-8")
+    said = re.search(r"seeds\): ([\d.]+), ([\d.]+) and ([\d.]+)\.", config).groups()
+    assert said == tuple(f"{means[row]:.1f}" for row in ("CCE", "MAE", "DM"))
+    first, second, *_ = sorted(means.values(), reverse=True)
+    assert first == means["MAE"]
+    lead, behind = re.search(r"MAE leads by ([\d.]+) points; DM, ([\d.]+) behind", README).groups()
+    assert (lead, behind) == (f"{first - second:.1f}", f"{first - means['DM']:.1f}")
 
 
 def test_samples_of_the_training_page_run(tmp_path, monkeypatch):

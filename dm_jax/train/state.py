@@ -35,16 +35,9 @@ class State:
     rng: jax.Array
 
 
+@functools.cache
 def _compiled_init(model):
     """`model.init` as one program, which JAX caches, instead of one for each operation."""
-    try:
-        return _cached_init(model)
-    except TypeError:  # of a custom network with a list as a field there is no hash
-        return jax.jit(functools.partial(model.init, train=False))
-
-
-@functools.cache
-def _cached_init(model):
     return jax.jit(functools.partial(model.init, train=False))
 
 
@@ -64,7 +57,11 @@ def create(model, optimizer, edf: EDF, *, seed, inputs: jax.Array, pretrained: s
     """
     init_key, run_key = jax.random.split(jax.random.key(seed))
     blank = jnp.zeros(inputs.shape, inputs.dtype)
-    variables = _compiled_init(model)(init_key, blank)
+    try:
+        init = _compiled_init(model)
+    except TypeError:  # a custom network with a list as a field has no hash
+        init = _compiled_init.__wrapped__(model)
+    variables = init(init_key, blank)
     if other := sorted(set(variables) - _COLLECTIONS):
         raise ValueError(
             f"{type(model).__name__} has variables in the collections {', '.join(other)}; a run "
