@@ -35,12 +35,14 @@ def test_a_parameter_may_be_an_array():
     """One value for each example; the methods are those of each value alone."""
     widths, margins = jnp.array([1.0, 2.0, 3.0]), jnp.array([-1.0, 0.5, 30.0])
     edf = Ramp(power=widths)
-    for name, argument in (("potential", margins), ("density", nn.sigmoid(margins))):
-        alone = [getattr(Ramp(power=w), name)(x) for w, x in zip(widths, argument, strict=True)]
-        np.testing.assert_allclose(getattr(edf, name)(argument), jnp.stack(alone), rtol=1e-5)
-    alone = [Ramp(power=w).potential(0.5) for w in widths]
-    np.testing.assert_allclose(edf.potential(0.5), jnp.stack(alone), rtol=1e-5)
-    np.testing.assert_allclose(edf.mode, [Ramp(power=w).mode for w in widths], atol=1e-6)
+    potential, density = jax.jit(Ramp.potential), jax.jit(Ramp.density)
+    for method, argument in ((potential, margins), (density, nn.sigmoid(margins))):
+        alone = [method(Ramp(power=w), x) for w, x in zip(widths, argument, strict=True)]
+        np.testing.assert_allclose(method(edf, argument), jnp.stack(alone), rtol=1e-5)
+    alone = [potential(Ramp(power=w), 0.5) for w in widths]
+    np.testing.assert_allclose(potential(edf, 0.5), jnp.stack(alone), rtol=1e-5)
+    mode = jax.jit(lambda edf: edf.mode)
+    np.testing.assert_allclose(mode(edf), [mode(Ramp(power=w)) for w in widths], atol=1e-6)
 
 
 @pytest.mark.parametrize(
