@@ -158,6 +158,7 @@ def command(*arguments):
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_command_reads_several_files(tmp_path):
     lines = (GOLDEN / "results.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "a.jsonl").write_text("".join(lines[:3]))

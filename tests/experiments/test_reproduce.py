@@ -254,6 +254,7 @@ def test_cells_that_train_together_stop_together(tmp_path):
         list(cells.run_all(some_cells(2), tmp_path, Hasty()))
 
 
+@pytest.mark.long
 def test_what_a_command_warns_of_is_one_line(tmp_path):
     (tmp_path / "results.jsonl").write_text('{"schema": 1, "tab')  # a write that was cut off
     warned = command(tmp_path, "--rows=CCE", "--columns=clean", "--seeds=1", "--dry_run")

@@ -102,6 +102,7 @@ def append_some(path, seed):
         results_file.append(path, a_result(table=table, seed=seed))
 
 
+@pytest.mark.long
 def test_processes_may_append_at_once(tmp_path):
     path = tmp_path / "r.jsonl"
     context = multiprocessing.get_context("spawn")

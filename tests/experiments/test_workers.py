@@ -45,6 +45,7 @@ def test_at_the_same_time_they_give_what_they_give_alone(tmp_path):
     assert len(list((tmp_path / "a").iterdir())) == 2
 
 
+@pytest.mark.long
 def test_a_process_that_dies_is_its_cells_failure(tmp_path):
     good, bad = some_cells("CCE", "CCE-DN")
     loss = dataclasses.replace(bad.config.loss, name=f"{__name__}:Deadly", parameters={})
