@@ -125,7 +125,8 @@ def reproduce(folder: pathlib.Path) -> int:
 
 def _print_plan(cells: Sequence[cells_lib.Cell]) -> int:
     """Prints what would run; returns how many cells cannot."""
-    print("measuring a few steps of each kind of run ...", flush=True)
+    if cells:
+        print("measuring a few steps of each kind of run ...", flush=True)
     text, failed = plan.describe(cells)
     print(text)
     return failed

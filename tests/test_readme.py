@@ -66,6 +66,21 @@ def test_what_is_said_of_table_5_is_in_its_results():
     assert (lead, behind) == (f"{first - second:.1f}", f"{first - means['DM']:.1f}")
 
 
+def test_what_is_said_of_table_8_run_again_is_in_its_results():
+    results = results_file.read(ROOT / "experiments/results/table8_rerun/results.jsonl")
+    final = {result.column: result.final for result in results}
+    best = {result.column: result.best for result in results}
+    columns = ("Baseline", "DM", "DM+L2")
+    assert all(best[column] == final[column] for column in columns[1:])
+    text = " ".join((ROOT / "docs/results.md").read_text(encoding="utf-8").split())
+    pattern = r"ends at ([\d.]+) \(best ([\d.]+)\), DM at ([\d.]+) and DM with L2 at ([\d.]+), both"
+    ends, highest, *others = re.search(pattern, text).groups()
+    assert [ends, *others] == [f"{final[column]:.1f}" for column in columns]
+    assert highest == f"{best['Baseline']:.1f}"
+    above = re.search(r"by ([\d.]+) in\s+\[one seed\]", README).group(1)
+    assert above == f"{final['DM'] - final['Baseline']:.1f}"
+
+
 def test_samples_of_the_training_page_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
