@@ -149,13 +149,14 @@ def completed(
     done = {result.key: result for result in results if result.status == "ok"}
     done = {key: result for key, result in done.items() if key in wanted}
     for key, result in done.items():
-        if result.config_hash != hash_config(wanted[key]):
+        if result.config_hash == hash_config(wanted[key]):
+            continue
+        if changed := differences(result.config, dict(wanted[key])):  # none for 1 and 1.0
             table, row, column, seed = key
-            changed = "; ".join(differences(result.config, dict(wanted[key])))
             raise ValueError(
                 f"the results hold table {table}, row {row!r}, column {column!r}, seed {seed} of "
-                f"{result.date} with another config (theirs -> this run's: {changed}); use another "
-                "results file for this run"
+                f"{result.date} with another config (theirs -> this run's: {'; '.join(changed)}); "
+                "use another results file for this run"
             )
     return done
 
@@ -186,10 +187,11 @@ def _is_whole(line: bytes) -> bool:
 
 
 def _encode(result: Result) -> str:
-    """One line of JSON; numbers that JSON lacks (NaN, infinities) become null."""
+    """One line of JSON; numbers that JSON lacks (NaN, infinities) become null, in a config text."""
     record = {"schema": SCHEMA, **dataclasses.asdict(result)}
     for name in ("final", "best", "metrics", "curves"):
         record[name] = _map_floats(lambda x: x if math.isfinite(x) else None, record[name])
+    record["config"] = _map_floats(_finite_or_text, record["config"])
     return json.dumps(record, allow_nan=False, default=_plain)
 
 
@@ -215,8 +217,12 @@ def _decode(line: bytes, where: str) -> Result:
     return result
 
 
+def _finite_or_text(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _map_floats(fn: typing.Callable[[Any], Any], value: Any) -> Any:
-    """Applies `fn` to every number (or null) in a number, a list of them or a dict of either."""
+    """Applies `fn` to every leaf of a value, a list of values or a dict of either."""
     if isinstance(value, dict):
         return {name: _map_floats(fn, item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,11 +1,14 @@
 """The flags of the commands that run a table."""
 
 import dataclasses
+import functools
 import math
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import ml_collections
 from absl import flags
 
 from configs import overrides
@@ -92,12 +95,54 @@ def spec() -> TableSpec:
             )
     runtime = {key: value for key, value in given.items() if found.is_runtime(key, value)}
     changes = {key: value for key, value in given.items() if key not in runtime}
+    found = dataclasses.replace(found, scale=SCALE.value)
+    effective = _effective(found, changes) if changes else {}
     return dataclasses.replace(
         found,
-        scale=SCALE.value,
-        changes=overrides.format_changes(changes),
+        changes=overrides.format_changes(effective),
         runtime_arguments=overrides.format_changes(runtime),
     )
+
+
+def _effective(spec: TableSpec, changes: Mapping[str, str]) -> dict[str, str]:
+    """The changes that change a chosen cell, each value written in one way: ".02" as "0.02".
+
+    A cell that cannot be changed so says that when it is made.
+    """
+    changed = {pair: _changed(spec, pair, changes) for pair in pairs(spec)}
+    changed = {pair: config for pair, config in changed.items() if config is not None}
+    if not changed:
+        return dict(changes)
+    kept: dict[str, str] = {}
+    for key, text in changes.items():
+        others = {name: value for name, value in changes.items() if name != key}
+        if any(_changed(spec, pair, others) != config for pair, config in changed.items()):
+            config = next(iter(changed.values()))
+            kept[key] = text if key == "steps" else _as_text(_value(config, key))
+    return kept
+
+
+def _changed(
+    spec: TableSpec, pair: tuple[str, str], changes: Mapping[str, str]
+) -> ml_collections.ConfigDict | None:
+    """The config of a cell with these changes, None if they do not apply to it."""
+    changed = dataclasses.replace(spec, changes=overrides.format_changes(changes))
+    try:
+        return changed.config_dict(*pair, seed=1)
+    except ValueError:
+        return None
+
+
+def _value(config: ml_collections.ConfigDict, key: str) -> Any:
+    return functools.reduce(lambda group, name: group[name], key.split("."), config)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return ";".join(map(_as_text, value))
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _with_methods(spec: TableSpec) -> TableSpec:

@@ -4,9 +4,10 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Iterable
+from typing import Any
 
 from configs import overrides
-from experiments.results_file import Result, hash_config
+from experiments.results_file import Result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class MeasuredCell:
     Attributes:
       row, column: the cell.
       runs: the finished runs by seed, the last of each seed.
-      failed: the failed runs of the same budget, for seeds without a finished run.
+      failed: the failed runs of the same config, for seeds without a finished run.
       left_out: finished runs that are not in `runs`: smaller, changed, or run again later.
     """
 
@@ -70,7 +71,7 @@ class MeasuredCell:
         failed = {
             result.seed: result
             for result in results
-            if result.status == "failed" and (not chosen or _budget(result) == _budget(chosen))
+            if result.status == "failed" and (not chosen or _settings(result) == _settings(chosen))
         }
         return cls(
             row=results[0].row,
@@ -83,7 +84,9 @@ class MeasuredCell:
     @property
     def budget(self) -> tuple[float, str]:
         """The scale of the runs (if none finished, of the failed ones), and their changes."""
-        return _budget((self.runs or self.failed)[0])
+        nearest = max(self.runs or self.failed, key=_rank)
+        changes = overrides.format_changes(overrides.parse(nearest.changes))  # in a fixed order
+        return nearest.scale, changes
 
     @property
     def mark(self) -> str:
@@ -153,14 +156,14 @@ def _rank(result: Result) -> tuple[bool, bool, float]:
     return own and result.scale == 1, own, result.scale
 
 
-def _protocol(result: Result) -> tuple[float, str, str, str]:
+def _protocol(result: Result) -> tuple[float, dict[str, Any], str]:
     """What averaged runs share: all but the seeds; the data, too."""
+    return *_settings(result), result.data
+
+
+def _settings(result: Result) -> tuple[float, dict[str, Any]]:
+    """The scale, and the config without its seeds; 1 and 1.0 are equal."""
     config = {name: value for name, value in result.config.items() if name != "seed"}
     if isinstance(config.get("noise"), dict):
         config["noise"] = {k: v for k, v in config["noise"].items() if k != "seed"}
-    return *_budget(result), result.data, hash_config(config)
-
-
-def _budget(result: Result) -> tuple[float, str]:
-    """The scale, and the changes in a fixed order, so that equal ones compare equal."""
-    return result.scale, overrides.format_changes(overrides.parse(result.changes))
+    return result.scale, config

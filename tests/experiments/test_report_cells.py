@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from configs import overrides
 from experiments.reporting import layout, measured, provenance
 from experiments.reporting.measured import Measured, MeasuredCell
 from experiments.results_file import Result
@@ -11,6 +12,7 @@ from experiments.results_file import Result
 
 def a_result(**changed):
     fields = {"table": "1", "row": "CCE", "column": "clean", "seed": 0, "final": 70.0, "best": 71.0}
+    fields["config"] = overrides.parse(changed.get("changes", ""))
     return Result(**(fields | changed))
 
 
@@ -87,6 +89,27 @@ def test_seeds_of_other_parameters_are_not_averaged():
     cell = MeasuredCell.of([*first, *then])
     assert (cell.measured("final"), len(cell.runs)) == (Measured(80.0, 0.0), 2)
     assert cell.left_out == 2
+
+
+def test_the_config_decides_which_seeds_are_averaged_not_how_it_was_written():
+    written = [("", 0.9), ("optimizer.momentum=.9", 0.9), ("", 1), ("", 1.0)]
+    results = [
+        a_result(seed=seed, changes=changes, config={"momentum": value, "seed": seed})
+        for seed, (changes, value) in enumerate(written)
+    ]
+    cell = MeasuredCell.of(results[:2])
+    assert (len(cell.runs), cell.mark) == (2, "")
+    assert len(MeasuredCell.of(results[2:]).runs) == 2
+
+
+def test_a_failure_under_other_parameters_is_no_failure_of_the_cell():
+    results = [a_result(config={"beta": 8}), failed(seed=1, config={"beta": 0})]
+    assert MeasuredCell.of(results).failed == ()
+
+
+def test_a_run_that_the_paper_does_not_have_is_a_section_of_its_own():
+    table = a_table(a_result(table="9", column="noise_0.3"), a_result(table="9", row="GCE"))
+    assert {"noise_0.3", "clean"} <= {c for section in table.sections for c in section.columns}
 
 
 def test_seeds_of_other_data_are_not_averaged():

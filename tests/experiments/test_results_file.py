@@ -52,6 +52,19 @@ def test_numpy_values_are_written_as_plain_ones(tmp_path):
     assert read.curves["p_clean"] == [0.25, 0.5]
 
 
+def test_a_config_that_is_not_finite_is_recorded_as_text(tmp_path):
+    config = {"loss": {"beta": math.inf, "knees": [0.5, math.nan]}}
+    failed = a_result(status="failed", error="beta must be finite", config=config)
+    results_file.append(tmp_path / "r.jsonl", failed)
+    (read,) = results_file.read(tmp_path / "r.jsonl")
+    assert read.config == {"loss": {"beta": "inf", "knees": [0.5, "nan"]}}
+
+
+def test_a_config_is_the_same_however_its_numbers_are_written():
+    done = a_result(config={"cap": 1}, config_hash=results_file.hash_config({"cap": 1}))
+    assert results_file.completed([done], {done.key: {"cap": 1.0}}) == {done.key: done}
+
+
 def test_nan_goes_through_strict_json(tmp_path):
     path = tmp_path / "r.jsonl"
     failed = a_result(status="failed", error="loss is nan at step 7", final=math.nan, best=math.nan)

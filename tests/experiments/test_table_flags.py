@@ -74,6 +74,20 @@ def test_the_same_changes_are_written_the_same(given):
 
 
 @pytest.mark.parametrize(
+    ("given", "marked"),
+    [
+        ("optimizer.learning_rate=.020", "optimizer.learning_rate=0.02"),
+        ("optimizer.momentum=0.9,train.batch_size=250", ""),
+        ("schedule.boundaries=50 steps; 80 steps", "schedule.boundaries=50 steps;80 steps"),
+        ("train.batch_size=0250,optimizer.nesterov=True", "optimizer.nesterov=true"),
+    ],
+)
+def test_changes_are_what_differs_from_the_protocol_written_in_one_way(given, marked):
+    with flagsaver.flagsaver(table="5", set=given):
+        assert table_flags.spec().changes == marked
+
+
+@pytest.mark.parametrize(
     ("table", "argument"),
     [
         ("9", "lam=2"),
