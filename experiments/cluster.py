@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from dm_jax import files, train
 from experiments import cells as cells_lib
-from experiments import record, results_file, startup
+from experiments import record, results_file, same_data, startup
+from experiments import searches as searches_lib
 from experiments.progress import ProgressBar
 
 # SLURM lists a job seconds after it was submitted, or minutes on a busy cluster.
@@ -165,10 +166,26 @@ class _Job:
         return submitit.helpers.DelayedSubmission(self, *arguments)
 
 
+def _run(
+    cell: cells_lib.Cell, folder: pathlib.Path
+) -> Iterable[tuple[cells_lib.Cell, train.Summary | Exception]]:
+    """Runs the cell, unless its data are other than those of the results or its search."""
+    path, parameters = folder / "results.jsonl", dict(cell.config.loss.parameters)
+    results = results_file.read(path) if path.exists() else []
+    known = searches_lib.read(folder).values()
+    followed = [search for search in known if parameters | dict(search.chosen) == parameters]
+    try:
+        same_data.check([cell], results, followed)
+    except ValueError as error:
+        return [(cell, error)]
+    return cells_lib.run_all([cell], folder / "runs", ProgressBar(quiet=True))
+
+
 def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) -> str:
     """Runs a cell inside its job and appends the result; returns the result's status.
 
-    A cell that another process trains is left out.
+    A cell that another process trains is left out; one whose data are not those of the results so
+    far fails.
 
     Raises:
       StoppedError: a stop was requested; nothing is appended.
@@ -177,7 +194,7 @@ def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) ->
     record.commit()  # cached before the cell trains
     sys.argv[1:] = arguments  # recorded in the result as its command
     status = "left out"
-    for done, summary in cells_lib.run_all([cell], folder / "runs", ProgressBar(quiet=True)):
+    for done, summary in _run(cell, folder):
         if isinstance(summary, train.WorkdirInUseError):
             continue
         result = record.result(done, summary)

@@ -19,13 +19,16 @@ def check(
 
     Args:
       cells: those whose data are at hand (`at_hand`), all of one table.
-      results: of the workdir; those of the same table and data set are compared.
+      results: of the workdir; those of the same table and data set are compared. One from before
+        fingerprints were recorded does not go with another seed of its cell.
       searches: whose parameters the cells take.
     """
+    finished = {result.key: result for result in results if result.status == "ok"}
+    growing = {cell.key[:3] for cell in cells if cell.key not in finished}
     earlier = {
         (result.config.get("data", {}).get("name"), result.data): f"the result of {_cell(result)}"
-        for result in results
-        if result.status == "ok" and result.data and cells and result.table == cells[0].table
+        for key, result in finished.items()
+        if cells and result.table == cells[0].table and (result.data or key[:3] in growing)
     }
     names = {(cell.row, cell.column): cell.config.data.name for cell in cells}
     for search in searches:
@@ -36,9 +39,9 @@ def check(
         found = _fingerprint(name, data_dir) if before else None
         for data, what in before.items():
             if found and data != found:
-                now, then = text.fingerprint(found), text.fingerprint(data)
+                then = f"of fingerprint {text.fingerprint(data)}" if data else "not recorded"
                 raise ValueError(
-                    f"{name} has fingerprint {now} now, but {what} is of data of fingerprint "
+                    f"{name} has fingerprint {text.fingerprint(found)} now, but {what} is of data "
                     f"{then}; use another --workdir for other data"
                 )
 

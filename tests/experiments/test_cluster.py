@@ -12,6 +12,7 @@ import pytest
 
 from dm_jax.train.stop_request import StopRequest
 from experiments import cluster, record, reproduce, results_file, table_specs
+from experiments.results_file import Result
 
 
 def cells():
@@ -28,6 +29,16 @@ def test_every_job_appends_its_result(tmp_path):
     found = {result.key: result for result in results_file.read(tmp_path / "results.jsonl")}
     assert found.keys() == {cell.key for cell in wanted}
     assert not reproduce.missing_cells(tmp_path / "results.jsonl", wanted)
+
+
+def test_a_job_does_not_add_a_seed_of_other_data(tmp_path):
+    first, second = cells()
+    earlier = {"config": first.plain, "config_hash": first.config_hash, "data": "f" * 64}
+    result = Result(table="digits", row="CCE", column="sym_0.2", seed=1, final=50.0, best=50.0)
+    results_file.append(tmp_path / "results.jsonl", dataclasses.replace(result, **earlier))
+    assert cluster.run_one(second, tmp_path, []) == "failed"
+    _, failed = results_file.read(tmp_path / "results.jsonl")
+    assert "CCE at sym_0.2 is of data of fingerprint ffffffffffff; use another" in failed.error
 
 
 def test_without_submitit_it_says_what_to_install(tmp_path, monkeypatch):

@@ -68,8 +68,16 @@ def test_the_same_data_may_be_elsewhere(folders):
     a, b = folders
     same_data.check([cell(a)], [result(a)], [search(a)])
     same_data.check([], [result(a)], [search(b)])
-    for other in ({"data": ""}, {"table": "5"}, {"config": {"data": {"name": "digits"}}}):
+    for other in ({"table": "5"}, {"config": {"data": {"name": "digits"}}}):
         same_data.check([cell(b)], [result(a, **other)], [])
+
+
+def test_seeds_from_before_fingerprints_were_recorded_get_no_others(folders):
+    a, _ = folders
+    old = result(a, data="")
+    same_data.check([cell(a, seed=1), cell(a, row="GCE")], [old], [])
+    with pytest.raises(ValueError, match="but the result of CCE at clean is of data not recorded"):
+        same_data.check([cell(a, seed=1), cell(a, seed=2)], [old], [])
 
 
 def test_other_data_are_refused(folders):
