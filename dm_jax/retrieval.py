@@ -61,15 +61,17 @@ def tracklet_features(
       [num_tracklets, d] float32 with rows of unit norm; a row is zero if its mean is.
 
     Raises:
-      ValueError: shapes that do not match, an id out of range, a tracklet without frames, or a
-        feature that is not finite.
-      TypeError: ids that are not integers.
+      ValueError: shapes that do not match, an id out of range, a tracklet without frames, a
+        feature that is not finite, or a num_tracklets that is not an integer above 0.
+      TypeError: features that are not real numbers, ids that are not integers.
 
     >>> tracklet_features(np.array([[1.0, 0.0], [2.0, 4.0], [0.0, 2.0]]), np.array([1, 0, 1]), 2)
     array([[0.4472136, 0.8944272],
            [0.4472136, 0.8944272]], dtype=float32)
     """
     features = _features("frame_features", frame_features)
+    if not isinstance(num_tracklets, numbers.Integral) or num_tracklets < 1:
+        raise ValueError(f"num_tracklets must be an integer above 0, got {num_tracklets!r}")
     ids = _integers("tracklet_ids", tracklet_ids, len(features))
     outside = np.flatnonzero((ids < 0) | (ids >= num_tracklets))
     if outside.size:
@@ -112,7 +114,7 @@ def evaluate(
     Raises:
       ValueError: shapes that do not match, an identity or rank out of range, features that are not
         finite, or no query with a true match.
-      TypeError: identities or cameras that are not integers.
+      TypeError: features that are not real numbers, identities or cameras that are not integers.
     """
     queries = _features("query_features", query_features)
     gallery = _features("gallery_features", gallery_features, width=queries.shape[1])
@@ -231,6 +233,8 @@ def _unit_rows(rows: np.ndarray) -> np.ndarray:
 
 def _features(name: str, value: np.ndarray, width: int | None = None) -> np.ndarray:
     value = np.asarray(value)
+    if value.dtype.kind in "OSUMmc":  # objects, texts, dates, complex numbers
+        raise TypeError(f"{name} must be an array of real numbers, got {value.dtype}")
     if value.ndim != 2 or 0 in value.shape or width not in (None, value.shape[1]):
         accepted = f"[n, {width or 'd'}], not empty"
         raise ValueError(f"{name} must be {accepted}, got {list(value.shape)}")

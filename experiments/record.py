@@ -109,12 +109,16 @@ def commit() -> str:
 
     Cached: commands call it before they train, so that commits made meanwhile are not recorded.
     """
-    here = pathlib.Path(__file__).parent
     try:
-        said = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        # Fails in an installed copy, even with a checkout of something else around it.
+        _git("ls-files", "--error-unmatch", pathlib.Path(__file__).name)
+        return _git("describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+def _git(*arguments: str) -> str:
+    here = pathlib.Path(__file__).parent
+    command = ["git", *arguments]
+    said = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True)
     return said.stdout.strip()

@@ -54,7 +54,7 @@ def write_report(
 def main() -> None:
     """Reads the results, writes the report and prints its path."""
     out = startup.folder("--out", flags.FLAGS.out)
-    named = [pathlib.Path(path).resolve() for path in flags.FLAGS.results if path]
+    named = [pathlib.Path(path).expanduser().resolve() for path in flags.FLAGS.results if path]
     if not named:
         raise ValueError("--results names no file")
     paths = dict.fromkeys(path / "results.jsonl" if path.is_dir() else path for path in named)

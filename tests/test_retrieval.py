@@ -184,6 +184,8 @@ def test_tracklet_features_are_normalised_means_whatever_the_order_of_frames():
         (np.ones((2, 2)), [0, 2], 2, ValueError, r"in \[0, 2\), got 2 at frame 1"),
         (np.ones((2, 2)), [0, 0], 2, ValueError, "tracklet 1 has none of the 2 frames"),
         (np.full((1, 2), np.nan), [0], 1, ValueError, "frame_features must be finite, row 0"),
+        (np.array([["a"]]), [0], 1, TypeError, "frame_features .* of real numbers, got <U1"),
+        (np.ones((1, 2)), [0], 1.0, ValueError, r"num_tracklets .* integer above 0, got 1\.0"),
     ],
 )
 def test_bad_frames_are_named(frames, ids, num, error, message):
@@ -216,6 +218,7 @@ GOOD = {
         ({"ranks": (1.0,)}, ValueError, r"integers above 0, got \(1\.0,\)"),
         ({"ranks": ()}, ValueError, r"integers above 0, got \(\)"),
         ({"query_features": np.full((1, 2), np.inf)}, ValueError, "query_features must be finite"),
+        ({"query_features": np.full((1, 2), 1j)}, TypeError, "real numbers, got complex128"),
     ],
 )
 def test_bad_input_is_named(changed, error, message):

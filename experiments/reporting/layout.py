@@ -28,7 +28,8 @@ def build(name: str, cells: Cells, searches: Iterable[ParameterSearch] = ()) -> 
     cells = {pair: cells[pair] for pair in pairs if pair in cells}  # results come in any order
     own = (search for search in searches if search.table == name)
     if published and len(published.runs) < len(published.columns):
-        sections = [_section_of_run(published, run, rows, cells) for run in runs]
+        sections = [_section_of_run(published, run, rows, cells) for run in published.runs]
+        sections += [_section_of_other_run(run, cells) for run in runs if run not in published.runs]
     else:
         sections = [_plain_section(published, rows, runs, cells)]
     return Table(
@@ -91,6 +92,12 @@ def _section_of_run(
         for name, measure in measures.items()
     }
     return Section(run, present, tuple(measures), entries)
+
+
+def _section_of_other_run(run: str, cells: Cells) -> Section:
+    """A section of a run that the paper does not have."""
+    rows = tuple(row for row, column in cells if column == run)
+    return _plain_section(None, rows, (run,), cells)
 
 
 def _entry(

@@ -36,7 +36,9 @@ def grid(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """A cell's text; "<lambda>" would be taken for HTML, but line breaks are."""
+    parts = (part.replace("<", "&lt;") for part in text.split("<br>"))
+    return "<br>".join(parts).replace("|", "\\|").replace("\n", " ")
 
 
 def _overview(tables: list[Table]) -> str:

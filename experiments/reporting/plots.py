@@ -165,6 +165,12 @@ def error_bars(
     axes.set(xlabel="noise rate", ylabel="final test accuracy (%)", xticks=rates)
 
 
+def legend_text(text: str) -> str:
+    """A text as a legend shows it: not as a formula, and not left out for its first "_"."""
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
 def densities(axes: Axes, edfs: dict[str, EDF]) -> None:
     """Draws h(p) of each scheme (Eq. 8)."""
     p = np.linspace(0.0, 1.0, 201)
@@ -174,7 +180,7 @@ def densities(axes: Axes, edfs: dict[str, EDF]) -> None:
             np.asarray(edf.density(p)),
             **Look.number(index).style,
             markevery=(7 * index % 25, 25),
-            label=label,
+            label=legend_text(label),
         )
     axes.set(xlabel="p, the probability of the label", ylabel="h(p)", xlim=(0, 1))
     axes.set_ylim(bottom=0)

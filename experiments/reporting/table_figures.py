@@ -181,9 +181,7 @@ def shared_mark(cells: Iterable[MeasuredCell]) -> str:
 
 def label(table: Table, cell: MeasuredCell, remark: str) -> str:
     """The method, and how the cell departs from the protocol unless the remark has it."""
-    method = table.method(cell).replace("$", r"\$")  # not a formula
-    if method.startswith("_"):
-        method = f" {method}"  # matplotlib leaves such labels out of a legend
+    method = plots.legend_text(table.method(cell))
     return f"{method} ({cell.mark})" if cell.mark not in ("", remark) else method
 
 

@@ -141,7 +141,7 @@ def test_text_from_results_is_escaped(tmp_path):
     page = parsed(tmp_path)
     assert page.open == []
     assert "<i>" not in (tmp_path / "report.html").read_text()
-    assert "a\\|<i>" in (tmp_path / "report.md").read_text()
+    assert "a\\|&lt;i>" in (tmp_path / "report.md").read_text()
 
 
 def test_no_results_give_a_report_that_says_so(tmp_path):

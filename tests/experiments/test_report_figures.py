@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dm_jax import EDF
+from dm_jax import EDF, emphasis
 from experiments import paper
 from experiments.reporting import figures, layout, measured, plots, schemes, table_figures
 from experiments.reporting.measured import Curve
@@ -45,6 +45,12 @@ def test_figure_1b_shows_the_densities_of_equation_8():
     np.testing.assert_allclose(drawn["MSE"].get_ydata(), 12 * p * (1 - p) ** 2, atol=1e-5)
     for line in drawn.values():
         assert np.trapezoid(line.get_ydata(), line.get_xdata()) == pytest.approx(1.0, abs=2e-3)
+
+
+def test_a_scheme_that_begins_with_an_underscore_is_in_the_legend():
+    _, (axes,) = plots.panels(1)
+    plots.densities(axes, {"_Hidden": emphasis.CCE()})
+    assert [text.strip() for text in axes.get_legend_handles_labels()[1]] == ["_Hidden"]
 
 
 def test_figure_2_compares_cce_with_the_best_dm_of_its_budget():

@@ -186,6 +186,22 @@ def test_a_result_names_the_commit_of_its_start(tmp_path, monkeypatch):
     assert result.commit == "start"
 
 
+def test_the_commit_of_a_checkout_around_an_installed_copy_is_not_the_code_s(tmp_path, monkeypatch):
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-C", tmp_path]
+    (tmp_path / "record.py").touch()
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message=mine"], check=True)
+    monkeypatch.setattr(record, "__file__", str(tmp_path / "record.py"))
+    record.commit.cache_clear()
+    try:
+        assert record.commit() == ""
+        subprocess.run([*git, "add", "record.py"], check=True)
+        record.commit.cache_clear()
+        assert record.commit().endswith("+")
+    finally:
+        record.commit.cache_clear()
+
+
 @pytest.mark.parametrize("program", ["reproduce", "tune"])
 def test_help_names_the_flags_that_are_required(program):
     command = [sys.executable, "-m", f"experiments.{program}", "--help"]
