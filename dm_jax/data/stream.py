@@ -14,6 +14,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from typing import Literal, Protocol
 
 import grain
@@ -149,7 +150,7 @@ class Stream(Iterator[Batch]):
     def _next_batch(self) -> Batch:
         if self._running is not None:
             return next(self._running)
-        with _sigterm_blocked():  # grain starts its workers with the first batch
+        with _stop_signals_blocked():  # grain starts its workers with the first batch
             self._running = self._start()
             return next(self._running)
 
@@ -212,12 +213,14 @@ def _end_with_parent(*_: int) -> None:
 
 
 @contextlib.contextmanager
-def _sigterm_blocked() -> Iterator[None]:
-    """Processes and threads started in this context ignore SIGTERM from their first instruction.
+def _stop_signals_blocked() -> Iterator[None]:
+    """Processes and threads started in this context ignore SIGTERM and Ctrl-C from their start.
 
-    Schedulers signal all processes of a job, but the trainer needs its workers until it has saved.
+    Schedulers and terminals signal all processes of a job, but the trainer needs its workers until
+    it has saved.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    resource_tracker.ensure_running()  # it unblocks these signals when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
         yield
     finally:

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import io
 import json
-import multiprocessing
 import os
 import pathlib
 import subprocess
@@ -167,18 +166,34 @@ def test_workers_give_the_same_batches_and_their_state_is_that_of_any_stream():
     assert_same(take(resumed, 4), expected[3:])
 
 
-def test_workers_outlive_the_signal_that_stops_a_job():
-    """SLURM sends it to every process; the trainer goes on to a checkpoint, and needs batches."""
-    stream = train_stream(Pictures(20), SMALL, seed=5, workers=1)
+SIGNALLED = """
+import multiprocessing, os, signal
+from tests.data.test_stream import SMALL, Pictures, assert_same, take
+from dm_jax.data.stream import train_stream
+if __name__ == "__main__":
+    stream = train_stream(Pictures(20), SMALL, seed=5, workers=2)
     first = take(stream, 1)
     workers = multiprocessing.active_children()
-    assert workers
     for worker in workers:
-        worker.terminate()
-    rest = take(stream, 6)
-    assert_same(first + rest, take(train_stream(Pictures(20), SMALL, seed=5), 7))
+        os.kill(worker.pid, signal.SIGTERM)
+        os.kill(worker.pid, signal.SIGINT)
+    rest = take(stream, 12)
+    assert_same(first + rest, take(train_stream(Pictures(20), SMALL, seed=5), 13))
     stream.close()
-    assert not any(worker.is_alive() for worker in workers)
+    print(*(worker.is_alive() for worker in workers))
+"""
+
+
+def test_workers_outlive_the_signals_that_stop_a_job(tmp_path):
+    """SLURM and terminals signal every process; the trainer goes on to a checkpoint.
+
+    In a new process, where the workers are the first that multiprocessing starts.
+    """
+    (tmp_path / "signalled.py").write_text(SIGNALLED)
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    command = [sys.executable, tmp_path / "signalled.py"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.returncode) == ("False False\n", 0), done.stderr
 
 
 @pytest.mark.parametrize("workers", [0, 1])
