@@ -60,14 +60,19 @@ class StreamEngine(Engine):
         return self._feed(next(self._training))
 
     def evaluate_all(self, state: State, *, last: bool) -> dict[str, Any]:
-        """{"test_accuracy": ...} of the held-out sets; `test_mAP` and `test_CMC-k` for MARS."""
+        """{"test_accuracy": ...} of the held-out sets; `test_mAP` and `test_CMC-k` for MARS.
+
+        If damaged images are skipped, `test_examples` is the number of the others.
+        """
         del last  # a pass over the training set would take as long as an epoch
         experiment = self.experiments[0]
         values: dict[str, Any] = {}
         for name, source in experiment.dataset.held_out.items():
             if name != "test" or experiment.config.data.test:
-                means = self._classify(state, source)
-                values |= {f"{name}_{key}": value for key, value in means.items()}
+                totals = self._classify(state, source)
+                values |= {f"{name}_{key}": value for key, value in totals.means().items()}
+                if experiment.config.data.damaged == "skip":
+                    values[f"{name}_examples"] = jax.device_get(totals.counts["accuracy"])
         test = experiment.dataset.retrieval_test
         if test is not None and experiment.config.data.test:
             batches = self._evaluated(self._embed, state, test.frames, num_classes=None)
@@ -79,11 +84,11 @@ class StreamEngine(Engine):
         """Stops the workers."""
         self._training.close()
 
-    def _classify(self, state: State, source: Source) -> dict[str, Any]:
-        """Exact means over all images of a source."""
+    def _classify(self, state: State, source: Source) -> metrics.Totals:
+        """Totals over all images of a source."""
         classes = self.experiments[0].dataset.num_classes
         parts = self._evaluated(self._evaluate, state, source, num_classes=classes)
-        return functools.reduce(metrics.Totals.merge, parts).means()
+        return functools.reduce(metrics.Totals.merge, parts)
 
     def _evaluated(
         self, step: Callable[..., Any], state: State, source: Source, *, num_classes: int | None

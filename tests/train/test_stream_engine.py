@@ -151,6 +151,24 @@ def test_tracklets_without_an_intact_frame_are_left_out(data_dir, monkeypatch, c
     assert "1 tracklets have no intact frame" in caplog.text
 
 
+def test_a_score_says_how_many_images_it_is_over(data_dir, monkeypatch):
+    read = Records.__getitem__
+
+    def damaged(records, index):
+        record = read(records, index)
+        return record._replace(image=b"") if " test[0]" in record.key else record
+
+    built = build.experiment(streams.config("clothing1m", data_dir, data__damaged="skip"))
+    engine = streams.engine(built)
+    state = engine.place(built.create_state(0))
+    intact = engine.evaluate_all(state, last=False)
+    monkeypatch.setattr(Records, "__getitem__", damaged)
+    found = engine.evaluate_all(state, last=False)
+    assert intact["test_examples"] == len(built.dataset.held_out["test"])
+    assert found["test_examples"] == intact["test_examples"] - 1
+    assert found["validation_examples"] == intact["validation_examples"]
+
+
 def test_a_search_leaves_the_test_alone(data_dir):
     built = build.experiment(streams.config("clothing1m", data_dir, data__test=False))
     engine = streams.engine(built)
