@@ -29,7 +29,7 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
     "loss.normalization=none" is given. `seed` sets the seeds of the run and the noise, `steps` the
     length, scaling the config's schedules with it before the other arguments apply. Any key can be
     given in full: "train.batch_size=64" or, to schedule a parameter, "loss.schedule.lam=1". Several
-    values are separated by ";": "schedule.boundaries=500 steps;800 steps".
+    values are separated by ";": "schedule.name=steps,schedule.boundaries=500 steps;800 steps".
 
     Returns:
       The same config.
@@ -64,13 +64,18 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
             scale_length(config, steps / length)
         else:
             _set(config, name, text)
+    if given.get("schedule.boundaries") and config.schedule.name != "steps":
+        raise ValueError(
+            "config argument 'schedule.boundaries' requires schedule.name=steps, got schedule.name="
+            f"{config.schedule.name}"
+        )
     return config
 
 
 def _precedence(argument: tuple[str, str]) -> tuple[bool, bool]:
-    """The network first, as a custom one accepts further keys; then `steps`, which rescales."""
+    """The network first, as a custom one accepts further keys; then `_FIRST`."""
     name, _ = argument
-    return _path(name) != "model.name", name != "steps"
+    return _path(name) != "model.name", name not in _FIRST
 
 
 _SHORT = {
@@ -80,6 +85,8 @@ _SHORT = {
     "ratio": "noise.ratio",
     "model": "model.name",
 }
+# Arguments that set other keys, too: given as well, those count.
+_FIRST = ("seed", "steps")
 # Arguments that are no parameters of a loss, although they have no dot.
 _NAMES = ("method", "seed", "steps", *_SHORT)
 
@@ -178,13 +185,13 @@ def is_always_normalised(name: str) -> bool:
 def parse(arguments: str) -> dict[str, str]:
     """{config key: value} of such arguments, sorted; the last of repeated ones counts.
 
-    `steps` comes first, as in `apply`.
+    `seed` and `steps` come first, as in `apply`.
 
     >>> parse("model=resnet20,beta=4,steps=9")
     {'steps': '9', 'loss.beta': '4', 'model.name': 'resnet20'}
     """
     long = {_path(argument): value for argument, value in _pairs(arguments).items()}
-    return dict(sorted(long.items(), key=lambda item: (item[0] != "steps", item[0])))
+    return dict(sorted(long.items(), key=lambda item: (item[0] not in _FIRST, item[0])))
 
 
 def format_changes(changes: Mapping[str, str]) -> str:

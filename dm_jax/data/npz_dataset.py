@@ -42,6 +42,8 @@ def load(path: str, data_dir: str | None = None) -> Dataset:
             raise ValueError(
                 f"x_{split} of {file} has {len(inputs)} inputs, y_{split} {labels.size} labels"
             )
+    if num_classes < 2:
+        raise ValueError(f"y_train of {file} must have 2 classes or more, got only 0")
     train, test = (
         Split(
             _inputs(f"x_{split} of {file}", arrays[f"x_{split}"]),

@@ -1,5 +1,7 @@
 """Existing noisy labels, from annotators or a file; nothing is drawn."""
 
+import pathlib
+
 import numpy as np
 
 from dm_jax import errors, npz
@@ -28,7 +30,7 @@ def from_file(request: Request) -> np.ndarray:
     One label per training example, in order. The file sets the true noise rate; `rate` must be 0.
     A `Corruption` records the file's name without its folder.
     """
-    labels = npz.read(request.argument, ["labels"])["labels"]
+    labels = npz.read(pathlib.Path(request.argument).expanduser(), ["labels"])["labels"]
     return _checked(labels, request, f"file:{request.argument}")
 
 

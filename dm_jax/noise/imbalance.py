@@ -11,7 +11,8 @@ def kept_counts(labels: np.ndarray, num_classes: int, imbalance: str, ratio: flo
     """How many examples of each class the imbalance keeps, int64 [num_classes].
 
     Raises:
-      ValueError: an unknown imbalance, an invalid ratio, or a class that would become empty.
+      ValueError: an unknown imbalance, an invalid ratio, or a class that would become empty or, for
+        "ratio", has too few examples.
     """
     if imbalance not in _IMBALANCES:
         raise errors.unknown("imbalance", imbalance, _IMBALANCES)
@@ -56,13 +57,19 @@ def _ratio(available: np.ndarray, ratio: float) -> np.ndarray:
     if available.size != 2:
         raise ValueError(f"imbalance 'ratio' is for 2 classes, got {available.size}")
     negatives = int(np.floor(available[1] / ratio + 0.5))
+    if negatives > available[0]:
+        raise ValueError(
+            f"ratio {ratio} of imbalance 'ratio' keeps {negatives} examples of class 0, but there "
+            f"are {available[0]} (and {available[1]} of class 1)"
+        )
     return np.array([negatives, available[1]])
 
 
 def _long_tail(available: np.ndarray, ratio: float) -> np.ndarray:
     """Class k keeps floor(n * ratio^(-k / (C - 1))), n the size of the largest class.
 
-    Source: Cui et al. 2019 (class-balanced loss); `ratio` is largest over smallest class.
+    Source: Cui et al. 2019 (class-balanced loss); `ratio` is largest over smallest class. A class
+    that has fewer keeps all it has.
     """
     order = np.arange(available.size) / max(available.size - 1, 1)
     # 1e-9, so that a power that should be whole is not floored to one less.
@@ -73,7 +80,7 @@ def _step(available: np.ndarray, ratio: float) -> np.ndarray:
     """The later half of the classes keeps floor(n / ratio) each, the earlier half everything.
 
     Source: Buda et al. 2018; n is the size of the largest class. With an odd number of classes
-    the extra one belongs to the later half.
+    the extra one belongs to the later half. A class that has fewer keeps all it has.
     """
     minority = np.arange(available.size) >= available.size // 2
     return np.where(minority, int(available.max() / ratio + 1e-9), available)

@@ -24,8 +24,14 @@ def initialize(config: ParallelConfig) -> None:
     Without a coordinator, JAX detects it under SLURM, Open MPI and on TPU pods.
 
     Raises:
-      ValueError: a process number that is not below the number of processes.
+      ValueError: a process number that is not below the number of processes, or hosts without
+        `distributed`.
     """
+    if not config.distributed and (config.coordinator or config.processes):
+        raise ValueError(
+            f"config.parallel.coordinator {config.coordinator!r} and processes {config.processes} "
+            "require config.parallel.distributed=true"
+        )
     if not config.distributed or jax.distributed.is_initialized():
         return
     if not config.coordinator:

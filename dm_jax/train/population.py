@@ -130,7 +130,13 @@ def prepare(
     are adjacent, so that they share inputs.
     """
     members = sorted(experiments, key=lambda experiment: experiment.config.seed)
-    engine = ArrayEngine(members, mesh or _run_mesh(len(members)), "jit", population=True)
+    mesh = mesh or _run_mesh(len(members))
+    if len(members) % mesh.shape[parallel.RUN]:
+        raise ValueError(
+            f"mesh has a run axis of {mesh.shape[parallel.RUN]} devices, which does not divide the "
+            f"{len(members)} members"
+        )
+    engine = ArrayEngine(members, mesh, "jit", population=True)
     return engine, engine.place(_create_states(members))
 
 

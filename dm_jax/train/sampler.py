@@ -50,7 +50,7 @@ class Sampler:
         return rows.reshape(position.shape)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)  # two epochs of each member of a population of eight seeds
 def _order(count: int, seed: int, epoch: int) -> np.ndarray:
     uniforms = draws.generator(seed, "order", epoch).random(count)
     return np.argsort(uniforms, kind="stable")

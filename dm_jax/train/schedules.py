@@ -28,21 +28,23 @@ def learning_rate_factor(
       duration: "N epochs" and the like as a number of steps (`config.steps`).
 
     Raises:
-      ValueError: boundaries that do not increase, boundaries or a warm-up after the end of
-        training, or no such function.
+      ValueError: boundaries that decrease, boundaries or a warm-up after the end of training, or no
+        such function.
     """
     boundaries = [_steps(duration, "boundaries", text) for text in config.boundaries]
     warmup = _steps(duration, "warmup", config.warmup)
-    if sorted(set(boundaries)) != boundaries:
-        raise ValueError(f"config.schedule.boundaries must increase, got {config.boundaries}")
+    if sorted(boundaries) != boundaries:
+        raise ValueError(f"config.schedule.boundaries must not decrease, got {config.boundaries}")
     for name, step in [("boundaries", s) for s in boundaries] + [("warmup", warmup)]:
         if step > total_steps:
             raise ValueError(
                 f"config.schedule.{name}: step {step} is after the end of training, {total_steps}"
             )
+    # Those of a very short run may coincide.
+    factors = {step: config.factor ** boundaries.count(step) for step in boundaries}
     known = {
         "constant": lambda step: jnp.ones_like(step, jnp.float32),
-        "steps": optax.piecewise_constant_schedule(1.0, dict.fromkeys(boundaries, config.factor)),
+        "steps": optax.piecewise_constant_schedule(1.0, factors),
         "inv": lambda step: (1.0 + config.gamma * step) ** -config.power,
         "cosine": optax.cosine_decay_schedule(1.0, max(total_steps, 1)),
     }
@@ -89,10 +91,12 @@ def edf_transitions(
     ends = {name: _shape_and_end(name, target) for name, target in loss.schedule.items()}
     values = {name: end for name, (_, end) in ends.items()}
     emphasis.create(loss.name, **{**loss.parameters, **values})  # in range at the end too
-    if length > total_steps:
+    jumps = any(shape == "step" for shape, _ in ends.values())
+    last = total_steps - jumps  # a jump at the very end would be after the last step
+    if length > last:
         raise ValueError(
-            f"config.loss.schedule_length: step {length} is after the end of training, "
-            f"{total_steps}"
+            f"config.loss.schedule_length must be at most {last} steps to end within the training, "
+            f"got {length}"
         )
     return {
         name: transition(starts[name], end, length, shape=shape)

@@ -57,7 +57,7 @@ def test_what_nobody_declared_is_read_as_it_looks():
 
 @pytest.mark.parametrize("arguments", ["{},steps=1000", "steps=1000,{}"])
 def test_steps_do_not_rescale_what_is_given_beside_them(arguments):
-    own = "schedule.boundaries=500;800,train.log_every=7 steps"
+    own = "schedule.name=steps,schedule.boundaries=500;800,train.log_every=7 steps"
     config = Config.parse(digits.get_config(arguments.format(own)))
     assert config.train.length == "1000 steps"
     assert config.train.log_every == "7 steps"
@@ -73,6 +73,14 @@ def test_steps_and_a_length_contradict_each_other():
 def test_changes_read_as_they_were_written(key):
     changes = {key: "2", "noise.kind": "pair"}
     assert overrides.parse(overrides.format_changes(changes)) == changes
+
+
+@pytest.mark.parametrize("arguments", ["seed=1,noise.seed=7", "noise.seed=7,seed=1"])
+def test_a_seed_of_the_noise_is_its_own(arguments):
+    config = digits.get_config(overrides.format_changes(overrides.parse(arguments)))
+    assert (config.seed, config.noise.seed) == (1, 7)
+    config = digits.get_config(arguments)
+    assert (config.seed, config.noise.seed) == (1, 7)
 
 
 def test_steps_need_a_length_in_steps():
@@ -102,6 +110,7 @@ def test_a_length_in_epochs_is_scaled_exactly():
         ("seed=x", "config argument 'seed' must be of type int, got 'x'"),
         ("steps=0", "config argument 'steps' must be at least 1, got 0"),
         ("beta", "arguments must be name=value,name=value, got 'beta'"),
+        ("schedule.boundaries=9 steps", "requires schedule.name=steps, got schedule.name=constant"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

@@ -78,7 +78,10 @@ def test_the_same_changes_are_written_the_same(given):
     [
         ("optimizer.learning_rate=.020", "optimizer.learning_rate=0.02"),
         ("optimizer.momentum=0.9,train.batch_size=250", ""),
-        ("schedule.boundaries=50 steps; 80 steps", "schedule.boundaries=50 steps;80 steps"),
+        (
+            "schedule.name=steps,schedule.boundaries=50 steps; 80 steps",
+            "schedule.boundaries=50 steps;80 steps,schedule.name=steps",
+        ),
         ("train.batch_size=0250,optimizer.nesterov=True", "optimizer.nesterov=true"),
     ],
 )

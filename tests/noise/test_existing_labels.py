@@ -75,3 +75,9 @@ def test_bad_labels_in_a_file_are_named(tmp_path, labels, message):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.npy"):
         corrupt(f"file:{tmp_path}/none.npy")
+
+
+def test_a_file_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.save(tmp_path / "given.npy", WORST)
+    np.testing.assert_array_equal(corrupt("file:~/given.npy").labels, WORST)

@@ -73,3 +73,9 @@ def test_stronger_imbalance_keeps_a_part_of_a_weaker_one():
 def test_bad_input_is_named(imbalance, ratio, message):
     with pytest.raises(ValueError, match=message):
         kept(imbalance, ratio)
+
+
+def test_a_ratio_that_needs_more_negatives_than_there_are():
+    message = r"ratio 1\.5 .* keeps 200 examples of class 0, but there are 100"
+    with pytest.raises(ValueError, match=message):
+        kept("ratio", 1.5, np.repeat([0, 1], [100, 300]), 2)

@@ -134,6 +134,11 @@ def test_more_devices_than_there_are():
         parallel.make_mesh(ParallelConfig(devices=9))
 
 
+def test_hosts_are_not_left_out_without_a_word():
+    with pytest.raises(ValueError, match=r"'host:1' and processes 2 require .*distributed=true"):
+        parallel.initialize(ParallelConfig(coordinator="host:1", processes=2))
+
+
 def test_every_host_needs_a_device(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)  # all eight devices are of the first
     with pytest.raises(ValueError, match=r"takes \[8, 0\] devices of the hosts: every host needs"):

@@ -124,6 +124,9 @@ def test_members_that_are_not_one_program(digits):
         train_population(members)
     with pytest.raises(ValueError, match="experiments must not be empty"):
         train_population([])
+    mesh = parallel.make_mesh(ParallelConfig(devices=2), runs=2)
+    with pytest.raises(ValueError, match="run axis of 2 devices, which does not divide the 1 mem"):
+        population.train_population(members[:1], mesh=mesh)
 
 
 def test_signatures_tell_apart_what_compiles_differently(digits):
