@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
@@ -143,10 +142,11 @@ class _Job:
         number = signal.Signals[f"SIG{submitit.JobEnvironment.USR_SIG}"]
         queue_again: Any = signal.getsignal(number)
         idle = signal.getsignal(signal.SIGTERM)
-        time_is_up = threading.Event()
+        time_is_up = False  # not an Event, see `StopRequest`
 
         def stop(*_: Any) -> None:
-            time_is_up.set()
+            nonlocal time_is_up
+            time_is_up = True
             if signal.getsignal(signal.SIGTERM) == idle:  # not training: there is nothing to save
                 sys.exit()
             signal.raise_signal(signal.SIGTERM)
@@ -155,7 +155,7 @@ class _Job:
         try:
             return run_one(cell, folder, arguments)
         except (cells_lib.StoppedError, SystemExit):
-            if time_is_up.is_set():
+            if time_is_up:
                 queue_again(number, None)
             raise
 

@@ -12,17 +12,17 @@ class StopRequest:
     """
 
     def __enter__(self):
-        self._requested = threading.Event()
+        self._requested = False  # not an Event: a second signal would wait for its lock forever
         self._main = threading.current_thread() is threading.main_thread()
         if self._main:
             self._before = {
                 number: signal.signal(number, self._ask)
                 for number in (signal.SIGTERM, signal.SIGINT)
             }
-        return self._requested.is_set
+        return lambda: self._requested
 
     def _ask(self, number: int, _: FrameType | None) -> None:
-        self._requested.set()
+        self._requested = True
         if number == signal.SIGINT:
             signal.signal(number, self._before[signal.SIGINT])
 

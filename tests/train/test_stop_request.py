@@ -1,0 +1,42 @@
+"""A stop request only sets a flag, whatever the signals do."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from dm_jax.train.stop_request import StopRequest
+
+MANY = """
+import signal, sys
+from dm_jax.train.stop_request import StopRequest
+
+left = 20
+
+def trace(frame, event, argument):
+    global left
+    if left:
+        left -= 1
+        signal.raise_signal(signal.SIGTERM)
+    return trace
+
+with StopRequest() as stop_requested:
+    sys.settrace(trace)
+    signal.raise_signal(signal.SIGTERM)
+    sys.settrace(None)
+    assert stop_requested() and left < 20
+"""
+
+
+def test_signals_at_every_line_of_the_handler_are_no_more_than_one():
+    """A lock in the handler, such as that of `threading.Event.set`, would be waited for forever."""
+    subprocess.run([sys.executable, "-c", MANY], check=True, timeout=30)
+
+
+def test_a_second_interrupt_has_its_usual_effect():
+    with StopRequest() as stop_requested:
+        signal.raise_signal(signal.SIGINT)
+        assert stop_requested()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
