@@ -4,6 +4,7 @@ TFDS itself is imported inside the functions: not every data set needs it.
 """
 
 import importlib
+import os
 import pathlib
 from typing import Any
 
@@ -35,6 +36,7 @@ def prepare(
     """
     import tensorflow_datasets as tfds
 
+    data_dir, manual_dir = _expanded(data_dir), _expanded(manual_dir)
     if name == "digits" or name.startswith("npz:"):
         raise ValueError(f"{name} needs no preparing")
     name = _SOURCES.get(name, name.removeprefix("tfds:").removeprefix("stream:"))
@@ -66,6 +68,7 @@ def open_prepared(name: str, data_dir: str | None = None) -> Any:
     """
     import tensorflow_datasets as tfds
 
+    data_dir = _expanded(data_dir)
     try:
         found = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
@@ -78,6 +81,11 @@ def open_prepared(name: str, data_dir: str | None = None) -> Any:
     if found.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
         raise _not_prepared(name, data_dir, found.info.file_format.value)
     return found
+
+
+def _expanded(folder: str | None) -> str | None:
+    """The folder, "~" as the home: a shell leaves it in --data_dir=~/data, and so does TFDS."""
+    return folder and os.path.expanduser(folder)
 
 
 def _not_prepared(name: str, data_dir: str | None, instead: str = "") -> FileNotFoundError:

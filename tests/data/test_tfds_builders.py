@@ -33,6 +33,14 @@ def test_what_is_not_prepared_names_its_command(tfds, tmp_path):
             tfds_builders.open_prepared(name, str(tmp_path))
 
 
+def test_a_tilde_is_the_home_folder(tfds, tiny_cifar, monkeypatch):
+    home, _, folder = str(tiny_cifar).rpartition("/")
+    monkeypatch.setenv("HOME", home)
+    found = tfds_builders.open_prepared("tiny_cifar", f"~/{folder}")
+    assert found.data_path == tfds_builders.open_prepared("tiny_cifar", tiny_cifar).data_path
+    assert tfds_builders.prepare("tfds:tiny_cifar", data_dir=f"~/{folder}").is_relative_to(home)
+
+
 def test_another_file_format_is_not_prepared(tfds, tiny_cifar, tmp_path):
     import shutil
 
