@@ -7,6 +7,7 @@ import statistics
 import pytest
 
 from experiments import paper, results_file
+from experiments.reporting import measured, text
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -68,17 +69,19 @@ def test_what_is_said_of_table_5_is_in_its_results():
 
 def test_what_is_said_of_table_8_run_again_is_in_its_results():
     results = results_file.read(ROOT / "experiments/results/table8_rerun/results.jsonl")
-    final = {result.column: result.final for result in results}
-    best = {result.column: result.best for result in results}
-    columns = ("Baseline", "DM", "DM+L2")
-    assert all(best[column] == final[column] for column in columns[1:])
-    text = " ".join((ROOT / "docs/results.md").read_text(encoding="utf-8").split())
-    pattern = r"ends at ([\d.]+) \(best ([\d.]+)\), DM at ([\d.]+) and DM with L2 at ([\d.]+), both"
-    ends, highest, *others = re.search(pattern, text).groups()
-    assert [ends, *others] == [f"{final[column]:.1f}" for column in columns]
-    assert highest == f"{best['Baseline']:.1f}"
-    above = re.search(r"by ([\d.]+) in\s+\[one seed\]", README).group(1)
-    assert above == f"{final['DM'] - final['Baseline']:.1f}"
+    cells = measured.group(results)["8"]
+    page = (ROOT / "docs/results.md").read_text(encoding="utf-8").rpartition("were run again")[2]
+    names = {"Baseline": "cross entropy", "DM": "DM", "DM+L2": "DM with L2"}
+    for column, name in names.items():
+        best, final = (text.number(cells["0.4", column].measured(m)) for m in ("best", "final"))
+        assert f"| {name} | {best} | {final} |" in page
+    finals = {column: [run.final for run in cells["0.4", column].runs] for column in names}
+    above = [f"{dm - cce:.1f}" for dm, cce in zip(finals["DM"], finals["Baseline"], strict=True)]
+    assert f"cross entropy by {above[0]} and {above[1]} points" in page
+    assert re.search(rf"by {above[0]} and {above[1]}\s+in \[two seeds\]", README)
+    more = [after - dm for after, dm in zip(finals["DM+L2"], finals["DM"], strict=True)]
+    said = re.search(r"ends ([\d.]+) points above DM in one\s+and ([\d.]+) below", page).groups()
+    assert said == (f"{max(more):.1f}", f"{-min(more):.1f}")
 
 
 def test_samples_of_the_training_page_run(tmp_path, monkeypatch):
