@@ -43,10 +43,13 @@ def prepare(
     if name in OWN_BUILDERS:
         importlib.import_module(f"dm_jax.data.{name}")
     try:
-        builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+        there = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
         known = (*tfds.list_builders(), *OWN_BUILDERS)
         raise errors.unknown("TFDS data set", name, known) from error
+    if other := _other_format(there):
+        raise ValueError(_not_prepared(name, data_dir, other))
+    builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
     config = tfds.download.DownloadConfig(manual_dir=manual_dir)
     try:
         builder.download_and_prepare(download_config=config)
@@ -75,12 +78,18 @@ def open_prepared(name: str, data_dir: str | None = None) -> Any:
         if name not in OWN_BUILDERS:
             known = (*tfds.list_builders(), *OWN_BUILDERS)
             raise errors.unknown("TFDS data set", name, known) from error
-        raise _not_prepared(name, data_dir) from error
-    if not found.info.splits:
-        raise _not_prepared(name, data_dir)
-    if found.info.file_format is not tfds.core.FileFormat.ARRAY_RECORD:
-        raise _not_prepared(name, data_dir, found.info.file_format.value)
+        raise FileNotFoundError(_not_prepared(name, data_dir)) from error
+    other = _other_format(found)
+    if other or not found.info.splits:
+        raise FileNotFoundError(_not_prepared(name, data_dir, other))
     return found
+
+
+def _other_format(builder: Any) -> str:
+    """The format of a data set that is prepared as other files than array_record."""
+    if not builder.info.splits or builder.info.file_format.value == "array_record":
+        return ""
+    return builder.info.file_format.value
 
 
 def _expanded(folder: str | None) -> str | None:
@@ -88,12 +97,15 @@ def _expanded(folder: str | None) -> str | None:
     return folder and os.path.expanduser(folder)
 
 
-def _not_prepared(name: str, data_dir: str | None, instead: str = "") -> FileNotFoundError:
+def _not_prepared(name: str, data_dir: str | None, instead: str = "") -> str:
     where = data_dir or "$TFDS_DATA_DIR or ~/tensorflow_datasets"
-    found = f" as array_record files (but as {instead})" if instead else ""
+    found, once = "", "once"
     flag = f" --data_dir={data_dir}" if data_dir else ""
+    if instead:
+        found, once = f" as array_record files (but as {instead})", "in another folder"
+        flag = " --data_dir=FOLDER"
     manual = " --manual_dir=DIR" if name in OWN_BUILDERS else ""
-    return FileNotFoundError(
-        f"data set {name!r} is not prepared in {where}{found}; prepare it once with "
+    return (
+        f"data set {name!r} is not prepared in {where}{found}; prepare it {once} with "
         f"`python -m experiments.prepare {name}{flag}{manual}` (see docs/data.md)"
     )

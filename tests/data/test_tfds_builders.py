@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -47,8 +48,11 @@ def test_another_file_format_is_not_prepared(tfds, tiny_cifar, tmp_path):
     shutil.copytree(f"{tiny_cifar}/tiny_cifar", tmp_path / "tiny_cifar")
     info = tmp_path / "tiny_cifar" / "1.0.0" / "dataset_info.json"
     info.write_text(info.read_text().replace("array_record", "tfrecord"))
-    with pytest.raises(FileNotFoundError, match=r"as array_record files \(but as tfrecord\)"):
+    message = r"as array_record files \(but as tfrecord\); prepare it in another folder .*=FOLDER`"
+    with pytest.raises(FileNotFoundError, match=message):
         tfds_builders.open_prepared("tiny_cifar", str(tmp_path))
+    with pytest.raises(ValueError, match=message):
+        tfds_builders.prepare("tfds:tiny_cifar", data_dir=str(tmp_path))
 
 
 def test_opening_an_unknown_name_gives_the_nearest(tfds, tmp_path):
@@ -71,6 +75,7 @@ def test_a_name_of_the_catalogue_leads_to_its_tfds_data_set(tfds, monkeypatch, n
 
     class Builder:
         data_path = "/there"
+        info = types.SimpleNamespace(splits={})
 
         def __init__(self, name, **settings):
             asked.append((name, settings))
@@ -80,7 +85,7 @@ def test_a_name_of_the_catalogue_leads_to_its_tfds_data_set(tfds, monkeypatch, n
 
     monkeypatch.setattr(tfds, "builder", Builder)
     assert str(tfds_builders.prepare(name, data_dir="d", manual_dir="m")) == "/there"
-    assert asked == [(source, {"data_dir": "d", "file_format": "array_record"}), "m"]
+    assert asked[1:] == [(source, {"data_dir": "d", "file_format": "array_record"}), "m"]
 
 
 def test_preparing_an_unknown_name_gives_the_nearest(tfds, tmp_path):
