@@ -28,7 +28,7 @@ def create(config: config_lib.OptimizerConfig, factor: Schedule) -> optax.Gradie
     already has both and would ascend.
 
     Raises:
-      ValueError: there is no such function, or it returns something else.
+      ValueError: there is no such function, or it returns something else, such as `optax.adam`.
     """
     direction = _direction(config)
 
@@ -61,6 +61,11 @@ def _direction(config: config_lib.OptimizerConfig) -> optax.GradientTransformati
             raise ValueError(
                 f"{config.name} must return an optax.GradientTransformation, got {own!r}"
             )
+        if _descends(own):
+            raise ValueError(
+                f"{config.name} must return a transformation without the sign and the learning "
+                "rate, which are applied after it: optax.scale_by_adam(), not optax.adam(...)"
+            )
         return own
     if config.name == "adam":
         return optax.scale_by_adam(eps=config.epsilon)
@@ -69,6 +74,18 @@ def _direction(config: config_lib.OptimizerConfig) -> optax.GradientTransformati
     if config.momentum:
         return optax.trace(config.momentum, nesterov=config.nesterov)
     return optax.identity()
+
+
+def _descends(own: optax.GradientTransformation) -> bool:
+    """Whether its first update goes against the gradient, so that it has the sign already."""
+    params = {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}
+    gradient = jax.tree.map(jnp.ones_like, params)
+    with jax.ensure_compile_time_eval():
+        try:
+            update, _ = own.update(gradient, own.init(params), params)
+            return bool(sum(leaf.sum() for leaf in jax.tree.leaves(update)) < 0)
+        except Exception:  # made for other parameters
+            return False
 
 
 def _caffe_adam(delta: float) -> optax.GradientTransformation:

@@ -73,6 +73,10 @@ def halves(total_steps: int):
     return lambda step: jnp.where(step < total_steps // 2, 1.0, 0.5)
 
 
+def ascending(config: OptimizerConfig) -> optax.GradientTransformation:
+    return optax.adam(config.learning_rate)
+
+
 def nothing(_):
     return None
 
@@ -255,6 +259,7 @@ def test_damage_is_named(run, tmp_path):
         ({"model": {"name": f"{HERE}:Constant"}}, "variables in the collections constants; a run"),
         ({"model__wide": 3}, "unknown option of .*Small 'wide'"),
         ({"optimizer__name": f"{HERE}:nothing"}, "must return an optax.GradientTransformation"),
+        ({"optimizer__name": f"{HERE}:ascending"}, "not optax.adam"),
         ({"schedule__name": f"{HERE}:nothing"}, "must return a function of the step, got None"),
         ({"schedule__name": f"{HERE}:HERE"}, "must be a function, got '"),
         ({"schedule__name": "no_such:thing"}, "'no_such:thing' cannot be imported"),
