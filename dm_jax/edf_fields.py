@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import serialization
+from jax.sharding import PartitionSpec
 
 
 def parameter(
@@ -33,6 +35,8 @@ def register(cls: type) -> None:
 
     The leaves may be anything: tracers, gradients, shapes. Checking them would be wrong and, for
     the results of a compiled step, would wait for the device.
+
+    `flax.serialization` is told of it, too; its state is the traced fields by name.
     """
     fields = dataclasses.fields(cls)
     static_names = tuple(f.name for f in fields if f.metadata.get("static"))
@@ -48,7 +52,22 @@ def register(cls: type) -> None:
             object.__setattr__(edf, name, value)
         return edf
 
+    def to_state(edf: Any) -> dict[str, Any]:
+        return {name: serialization.to_state_dict(getattr(edf, name)) for name in names}
+
+    def from_state(edf: Any, state: dict[str, Any]) -> Any:
+        if state.keys() != set(names):
+            raise ValueError(
+                f"the state of a {cls.__name__} has {', '.join(names)}, got {', '.join(state)}"
+            )
+        restored = [
+            serialization.from_state_dict(getattr(edf, name), state[name], name=name)
+            for name in names
+        ]
+        return unflatten(tuple(getattr(edf, name) for name in static_names), restored)
+
     jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+    serialization.register_serialization_state(cls, to_state, from_state)
 
 
 def checked(owner: str, field: dataclasses.Field, value: Any) -> Any:
@@ -63,8 +82,10 @@ def checked(owner: str, field: dataclasses.Field, value: Any) -> Any:
     if dtype is None or not any(
         jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer)
     ):
+        is_axis = value is None or isinstance(value, PartitionSpec)
         raise TypeError(
             f"{owner}: {field.name} must be a number or an array of numbers, got {value!r}"
+            + ("; write in_axes and in_specs with jax.tree.unflatten" if is_axis else "")
         )
     _check_range(owner, field, np.asarray(value))
     return value

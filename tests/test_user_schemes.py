@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import struct
+from flax import serialization, struct
 from jax import nn
 from jax.scipy import stats
 from scipy import integrate, special
@@ -15,6 +15,25 @@ from scipy import integrate, special
 from dm_jax import CCE, DM, EDF, GCE, Beta, emphasis, from_loss, from_pdf, from_weight
 from tests import written_formula
 from tests.test_emphasis import MARGINS, P, Ramp
+
+
+def test_flax_serialises_a_scheme():
+    state = {"edf": DM(0.5, jnp.arange(3.0)), "mixed": Mixture(CCE(), GCE(0.7), 0.25)}
+    read = serialization.from_bytes(state, serialization.to_bytes(state))
+    assert read["edf"].lam == 0.5
+    np.testing.assert_array_equal(read["edf"].beta, state["edf"].beta)
+    assert read["mixed"] == state["mixed"]
+    with pytest.raises(ValueError, match="the state of a DM has lam, beta, got lam"):
+        serialization.from_state_dict(state["edf"], {"lam": 1.0})
+
+
+def test_axes_of_a_scheme_are_a_tree_of_its_structure():
+    edf = DM(0.5, jnp.arange(3.0))
+    axes = jax.tree.unflatten(jax.tree.structure(edf), [None, 0])
+    found = jax.vmap(lambda edf: edf.weight(0.2), in_axes=(axes,))(edf)
+    np.testing.assert_allclose(found, edf.weight(0.2), rtol=1e-6)
+    with pytest.raises(TypeError, match="got None; write in_axes and in_specs with"):
+        DM(None, 0)
 
 
 def test_a_users_scheme_is_a_frozen_pytree():
