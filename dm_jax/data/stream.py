@@ -150,7 +150,8 @@ class Stream(Iterator[Batch]):
     def _next_batch(self) -> Batch:
         if self._running is not None:
             return next(self._running)
-        with _stop_signals_blocked():  # grain starts its workers with the first batch
+        unstoppable = _stop_signals_blocked() if self._workers else contextlib.nullcontext()
+        with unstoppable:  # grain starts its workers with the first batch
             self._running = self._start()
             return next(self._running)
 
