@@ -34,7 +34,15 @@ def test_signals_at_every_line_of_the_handler_are_no_more_than_one():
     subprocess.run([sys.executable, "-c", MANY], check=True, timeout=30)
 
 
-def test_a_second_interrupt_has_its_usual_effect():
+@pytest.fixture
+def interrupts():
+    """Python's own handler of Ctrl-C, which a process in the background is started without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_interrupt_has_its_usual_effect(interrupts):
     with StopRequest() as stop_requested:
         signal.raise_signal(signal.SIGINT)
         assert stop_requested()
