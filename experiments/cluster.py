@@ -15,6 +15,7 @@ from experiments import cells as cells_lib
 from experiments import record, results_file, same_data, startup
 from experiments import searches as searches_lib
 from experiments.progress import ProgressBar
+from experiments.searches import ParameterSearch
 
 # SLURM lists a job seconds after it was submitted, or minutes on a busy cluster.
 _SECONDS_TO_BE_LISTED = 600
@@ -170,15 +171,22 @@ def _run(
     cell: cells_lib.Cell, folder: pathlib.Path
 ) -> Iterable[tuple[cells_lib.Cell, train.Summary | Exception]]:
     """Runs the cell, unless its data are other than those of the results or its search."""
-    path, parameters = folder / "results.jsonl", dict(cell.config.loss.parameters)
+    path = folder / "results.jsonl"
     results = results_file.read(path) if path.exists() else []
     known = searches_lib.read(folder).values()
-    followed = [search for search in known if parameters | dict(search.chosen) == parameters]
     try:
-        same_data.check([cell], results, followed)
+        same_data.check([cell], results, [search for search in known if _follows(cell, search)])
     except ValueError as error:
         return [(cell, error)]
     return cells_lib.run_all([cell], folder / "runs", ProgressBar(quiet=True))
+
+
+def _follows(cell: cells_lib.Cell, search: ParameterSearch) -> bool:
+    """Whether a search may have chosen the cell's parameters: it is of its table and protocol."""
+    parameters = dict(cell.config.loss.parameters)
+    protocol = (search.table, search.scale, search.changes)
+    same = protocol == (cell.table, cell.scale, cell.changes)
+    return same and parameters | dict(search.chosen) == parameters
 
 
 def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) -> str:

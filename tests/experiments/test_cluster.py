@@ -11,8 +11,9 @@ import time
 import pytest
 
 from dm_jax.train.stop_request import StopRequest
-from experiments import cluster, record, reproduce, results_file, table_specs
+from experiments import cluster, record, reproduce, results_file, searches, table_specs
 from experiments.results_file import Result
+from experiments.searches import ParameterSearch
 
 
 def cells():
@@ -39,6 +40,16 @@ def test_a_job_does_not_add_a_seed_of_other_data(tmp_path):
     assert cluster.run_one(second, tmp_path, []) == "failed"
     _, failed = results_file.read(tmp_path / "results.jsonl")
     assert "CCE at sym_0.2 is of data of fingerprint ffffffffffff; use another" in failed.error
+
+
+@pytest.mark.parametrize(("table", "status"), [("digits", "failed"), ("1", "ok")])
+def test_a_job_compares_the_data_of_its_own_search(tmp_path, table, status):
+    spec = dataclasses.replace(table_specs.get("digits"), scale=0.01)
+    pair, chosen = ("GCE", "sym_0.2"), {"q": 0.5}
+    (cell,) = reproduce.make_cells(spec, [pair], {pair: chosen}, seeds=[1])
+    found = ParameterSearch(table, *pair, chosen, [(chosen, 90.0)], [1], 0.01, data="f" * 64)
+    searches.add(tmp_path, "GCE", found)
+    assert cluster.run_one(cell, tmp_path, []) == status
 
 
 def test_without_submitit_it_says_what_to_install(tmp_path, monkeypatch):
