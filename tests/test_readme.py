@@ -40,16 +40,16 @@ def test_commands_name_modules_that_exist():
 
 def test_the_numbers_of_table_1_are_those_of_its_results():
     path = ROOT / "experiments/results/table1/results.jsonl"
-    measured = {(result.row, result.column): result for result in results_file.read(path)}
+    left = {(result.row, result.column): result for result in results_file.read(path)}
     published = paper.table(1)
     (lines,) = re.findall(r"Table 1, accuracy at the end.*?\|---\|\n(.*?)\n\n", README, re.DOTALL)
     for line in lines.split("\n"):
         row, *cells = (cell.strip() for cell in line.strip("|").split("|"))
         for column, cell in zip(("clean", "sym_0.4", "asym_0.4"), cells, strict=True):
-            result = measured.pop((row, column), None)
+            result = left.pop((row, column), None)
             said = f"{result.final:.1f} ({result.best:.1f})" if result else "not run"
             assert cell == f"{said}, paper {published.value(row, column):.1f}", (row, column)
-    assert not measured
+    assert not left
 
 
 def test_what_is_said_of_table_5_is_in_its_results():
@@ -86,8 +86,8 @@ def test_what_is_said_of_table_8_run_again_is_in_its_results():
 
 def test_samples_of_the_training_page_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
-    samples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    page = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    samples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len(samples) == 3
     for sample in samples:
         exec(compile(sample, "training.md", "exec"), {"__name__": "sample"})

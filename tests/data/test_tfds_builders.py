@@ -85,7 +85,8 @@ def test_a_name_of_the_catalogue_leads_to_its_tfds_data_set(tfds, monkeypatch, n
 
     monkeypatch.setattr(tfds, "builder", Builder)
     assert str(tfds_builders.prepare(name, data_dir="d", manual_dir="m")) == "/there"
-    assert asked[1:] == [(source, {"data_dir": "d", "file_format": "array_record"}), "m"]
+    found, prepared = {"data_dir": "d"}, {"data_dir": "d", "file_format": "array_record"}
+    assert asked == [(source, found), (source, prepared), "m"]
 
 
 def test_preparing_an_unknown_name_gives_the_nearest(tfds, tmp_path):

@@ -133,36 +133,34 @@ def test_mars_is_scored_by_the_mean_features_of_its_tracklets(data_dir, mode, de
     assert "test_accuracy" not in found, "the people of the test are no classes"
 
 
-def test_tracklets_without_an_intact_frame_are_left_out(data_dir, monkeypatch, caplog):
-    """Here the only frame of the only junk tracklet, which counts for nothing."""
+def _damage_the_first_test_image(monkeypatch):
     read = Records.__getitem__
 
     def damaged(records, index):
         record = read(records, index)
         return record._replace(image=b"") if " test[0]" in record.key else record
 
+    monkeypatch.setattr(Records, "__getitem__", damaged)
+
+
+def test_tracklets_without_an_intact_frame_are_left_out(data_dir, monkeypatch, caplog):
+    """Here the only frame of the only junk tracklet, which counts for nothing."""
     built = build.experiment(streams.config("stream:mars", data_dir, data__damaged="skip"))
     engine = streams.engine(built)
     state = engine.place(built.create_state(3))
     intact = engine.evaluate_all(state, last=False)
-    monkeypatch.setattr(Records, "__getitem__", damaged)
+    _damage_the_first_test_image(monkeypatch)
     assert engine.evaluate_all(state, last=False) == pytest.approx(intact)
     assert 0 < intact["test_mAP"] < 1
     assert "1 tracklets have no intact frame" in caplog.text
 
 
 def test_a_score_says_how_many_images_it_is_over(data_dir, monkeypatch):
-    read = Records.__getitem__
-
-    def damaged(records, index):
-        record = read(records, index)
-        return record._replace(image=b"") if " test[0]" in record.key else record
-
     built = build.experiment(streams.config("clothing1m", data_dir, data__damaged="skip"))
     engine = streams.engine(built)
     state = engine.place(built.create_state(0))
     intact = engine.evaluate_all(state, last=False)
-    monkeypatch.setattr(Records, "__getitem__", damaged)
+    _damage_the_first_test_image(monkeypatch)
     found = engine.evaluate_all(state, last=False)
     assert intact["test_examples"] == len(built.dataset.held_out["test"])
     assert found["test_examples"] == intact["test_examples"] - 1
