@@ -8,7 +8,7 @@ from typing import Any
 import ml_collections
 
 # Published parameters of the losses; GCE's exponent is from its own paper.
-METHODS = {
+_METHODS = {
     "DM": {"lam": 0.5, "beta": 8.0},
     "CCE": {},
     "MAE": {},
@@ -18,6 +18,17 @@ METHODS = {
     "Exponential": {"beta": 1.0},
     "Beta": {"alpha": 1.5, "eta": 2.0},
 }
+_SHORT = {
+    "noise": "noise.kind",
+    "rate": "noise.rate",
+    "imbalance": "noise.imbalance",
+    "ratio": "noise.ratio",
+    "model": "model.name",
+}
+# They set several keys, so they apply first: a key that is given too overrides them.
+_FIRST = ("seed", "steps")
+# Arguments without a dot that are not parameters of a loss.
+_UNDOTTED = ("method", "seed", "steps", *_SHORT)
 
 
 def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.ConfigDict:
@@ -52,16 +63,7 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
         if name == "seed":
             config.seed = config.noise.seed = _read(name, text, int)
         elif name == "steps":
-            steps = _read(name, text, int)
-            if steps < 1:
-                raise ValueError(f"config argument 'steps' must be at least 1, got {text}")
-            length, unit = _split(config.train.length)
-            if unit != "steps" or not length:
-                raise ValueError(
-                    f"'steps' scales a length in steps, but train.length is "
-                    f"{config.train.length!r}; set train.length instead"
-                )
-            scale_length(config, steps / length)
+            _set_steps(config, text)
         else:
             _set(config, name, text)
     if given.get("schedule.boundaries") and config.schedule.name != "steps":
@@ -72,23 +74,23 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
     return config
 
 
+def _set_steps(config: ml_collections.ConfigDict, text: str) -> None:
+    steps = _read("steps", text, int)
+    if steps < 1:
+        raise ValueError(f"config argument 'steps' must be at least 1, got {text}")
+    length, unit = _split(config.train.length)
+    if unit != "steps" or not length:
+        raise ValueError(
+            f"'steps' scales a length in steps, but train.length is {config.train.length!r}; set "
+            "train.length instead"
+        )
+    scale_length(config, steps / length)
+
+
 def _precedence(argument: tuple[str, str]) -> tuple[bool, bool]:
     """The network first, as a custom one accepts further keys; then `_FIRST`."""
     name, _ = argument
     return _path(name) != "model.name", name not in _FIRST
-
-
-_SHORT = {
-    "noise": "noise.kind",
-    "rate": "noise.rate",
-    "imbalance": "noise.imbalance",
-    "ratio": "noise.ratio",
-    "model": "model.name",
-}
-# Arguments that set other keys, too: given as well, those count.
-_FIRST = ("seed", "steps")
-# Arguments that are no parameters of a loss, although they have no dot.
-_NAMES = ("method", "seed", "steps", *_SHORT)
 
 
 def scale_length(config: ml_collections.ConfigDict, factor: float) -> None:
@@ -138,19 +140,19 @@ def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
     name = _without_dn(method)
     normalised = name != method
     if ":" not in name:
-        canonical = {known.lower(): known for known in METHODS}
+        canonical = {known.lower(): known for known in _METHODS}
         if name.lower() not in canonical:
-            raise _unknown("method", method, name, METHODS)
+            raise _unknown_error("method", method, name, _METHODS)
         name = canonical[name.lower()]
     normalised = normalised or is_always_normalised(name)
     config.loss.normalization = "batch" if normalised else "none"
     if name == config.loss.name:
         return
-    for parameter in METHODS.get(config.loss.name, {}):
+    for parameter in _METHODS.get(config.loss.name, {}):
         if parameter in config.loss:
             del config.loss[parameter]
     config.loss.name = name
-    config.loss.update(METHODS.get(name, {}))
+    config.loss.update(_METHODS.get(name, {}))
 
 
 def _without_dn(method: str) -> str:
@@ -160,7 +162,7 @@ def _without_dn(method: str) -> str:
 def _refuse_ambiguous(given: Mapping[str, str]) -> None:
     """Raises ValueError if "rate=2" may have been meant for a parameter of a custom scheme."""
     method = given["method"]
-    for name in _NAMES:
+    for name in _UNDOTTED:
         if name in given and f"loss.{name}" not in given and name in _parameters(method):
             raise ValueError(
                 f"{name!r} is a parameter of {method} and also {_SHORT.get(name, name)} of the "
@@ -206,13 +208,13 @@ def format_changes(changes: Mapping[str, str]) -> str:
 def short_name(key: str) -> str:
     """The shortest argument that sets a config key."""
     bare = key.removeprefix("loss.")
-    if bare in _NAMES or "." in bare:  # a parameter may be called "rate"
+    if bare in _UNDOTTED or "." in bare:  # a parameter may be called "rate"
         bare = key
     return {path: name for name, path in _SHORT.items()}.get(key, bare)
 
 
 def _path(argument: str) -> str:
-    if argument in _NAMES or "." in argument:
+    if argument in _UNDOTTED or "." in argument:
         return _SHORT.get(argument, argument)
     return f"loss.{argument}"
 
@@ -231,7 +233,7 @@ def _set(config: ml_collections.ConfigDict, argument: str, text: str) -> None:
     else:
         _check_known(argument, key, config, whole)
         if isinstance(config[key], ml_collections.ConfigDict):
-            raise _is_a_group(argument, config[key])
+            raise _group_error(argument, config[key])
         config[key] = _read(argument, text, type(config[key]))
 
 
@@ -271,15 +273,15 @@ def _check_known(argument: str, name: str, config: Any, whole: ml_collections.Co
     if name in known:
         return
     if "." in argument:
-        raise _unknown("config argument", argument, name, known)
+        raise _unknown_error("config argument", argument, name, known)
     groups = [group for group, keys in whole.items() if isinstance(keys, ml_collections.ConfigDict)]
     if argument in groups:
-        raise _is_a_group(argument, whole[argument])
+        raise _group_error(argument, whole[argument])
     in_full = {key: f"{group}.{key}" for group in groups for key in whole[group]}
-    raise _unknown("config argument", argument, name, [*known, *_NAMES], in_full)
+    raise _unknown_error("config argument", argument, name, [*known, *_UNDOTTED], in_full)
 
 
-def _unknown(
+def _unknown_error(
     what: str,
     given: str,
     name: str,
@@ -298,7 +300,7 @@ def _unknown(
     return ValueError(f"unknown {what} {given!r}{hint} Known: {', '.join(sorted(known))}{more}")
 
 
-def _is_a_group(argument: str, keys: Collection[str]) -> ValueError:
+def _group_error(argument: str, keys: Collection[str]) -> ValueError:
     which = f" (keys: {', '.join(sorted(keys))})" if keys else ""
     return ValueError(
         f"config argument {argument!r} is a group of keys; set {argument}.KEY=value{which}"

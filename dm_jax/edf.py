@@ -39,7 +39,7 @@ class EDF:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _check_parameters(cls)
-        _forget_the_parents(cls)
+        _rederive(cls)
         dataclasses.dataclass(frozen=True, repr=False)(cls)
         _allow_decorators(cls)
         register(cls)
@@ -94,7 +94,8 @@ class EDF:
     def mode(self) -> Array:
         """psi, the probability p at which the weight is largest.
 
-        Its derivative by the parameters is 0 where the weight has a kink or a jump there.
+        Its derivative with respect to the parameters is 0 where the weight has a kink or a jump at
+        that probability.
         """
         return sigmoid(quadrature.argmax(self.log_shape))
 
@@ -140,13 +141,15 @@ _DERIVED = {
 }
 
 
-def _forget_the_parents(cls: type[EDF]) -> None:
+def _rederive(cls: type[EDF]) -> None:
     """Replaces inherited methods that hold for the parent's weight only."""
     own = _defined_anew(cls)
     defined = [source for source in _DERIVED if source in own]
-    for name, derived in _DERIVED[defined[-1]].items() if defined else ():
+    if not defined:
+        return
+    for name, method in _DERIVED[defined[-1]].items():
         if name not in own:
-            setattr(cls, name, derived)
+            setattr(cls, name, method)
 
 
 def _defined_anew(cls: type[EDF]) -> set[str]:

@@ -131,25 +131,29 @@ def create(name: str, **parameters: Any) -> EDF:
     >>> create("dm", lam=0.5, beta=8)
     DM(lam=0.5, beta=8.0)
     """
-    cls = (
-        import_path.load_class(name, EDF, "dm_jax.EDF")
-        if ":" in name
-        else _SCHEMES.get(name.lower())
-    )
-    if cls is None:
-        raise unknown("emphasis scheme", name, _SCHEMES)
+    cls = _scheme_class(name)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for given in parameters:
         if given not in fields:
             raise unknown(f"parameter of {name}", given, fields)
     for field in fields.values():
-        has_default = (field.default, field.default_factory) != (dataclasses.MISSING,) * 2
-        if not has_default and field.name not in parameters:
+        required = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
+        if required and field.name not in parameters:
             raise ValueError(f"{name} needs a value for {field.name}")
     edf = cls(**parameters)
     if ":" in name:
         _check_weight(name, edf)
     return edf
+
+
+def _scheme_class(name: str) -> type[EDF]:
+    if ":" in name:
+        return import_path.load_class(name, EDF, "dm_jax.EDF")
+    if name.lower() not in _SCHEMES:
+        raise unknown("emphasis scheme", name, _SCHEMES)
+    return _SCHEMES[name.lower()]
 
 
 def _check_weight(name: str, edf: EDF) -> None:

@@ -34,6 +34,11 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         file.write(text.encode())
 
 
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Writes plain values as an indented JSON file, atomically."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """Reads a JSON object.
 

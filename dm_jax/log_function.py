@@ -65,7 +65,8 @@ def _at_one(function: Function, dtype: jnp.dtype) -> _End:
     value, slope = _value_and_slope(function, jnp.ones((), dtype))
     finite = jnp.isfinite(value) & jnp.isfinite(slope)
     end = _end(function, _two_digits(dtype), -1)
-    # Below zero it is the rounding of a zero, as of cos(pi / 2 * p), and f too rough to go far.
+    # A value below zero is a rounded zero, such as that of cos(pi / 2 * p); such an f is too
+    # inaccurate to follow further.
     rounded = (value < 0) & (jnp.abs(end.exponent - 1) < 0.1)
     order_one = finite & ((value == 0) | rounded) & (slope < 0)
     regular = finite & (value > 0) | order_one & (value == 0)
@@ -117,6 +118,7 @@ def _ratio_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
 
 
 def _log_near(function: Function, margin: Array) -> Array:
+    """log f at the margin, with the digits of 1 - p restored that p has lost."""
     p = sigmoid(margin)
     value, slope = _value_and_slope(function, p)
     slope = jnp.where(jnp.isfinite(slope), slope, 0.0)
@@ -132,7 +134,7 @@ def _log_near(function: Function, margin: Array) -> Array:
 
 
 def _value_and_slope(function: Function, p: Array) -> tuple[Array, Array]:
-    """f(p) and f'(p), the latter a constant of p: only corrections use it, f'' may be NaN."""
+    """f(p) and f'(p), a constant when differentiated: it only corrects f, and f'' may be NaN."""
 
     def float_function(p: Array) -> Array:
         value = jnp.asarray(function(p), p.dtype)

@@ -16,7 +16,7 @@ from dm_jax.errors import unknown
 from dm_jax.margin import is_label, soft_margin
 from dm_jax.probability import log_p_and_q
 
-_MAX_EXPONENT = 80.0
+_MAX_EXPONENT = 80.0  # whose exponential is finite in float32
 
 Normalization = Literal["batch", "density"] | None
 
@@ -90,7 +90,8 @@ def dm_softmax_cross_entropy(
         where = jnp.asarray(where)
         _check_array("where", where, jnp.bool_, "bool", labels.shape)
         labels = jnp.where(where, labels, 0)
-        # Of any logits then, NaN included: a finite loss, and a zero gradient, by this `where`.
+        # Masked examples may hold any logits, even NaN: zeros give them a finite loss and, through
+        # this `where`, a zero gradient.
         logits = jnp.where(where[..., None], logits, 0)
     if class_weights is not None:
         class_weights = jnp.asarray(class_weights)
@@ -249,7 +250,7 @@ def _scaled_exp(log_value: Array, factor: Array | None) -> Array:
     if factor is None:
         return jnp.exp(log_value)
     positive = factor > 0
-    # Zero as a product, which has a derivative by the factor.
+    # A product, not the constant 0, so that it has a derivative with respect to the factor.
     zero = jnp.where(positive, 0, factor) * jnp.exp(jnp.minimum(log_value, _MAX_EXPONENT))
     return jnp.where(positive, jnp.exp(log_value + _safe_log(factor)), zero)
 

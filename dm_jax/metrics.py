@@ -46,7 +46,7 @@ class Totals:
         return Totals(self.sums, self.counts, bad.astype(jnp.int32))
 
     @jax.jit
-    def merge(self, other: "Totals") -> "Totals":
+    def add(self, other: "Totals") -> "Totals":
         """The sum of totals with the same names; compiled."""
         return Totals(
             jax.tree.map(jnp.add, self.sums, other.sums),
@@ -54,7 +54,7 @@ class Totals:
             jnp.minimum(self.first_nonfinite, other.first_nonfinite),
         )
 
-    def join(self, other: "Totals") -> "Totals":
+    def union(self, other: "Totals") -> "Totals":
         """The union of totals with different names."""
         return Totals(
             self.sums | other.sums,
@@ -135,8 +135,8 @@ def emphasis_totals(examples: Examples, edf: EDF) -> Totals:
     where = examples.where
     clean = where & (examples.labels == examples.true_labels)
     noisy = where & ~clean
-    p = jnp.exp(-examples.losses)
-    margin = -examples.losses - jnp.log(-jnp.expm1(-examples.losses))
+    log_p = -examples.losses
+    p, margin = jnp.exp(log_p), log_p - jnp.log(-jnp.expm1(log_p))
     log_weight = edf.log_weight(jnp.clip(margin, -_MAX_MARGIN, _MAX_MARGIN))
     largest = jnp.where(where, log_weight, -jnp.inf).max()
     largest = jnp.where(largest > -jnp.inf, largest, 0)

@@ -58,7 +58,8 @@ def integral_from_zero(function: Callable[[Array], Array], margin: Array) -> Arr
 def argmax(function: Callable[[Array], Array]) -> Array:
     """The margin that maximises ``function``: a grid, then bisection on the sign of its slope.
 
-    Differentiable by what ``function`` depends on, if it is smooth there; else the derivative is 0.
+    Differentiable with respect to what ``function`` depends on, if it is smooth there; else the
+    derivative is 0.
     The result has the shape of ``function`` of a scalar.
     """
     grid = jnp.sinh(jnp.linspace(-_RANGE, _RANGE, 1025))
@@ -86,7 +87,7 @@ def argmax(function: Callable[[Array], Array]) -> Array:
 
 
 def _with_derivative(root: Array, function: Callable[[Array], Array], smooth: Array) -> Array:
-    """The root, with its derivative by the parameters of ``function`` (implicit functions)."""
+    """The root, with its derivative with respect to the parameters (implicit functions)."""
     value, slope = jax.jvp(function, (root,), (jnp.ones_like(root),))
     slope = lax.stop_gradient(slope)
     usable = smooth & (slope != 0)

@@ -189,8 +189,9 @@ def _tied_groups(
     them, the number of entries in the run and of right ones among these.
     """
     width = similarity.shape[1]
-    distance = np.where(allowed, -similarity, np.inf)  # left-out entries rank last, in a run
-    order = np.argsort(distance, axis=1)  # without a true match
+    # Left-out entries rank last, in a run without a true match.
+    distance = np.where(allowed, -similarity, np.inf)
+    order = np.argsort(distance, axis=1)
     ranked = np.take_along_axis(distance, order, axis=1)
     ranked_right = np.take_along_axis(right, order, axis=1)
 

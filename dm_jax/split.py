@@ -20,7 +20,7 @@ def stratified_split(
     Args:
       labels: int [n] classes to stratify by.
       fraction: share to hold out, in [0, 1].
-      seed: of the draw.
+      seed: seed of the draw.
 
     Returns:
       (training indices, validation indices), each sorted, int64; together 0 .. n - 1.

@@ -1,1 +1,1 @@
-"""The commands: prepare data, train, reproduce a table, tune, report, benchmark, inspect."""
+"""The commands prepare, train, reproduce, tune, report, benchmark, inspect and what they share."""

@@ -23,7 +23,7 @@ def main(argv: list[str]) -> None:
         return
     if argv[0] not in names():
         raise SystemExit(str(unknown("benchmark", argv[0], names())))
-    with startup.in_a_line():
+    with startup.one_line_errors():
         importlib.import_module(f"experiments.benchmarks.{argv[0]}").main(argv[1:])
 
 

@@ -37,7 +37,7 @@ class Cell:
         return f"{self.row}, {self.column}, seed {self.seed}"
 
     @property
-    def plain(self) -> dict:
+    def recorded_config(self) -> dict:
         """The config as plain JSON values, without devices and file locations."""
         config = json.loads(json.dumps(self.config.to_dict()))
         del config["parallel"]
@@ -47,8 +47,8 @@ class Cell:
 
     @property
     def config_hash(self) -> str:
-        """The hash of `plain`."""
-        return hash_config(self.plain)
+        """The hash of `recorded_config`."""
+        return hash_config(self.recorded_config)
 
 
 def run_all(
@@ -56,8 +56,8 @@ def run_all(
 ) -> Iterator[tuple[Cell, train.Summary | Exception]]:
     """Runs cells and yields each with its summary, or the error it failed with, as it finishes.
 
-    Cells that can share a program train as a population if that is faster: all but convolutional
-    networks, whose convolutions vmap turns into grouped ones.
+    Cells of the built-in MLP share a program where they can; vmap would turn convolutions into slow
+    grouped ones.
 
     Args:
       cells: the cells to run.
@@ -110,19 +110,23 @@ def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, E
 
 
 def trains_alone(cell: Cell) -> bool:
-    """Whether it cannot join a population, as all networks but the built-in "mlp".
+    """Whether it trains by itself, as every network does but the built-in "mlp".
 
-    vmap turns convolutions into slow grouped ones.
+    vmap would turn convolutions into slow grouped ones.
     """
     return cell.config.model.name != "mlp"
+
+
+def members(group: Sequence[Built]) -> list[build.Experiment]:
+    """The experiments of a population; none of them is streamed."""
+    return [experiment for _, experiment in group if isinstance(experiment, build.Experiment)]
 
 
 def _run_group(
     group: list[Built], folder: pathlib.Path, progress: train.Progress
 ) -> Sequence[train.Summary | Exception]:
     if len(group) > 1:
-        members = [e for _, e in group if isinstance(e, build.Experiment)]
-        summaries = population.train_population(members, progress=progress)
+        summaries = population.train_population(members(group), progress=progress)
         if not summaries[0].finished:
             raise StoppedError(f"{len(group)} runs that train together start over next time")
         return [_if_finite(summary) for summary in summaries]

@@ -1,6 +1,5 @@
 """Runs cells as cluster jobs through submitit; each job appends its own result."""
 
-import json
 import pathlib
 import re
 import signal
@@ -87,9 +86,11 @@ def _typed(name: str, text: str) -> Any:
 def _submit_missing(executor: Any, cells: Sequence[cells_lib.Cell], folder: pathlib.Path) -> list:
     """Submits the cells without a job on its way; returns the new jobs."""
     submitted = folder / "jobs" / "submitted.json"
-    known = json.loads(submitted.read_text()) if submitted.exists() else {}
+    known = files.read_json(submitted) if submitted.exists() else {}
     names = [cells_lib.folder_name(cell) for cell in cells]
-    just_now = known and time.time() - submitted.stat().st_mtime < _SECONDS_TO_BE_LISTED
+    just_now = (
+        submitted.exists() and time.time() - submitted.stat().st_mtime < _SECONDS_TO_BE_LISTED
+    )
     states = _ON_ITS_WAY + (("UNKNOWN",) if just_now else ())
     waiting = _with_state([known[name] for name in names if name in known], states, folder)
     todo = {
@@ -102,7 +103,7 @@ def _submit_missing(executor: Any, cells: Sequence[cells_lib.Cell], folder: path
     with executor.batch():
         jobs = [executor.submit(_Job(), cell, folder, sys.argv[1:]) for cell in todo.values()]
     ids = {name: job.job_id for name, job in zip(todo, jobs, strict=True)}
-    files.write_text(submitted, json.dumps(known | ids, indent=1) + "\n")
+    files.write_json(submitted, known | ids)
     return jobs
 
 

@@ -87,7 +87,7 @@ def draw_examples(dataset: Dataset, corruption: Corruption, path: pathlib.Path) 
 
 
 def _shown(image: np.ndarray) -> np.ndarray:
-    """An image [height, width, channels] as matplotlib shows it: grey, or its first three."""
+    """An image [height, width, channels] for matplotlib: grey, or its first three channels."""
     return image[..., 0] if image.shape[-1] < 3 else image[..., :3]
 
 

@@ -116,7 +116,7 @@ class PublishedTable:
             (row, run)
             for row in self.rows
             for run in self.runs
-            if row not in self.quoted and any(self.published(row, run).values())
+            if row not in self.quoted and any(self.numbers(row, run).values())
         )
 
     def column(self, name: str) -> Column:
@@ -146,7 +146,7 @@ class PublishedTable:
         """
         return self.deviations.get((self._known_row(row), self.column(column).name))
 
-    def published(self, row: str, run: str) -> dict[str, float]:
+    def numbers(self, row: str, run: str) -> dict[str, float]:
         """The published numbers of one run, in percent, by measure; empty if there are none.
 
         Raises:

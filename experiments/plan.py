@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 
 import jax
 
-from dm_jax.train import Config, build, parallel, population
+from dm_jax.train import parallel, population
 from dm_jax.train.engine import Engine
 from dm_jax.train.run import make_engine
 from dm_jax.train.state import State
@@ -58,12 +58,11 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
 
 def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:
     """Seconds per step and bytes of device memory of one program."""
-    config: Config = cells_lib.use_all_devices(group[0][0].config)
+    config = cells_lib.use_all_devices(group[0][0].config)
     experiment = group[0][1]
     engine: Engine
     if len(group) > 1:
-        members = [e for _, e in group if isinstance(e, build.Experiment)]
-        engine, state = population.prepare(members)
+        engine, state = population.prepare(cells_lib.members(group))
     else:
         mesh = parallel.make_mesh(config.parallel)
         engine = make_engine(experiment, mesh, config.parallel.mode)

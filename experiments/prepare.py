@@ -18,7 +18,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--data_dir", help="default: $TFDS_DATA_DIR or ~/tensorflow_datasets")
     parser.add_argument("--manual_dir", help="folder of files downloaded by hand")
     flags = parser.parse_args(argv)
-    with startup.in_a_line():
+    with startup.one_line_errors():
         path = prepare(flags.name, data_dir=flags.data_dir, manual_dir=flags.manual_dir)
     print(f"{flags.name} is prepared in {path}")
 

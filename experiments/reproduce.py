@@ -34,7 +34,7 @@ from experiments import searches as searches_lib
 from experiments.progress import ProgressBar
 from experiments.reporting import terminal
 from experiments.reporting.text import count
-from experiments.searches import ParameterSearch
+from experiments.searches import Parameters, ParameterSearch
 from experiments.spec import TableSpec
 
 _TUNE = flags.DEFINE_bool("tune", False, "Search the parameters of methods that have a grid.")
@@ -53,7 +53,7 @@ flags.adopt_module_key_flags(table_flags)
 def make_cells(
     spec: TableSpec,
     pairs: Sequence[tuple[str, str]],
-    parameters: Mapping[tuple[str, str], tune.Parameters],
+    parameters: Mapping[tuple[str, str], Parameters],
     *,
     seeds: Sequence[int],
 ) -> list[cells_lib.Cell]:
@@ -61,7 +61,7 @@ def make_cells(
     cells = []
     for row, column in pairs:
         for seed in seeds:
-            config = spec.cell(row, column, seed)
+            config = spec.cell_config(row, column, seed)
             if (row, column) in parameters:
                 config = tune.with_parameters(config, parameters[row, column])
             cells.append(
@@ -77,7 +77,7 @@ def missing_cells(path: pathlib.Path, cells: Sequence[cells_lib.Cell]) -> list[c
       ValueError: the file holds one of them with another config.
     """
     results = results_file.read(path) if path.exists() else []
-    done = results_file.completed(results, {cell.key: cell.plain for cell in cells})
+    done = results_file.completed(results, {cell.key: cell.recorded_config for cell in cells})
     return [cell for cell in cells if cell.key not in done]
 
 
@@ -206,7 +206,7 @@ def _check_before_a_search(
     known = [p for p in wanted if p in searches or not (searches_grids and spec.grid(*p))]
     parameters = {pair: search.chosen for pair, search in searches.items()}
     cells = make_cells(spec, known, parameters, seeds=_seeds())
-    candidates = tune.missing_cells(spec, wanted, folder) if searches_grids else []
+    candidates = tune.missing_candidates(spec, wanted, folder) if searches_grids else []
     _check_parts(cells, candidates)
     if path.exists() and not _DRY_RUN.value:
         path.open("ab").close()
@@ -240,7 +240,7 @@ def _searched(
     """The runs that a search takes, and the finished searches (in a dry run, those so far)."""
     if not _searches_grids(spec):
         return [], {}
-    missing = tune.missing_cells(spec, wanted, folder)
+    missing = tune.missing_candidates(spec, wanted, folder)
     if missing:
         tune.refuse_untuned(missing, folder / "results.jsonl")
         runs = count(len(missing), "run")

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dm_jax.train.workdir import differences
+from dm_jax.train.differences import differences
 
 SCHEMA = 1
 STATUSES = ("ok", "failed")
@@ -190,8 +190,8 @@ def _encode(result: Result) -> str:
     """One line of JSON; numbers that JSON lacks (NaN, infinities) become null, in a config text."""
     record = {"schema": SCHEMA, **dataclasses.asdict(result)}
     for name in ("final", "best", "metrics", "curves"):
-        record[name] = _map_floats(lambda x: x if math.isfinite(x) else None, record[name])
-    record["config"] = _map_floats(_finite_or_text, record["config"])
+        record[name] = _map_leaves(lambda x: x if math.isfinite(x) else None, record[name])
+    record["config"] = _map_leaves(_finite_or_text, record["config"])
     return json.dumps(record, allow_nan=False, default=_plain)
 
 
@@ -211,7 +211,7 @@ def _decode(line: bytes, where: str) -> Result:
         strange = sorted((record.keys() | _LATER) ^ fields)
         raise ValueError(f"{where}: fields missing or unknown: {', '.join(strange)}")
     for name in ("final", "best", "metrics", "curves"):
-        record[name] = _map_floats(lambda x: math.nan if x is None else x, record[name])
+        record[name] = _map_leaves(lambda x: math.nan if x is None else x, record[name])
     result = Result(**record)
     _validate(result, where)
     return result
@@ -221,12 +221,12 @@ def _finite_or_text(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _map_floats(fn: typing.Callable[[Any], Any], value: Any) -> Any:
+def _map_leaves(fn: typing.Callable[[Any], Any], value: Any) -> Any:
     """Applies `fn` to every leaf of a value, a list of values or a dict of either."""
     if isinstance(value, dict):
-        return {name: _map_floats(fn, item) for name, item in value.items()}
+        return {name: _map_leaves(fn, item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_map_floats(fn, item) for item in value]
+        return [_map_leaves(fn, item) for item in value]
     return fn(_plain(value) if hasattr(value, "tolist") else value)
 
 

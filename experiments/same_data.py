@@ -19,8 +19,8 @@ def check(
 
     Args:
       cells: those whose data are at hand (`at_hand`), all of one table.
-      results: of the workdir; those of the same table and data set are compared. One from before
-        fingerprints were recorded does not go with another seed of its cell.
+      results: of the workdir; those of the same table and data set are compared. A
+        result without a fingerprint is an error if another seed of its cell is still to run.
       searches: whose parameters the cells take.
     """
     finished = {result.key: result for result in results if result.status == "ok"}

@@ -67,7 +67,7 @@ def add(folder: str | os.PathLike[str], name: str, search: ParameterSearch) -> N
     with files.locked(path.with_name(FILE + ".lock")):
         known = {**read(folder), name: search}
         plain = {name: dataclasses.asdict(search) for name, search in known.items()}
-        files.write_text(path, json.dumps(plain, indent=1) + "\n")
+        files.write_json(path, plain)
 
 
 def _search(fields: dict[str, Any]) -> ParameterSearch:

@@ -20,7 +20,7 @@ class TableSpec:
 
     Attributes:
       name: "1" to "9", "digits", "cifar_n", "figure10" or "figure11".
-      config: name of the file under configs/.
+      config_file: name of the file under configs/, without its suffix.
       rows, columns: name -> arguments for the config (`configs.overrides.apply`); a cell gets
         those of its row, then those of its column.
       cell_arguments: (row, column) -> further arguments of that cell.
@@ -31,7 +31,8 @@ class TableSpec:
       always_searched: whether the grids are searched even without --tune.
       scale: factor on the length of the training; 1.0 is the protocol.
       changes: further arguments that depart from the protocol.
-      runtime_arguments: further arguments that do not, such as file locations and devices.
+      runtime_arguments: further arguments that leave the protocol unchanged, such as file locations
+        and devices.
       runtime_keys: the config keys of such arguments, or their prefixes.
       title: title of a table that is not in the paper.
       measure: the metric that the table shows.
@@ -44,7 +45,7 @@ class TableSpec:
     """
 
     name: str
-    config: str
+    config_file: str
     rows: Mapping[str, str]
     columns: Mapping[str, str]
     cell_arguments: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
@@ -135,18 +136,18 @@ class TableSpec:
         """The parameter grid of that cell; empty if there is none."""
         return self.grids.get(row) or self.grids.get(column) or {}
 
-    def config_dict(self, row: str, column: str, seed: int) -> ml_collections.ConfigDict:
+    def cell_config_dict(self, row: str, column: str, seed: int) -> ml_collections.ConfigDict:
         """The config of a cell, as `experiments.train` would get it."""
         of_cell = self.cell_arguments.get((row, column), "")
         # As full keys: a custom scheme may have a parameter called "rate".
         own = overrides.parse(",".join((self.rows[row], self.columns[column], of_cell)))
         arguments = ",".join(f"{key}={value}" for key, value in own.items())
-        config = importlib.import_module(f"configs.{self.config}").get_config(arguments)
+        config = importlib.import_module(f"configs.{self.config_file}").get_config(arguments)
         for later in (self.changes, self.runtime_arguments, f"seed={seed}"):
             overrides.apply(config, later)
         return config
 
-    def cell(self, row: str, column: str, seed: int) -> Config:
+    def cell_config(self, row: str, column: str, seed: int) -> Config:
         """The parsed config of a cell.
 
         Raises:
@@ -157,7 +158,7 @@ class TableSpec:
             if name not in known:
                 raise errors.unknown(f"{what} of table {self.name}", name, known)
         self._check_changes(row, column)
-        config = self.config_dict(row, column, seed)
+        config = self.cell_config_dict(row, column, seed)
         if not config.data.test:
             raise ValueError("data.test must be true: a table reports the test set")
         if self.scale == 1.0:

@@ -47,25 +47,25 @@ def _main(main: Callable[[], None], argv: list[str]) -> None:
         extra = " ".join(argv[1:])
         sys.exit(f"error: unexpected {extra!r}: flags are --name=value; lists take no spaces")
     prepare()
-    with in_a_line():
+    with one_line_errors():
         main()
 
 
 @contextlib.contextmanager
-def in_a_line() -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
     """Makes expected errors within one line and exit code 1, and warnings one line."""
-    warnings.formatwarning = _in_a_line
+    warnings.formatwarning = _format_warning
     try:
         yield
     except _EXPECTED as error:
         # A config file that cannot be read is noticed at its first use.
         of_config = "loading config file" in str(error)
-        sys.exit(f"error: {_said(error) if of_config else error}")
+        sys.exit(f"error: {_readable_message(error) if of_config else error}")
     except KeyboardInterrupt:
         sys.exit("interrupted; files written so far are kept")
 
 
-def _in_a_line(message: Warning | str, *_: object, **__: object) -> str:
+def _format_warning(message: Warning | str, *_: object, **__: object) -> str:
     """Formats a warning as errors are: the message without its location in the code."""
     return f"warning: {message}\n"
 
@@ -89,7 +89,7 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS([_with_installed_config(argument) for argument in argv])
     except _BAD_FLAGS as error:
-        sys.exit(f"error: {_said(error)}")
+        sys.exit(f"error: {_readable_message(error)}")
 
 
 def _with_installed_config(argument: str) -> str:
@@ -101,7 +101,7 @@ def _with_installed_config(argument: str) -> str:
     return f"--config={installed}{path[2] or ''}" if installed.exists() else argument
 
 
-def _said(error: BaseException) -> str:
+def _readable_message(error: BaseException) -> str:
     """The error's message; of those from ml_collections, the part that matters."""
     cause = error.args[0] if error.args else error
     if isinstance(cause, KeyError):  # wrapped in an AttributeError

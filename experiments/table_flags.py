@@ -128,7 +128,7 @@ def _changed(
     """The config of a cell with these changes, None if they do not apply to it."""
     changed = dataclasses.replace(spec, changes=overrides.format_changes(changes))
     try:
-        return changed.config_dict(*pair, seed=1)
+        return changed.cell_config_dict(*pair, seed=1)
     except ValueError:
         return None
 

@@ -29,9 +29,9 @@ from experiments.spec import TableSpec
 
 flags.adopt_module_key_flags(table_flags)
 
-FRACTION = 0.2
+VALIDATION_FRACTION = 0.2
 # Averaged over. Few, as each costs a grid of runs; fixed, so that finished searches stay valid.
-SEEDS = (1, 2)
+SEARCH_SEEDS = (1, 2)
 
 
 def candidates(grid: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
@@ -72,7 +72,7 @@ def search(
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
     data: dict[tuple[str, str], str] = {}
     failed: dict[tuple[str, str], str] = {}
-    cells = missing_cells(spec, wanted, folder)
+    cells = missing_candidates(spec, wanted, folder)
     runs = workers.run_all(cells, folder / "tuning", progress, at_once=at_once)
     with contextlib.closing(runs):
         for cell, summary in runs:
@@ -89,7 +89,7 @@ def search(
                     print(f"{name}: {score:.1f} on validation", flush=True)
             except RuntimeError as error:  # the rest still run
                 failed[pair] = f"{name}: {error}"
-            if sum(map(len, by_parameters.values())) == len(SEEDS) * len(candidates(grid)):
+            if sum(map(len, by_parameters.values())) == len(SEARCH_SEEDS) * len(candidates(grid)):
                 found = _outcome(spec, pair, by_parameters, data.get(pair, ""))
                 searches.add(folder, _name(spec, pair), found)
     for message in failed.values():
@@ -113,7 +113,7 @@ def _outcome(
     ]
     chosen = max(tried, key=lambda candidate: candidate[1])[0]
     return ParameterSearch(
-        spec.name, *pair, chosen, tried, list(SEEDS), spec.scale, spec.changes, data
+        spec.name, *pair, chosen, tried, list(SEARCH_SEEDS), spec.scale, spec.changes, data
     )
 
 
@@ -126,7 +126,7 @@ def finished(
     return {pair: known[name] for pair, name in names.items() if name in known}
 
 
-def missing_cells(
+def missing_candidates(
     spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
 ) -> list[cells_lib.Cell]:
     """The runs that `search` still needs.
@@ -144,7 +144,7 @@ def missing_cells(
         for row, column in wanted
         if spec.grid(row, column) and (row, column) not in done
         for parameters in candidates(spec.grid(row, column))
-        for seed in SEEDS
+        for seed in SEARCH_SEEDS
     ]
 
 
@@ -164,8 +164,8 @@ def _score(summary: train.Summary | Exception) -> float:
 def _candidate(
     spec: TableSpec, row: str, column: str, seed: int, parameters: Parameters
 ) -> cells_lib.Cell:
-    config = with_parameters(spec.cell(row, column, seed), parameters)
-    held_out = dataclasses.replace(config.data, validation=FRACTION, test=False)
+    config = with_parameters(spec.cell_config(row, column, seed), parameters)
+    held_out = dataclasses.replace(config.data, validation=VALIDATION_FRACTION, test=False)
     config = dataclasses.replace(config, data=held_out)
     return cells_lib.Cell(spec.name, row, column, seed, config)
 
@@ -173,25 +173,27 @@ def _candidate(
 def _name(spec: TableSpec, pair: tuple[str, str]) -> str:
     """The name of a search: the cell, and all that its outcome depends on."""
     row, column = pair
-    probe = _candidate(spec, row, column, SEEDS[0], candidates(spec.grid(row, column))[0])
-    grid = json.dumps([spec.grid(row, column), list(SEEDS)])
+    probe = _candidate(spec, row, column, SEARCH_SEEDS[0], candidates(spec.grid(row, column))[0])
+    grid = json.dumps([spec.grid(row, column), list(SEARCH_SEEDS)])
     return f"{spec.name} / {row} / {column} / {probe.config_hash} / {grid}"
 
 
 def _check_data(spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path) -> None:
     """Raises ValueError if a finished search that would be reused is of other data."""
-    probes = [_candidate(spec, *pair, SEEDS[0], candidates(spec.grid(*pair))[0]) for pair in wanted]
-    compared = same_data.at_hand(probes, missing_cells(spec, wanted, folder))
+    probes = [
+        _candidate(spec, *pair, SEARCH_SEEDS[0], candidates(spec.grid(*pair))[0]) for pair in wanted
+    ]
+    compared = same_data.at_hand(probes, missing_candidates(spec, wanted, folder))
     same_data.check(compared, [], finished(spec, wanted, folder).values())
 
 
-def refuse_untuned(candidates: Sequence[cells_lib.Cell], path: pathlib.Path) -> None:
+def refuse_untuned(cells: Sequence[cells_lib.Cell], path: pathlib.Path) -> None:
     """Checks before a search that none of its pairs has run without it.
 
     Raises:
       ValueError: one has, by the results file at `path`.
     """
-    pairs = {(cell.table, cell.row, cell.column) for cell in candidates}
+    pairs = {(cell.table, cell.row, cell.column) for cell in cells}
     for result in results_file.read(path) if path.exists() else []:
         if result.status == "ok" and result.key[:3] in pairs:
             raise ValueError(
@@ -207,7 +209,7 @@ def main() -> None:
     wanted = [pair for pair in table_flags.pairs(spec) if spec.grid(*pair)]
     if not wanted:
         raise ValueError(f"table {spec.name} has nothing to search in these rows and columns")
-    refuse_untuned(missing_cells(spec, wanted, folder), folder / "results.jsonl")
+    refuse_untuned(missing_candidates(spec, wanted, folder), folder / "results.jsonl")
     _check_data(spec, wanted, folder)
     try:
         results = search(spec, wanted, folder, ProgressBar(), at_once=table_flags.AT_ONCE.value)

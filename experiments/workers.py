@@ -188,7 +188,8 @@ def assignable_devices() -> list[str | None]:
     if backend == "cpu":
         return [None]
     visible = os.environ.get(_VISIBLE)
-    return [*(visible.split(",") if visible else map(str, range(jax.local_device_count())))]
+    names = visible.split(",") if visible else map(str, range(jax.local_device_count()))
+    return list(names)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ def _batch(count=64, classes=5, seed=0, masked=0):
 def _measured(logits, batch, edf=_EDF, axis_name=None):
     losses = -jax.nn.log_softmax(logits)[jnp.arange(len(logits)), batch["labels"]]
     examples = Examples.of(losses, logits, batch, axis_name)
-    return metrics.prediction_totals(examples).join(metrics.emphasis_totals(examples, edf))
+    return metrics.prediction_totals(examples).union(metrics.emphasis_totals(examples, edf))
 
 
 def _expected(logits, batch, weight):
@@ -87,7 +87,7 @@ def test_totals_of_unequal_parts_are_those_of_the_whole():
         _measured(logits[s], jax.tree.map(operator.itemgetter(s), batch))
         for s in (slice(0, 10), slice(10, 60))
     ]
-    whole, merged = _measured(logits, batch).means(), parts[0].merge(parts[1]).means()
+    whole, merged = _measured(logits, batch).means(), parts[0].add(parts[1]).means()
     for name in ("loss", "accuracy", "accuracy_given", "p_clean", "p_noisy"):
         assert merged[name] == pytest.approx(whole[name], rel=1e-6)
 
@@ -95,7 +95,7 @@ def test_totals_of_unequal_parts_are_those_of_the_whole():
 def test_stacked_totals_add_up():
     parts = [_measured(*_batch(seed=seed)) for seed in range(3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
-    merged = parts[0].merge(parts[1]).merge(parts[2])
+    merged = parts[0].add(parts[1]).add(parts[2])
     for name, value in stacked.sum_steps().means().items():
         assert value == pytest.approx(merged.means()[name], rel=1e-6)
 
@@ -104,7 +104,7 @@ def test_nothing_counted_is_nan_and_empty_totals_change_nothing():
     logits, batch = _batch()
     totals = _measured(logits, batch | {"labels": batch["true_labels"]})
     assert np.isnan(totals.means()["p_noisy"])
-    merged = Totals.empty(totals).merge(totals)
+    merged = Totals.empty(totals).add(totals)
     for name, value in totals.means().items():
         np.testing.assert_equal(merged.means()[name], value)
     assert int(merged.first_nonfinite) == metrics.NEVER
@@ -129,7 +129,7 @@ def test_a_batch_without_emphasis_leaves_its_spread_to_the_others():
     certain = 50.0 * np.eye(5, dtype=np.float32)[batch["labels"]]
     without, usual = _measured(certain, batch, edf), _measured(logits, batch, edf)
     assert without.means()["emphasis_mean"] == 0
-    merged = without.merge(usual).means()
+    merged = without.add(usual).means()
     for name in ("emphasis_variance", "effective_sample_size"):
         assert merged[name] == usual.means()[name]
 
@@ -138,8 +138,8 @@ def test_a_batch_of_padding_alone_leaves_the_emphasis_to_the_others():
     logits, batch = _batch()
     nothing = _measured(logits, batch | {"where": jnp.zeros(len(logits), bool)})
     usual = _measured(logits, batch)
-    assert nothing.merge(usual).means()["emphasis_mean"] == usual.means()["emphasis_mean"]
-    assert nothing.merge(usual).means()["examples"] == usual.means()["examples"] / 2
+    assert nothing.add(usual).means()["emphasis_mean"] == usual.means()["emphasis_mean"]
+    assert nothing.add(usual).means()["examples"] == usual.means()["examples"] / 2
 
 
 def test_the_first_step_that_is_not_finite_is_named():
@@ -147,5 +147,5 @@ def test_the_first_step_that_is_not_finite_is_named():
     assert int(good.first_nonfinite) == metrics.NEVER
     logits, batch = _batch()
     bad = _measured(logits * np.nan, batch)
-    merged = good.merge(bad.flag_nonfinite(jnp.int32(7))).merge(bad.flag_nonfinite(jnp.int32(5)))
+    merged = good.add(bad.flag_nonfinite(jnp.int32(7))).add(bad.flag_nonfinite(jnp.int32(5)))
     assert int(merged.first_nonfinite) == 5

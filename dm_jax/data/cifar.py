@@ -45,8 +45,8 @@ def load(
         class_names=class_names,
         superclasses=_superclasses(train, num_classes) if superclasses_known else None,
         human_labels={
-            kind: as_labels(train[feature], num_classes, what=f"human labels {kind!r}")
-            for kind, feature in human_features.items()
+            label_set: as_labels(train[feature], num_classes, what=f"human labels {label_set!r}")
+            for label_set, feature in human_features.items()
         },
     )
 

@@ -86,12 +86,12 @@ def check(dataset: Dataset, clean: str, wrong: dict[str, float]) -> None:
             f"the clean labels of {dataset.name} are not those of CIFAR in its original order; "
             "prepare it again with the newest TFDS builder"
         )
-    for kind, expected in wrong.items():
-        found = 100 * np.mean(dataset.human_labels[kind] != labels)
+    for name, expected in wrong.items():
+        found = 100 * np.mean(dataset.human_labels[name] != labels)
         # The paper rounds: its 9.03% are 9.01% in the released file. A shifted column is 90% wrong.
         if abs(found - expected) > 0.1:
             raise ValueError(
-                f"{found:.2f}% of the human labels {kind!r} of {dataset.name} are wrong, but "
+                f"{found:.2f}% of the human labels {name!r} of {dataset.name} are wrong, but "
                 f"{expected:.2f}% of the published ones: they belong to other images; prepare it "
                 "again with the newest TFDS builder"
             )

@@ -50,7 +50,7 @@ class Dataset:
       train, test: the two splits.
       class_names: [num_classes] strings.
       superclasses: int32 [num_classes], the superclass of each class, or None.
-      human_labels: kind -> int32 [len(train)], labels by annotators (CIFAR-N).
+      human_labels: name -> int32 [len(train)], labels by annotators (CIFAR-N).
 
     Raises:
       ValueError: if a label, a superclass or a human label does not fit the number of classes.
@@ -66,12 +66,12 @@ class Dataset:
     def __post_init__(self):
         as_labels(self.train.labels, self.num_classes, what="train labels")
         as_labels(self.test.labels, self.num_classes, what="test labels")
-        for kind, labels in self.human_labels.items():
-            as_labels(labels, self.num_classes, what=f"human labels {kind!r}")
+        for name, labels in self.human_labels.items():
+            as_labels(labels, self.num_classes, what=f"human labels {name!r}")
             if labels.shape != self.train.labels.shape:
                 raise ValueError(
-                    f"human labels {kind!r} must have shape {self.train.labels.shape}, "
-                    f"got {labels.shape}"
+                    f"human labels {name!r} must have shape {list(self.train.labels.shape)}, "
+                    f"got {list(labels.shape)}"
                 )
         if self.superclasses is not None and self.superclasses.shape != (self.num_classes,):
             raise ValueError(

@@ -19,7 +19,7 @@ def load(path: str, data_dir: str | None = None) -> Dataset:
     which must be below n, sets the number of classes. Nothing in the file is unpickled.
 
     Args:
-      path: of the file.
+      path: path of the file.
       data_dir: base of a relative path; the working directory if None.
 
     Raises:

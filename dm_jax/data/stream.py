@@ -25,6 +25,7 @@ from dm_jax.data.image_decoding import DamagedImageError, resized_crop
 from dm_jax.data.records import Record
 
 Batch = dict[str, np.ndarray]
+Example = dict[str, np.ndarray]  # one row of a Batch
 # Batches that each worker, or the thread of a stream without workers, prepares ahead.
 _AHEAD = 2
 _PADDING = -1
@@ -242,21 +243,21 @@ def _batches(examples: grain.MapDataset, batching: Batching) -> grain.MapDataset
     return own.batch(batching.batch_size // batching.process_count)
 
 
-def _augmented(source: Source, batching: Batching, index: int, rng: np.random.Generator) -> Batch:
+def _augmented(source: Source, batching: Batching, index: int, rng: np.random.Generator) -> Example:
     row, column = rng.integers(0, batching.resize - batching.crop + 1, 2)
     flip = rng.random() < 0.5
     example = _example(source, batching, index, int(row), int(column))
     return {**example, "inputs": example["inputs"][:, ::-1]} if flip else example
 
 
-def _centred(source: Source, batching: Batching, position: int) -> Batch:
+def _centred(source: Source, batching: Batching, position: int) -> Example:
     if position >= len(source):
         return _blank(batching, 0, _PADDING)
     middle = (batching.resize - batching.crop) // 2
     return _example(source, batching, position, middle, middle)
 
 
-def _example(source: Source, batching: Batching, index: int, row: int, column: int) -> Batch:
+def _example(source: Source, batching: Batching, index: int, row: int, column: int) -> Example:
     image, label, key = source[index]
     if batching.num_classes is not None and not 0 <= label < batching.num_classes:
         raise ValueError(
@@ -270,17 +271,18 @@ def _example(source: Source, batching: Batching, index: int, row: int, column: i
         if batching.damaged == "raise":
             raise
         return _blank(batching, label, index)
-    return _pack(pixels, label, index, True)
+    return _pack(pixels, label, index, where=True)
 
 
-def _blank(batching: Batching, label: int, index: int) -> Batch:
-    return _pack(np.zeros((batching.crop, batching.crop, 3), np.uint8), label, index, False)
+def _blank(batching: Batching, label: int, index: int) -> Example:
+    pixels = np.zeros((batching.crop, batching.crop, 3), np.uint8)
+    return _pack(pixels, label, index, where=False)
 
 
-def _pack(pixels: np.ndarray, label: int, index: int, valid: bool) -> Batch:
+def _pack(pixels: np.ndarray, label: int, index: int, *, where: bool) -> Example:
     return {
         "inputs": pixels,
         "labels": np.asarray(label, np.int32),
         "index": np.asarray(index, np.int64),
-        "where": np.asarray(valid),
+        "where": np.asarray(where),
     }

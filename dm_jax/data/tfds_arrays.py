@@ -25,8 +25,8 @@ def load(name: str, data_dir: str | None = None) -> Dataset:
       data_dir: where TFDS keeps it.
 
     Raises:
-      FileNotFoundError: if it is not prepared; names the command.
-      ValueError: TFDS does not know it, or it is not such a data set.
+      FileNotFoundError: it is not prepared; names the command.
+      ValueError: TFDS does not know it, or it is not an image classification data set.
     """
     builder = tfds_builders.open_prepared(name, data_dir)
     image, label = supervised_features(builder)
@@ -34,11 +34,11 @@ def load(name: str, data_dir: str | None = None) -> Dataset:
     class_names = tuple(builder.info.features[label].names)
     num_classes = len(class_names)
 
-    def split(name: str) -> Split:
-        columns = load_arrays(builder, name, [image, label])
+    def load_split(split: str) -> Split:
+        columns = load_arrays(builder, split, [image, label])
         return Split(columns[image], as_labels(columns[label], num_classes))
 
-    return Dataset(f"tfds:{name}", split("train"), split(held_out), class_names)
+    return Dataset(f"tfds:{name}", load_split("train"), load_split(held_out), class_names)
 
 
 def supervised_features(builder: Any) -> tuple[str, str]:

@@ -26,16 +26,14 @@ _KINDS: dict[str, Callable[[Request], np.ndarray]] = {
     "block_swap": class_conditional.block_swap,
     "block_next": class_conditional.block_next,
     "instance": instance,
-    "human:NAME": human,
-    "file:PATH": from_file,
 }
-
-_ARGUMENTS = {"human": "NAME", "file": "PATH"}
+# Kinds with an argument after a colon.
+_WITH_ARGUMENT: dict[str, Callable[[Request], np.ndarray]] = {"human": human, "file": from_file}
 
 
 def kinds() -> tuple[str, ...]:
     """The kinds of noise that `corrupt` accepts; NAME and PATH are placeholders."""
-    return tuple(_KINDS)
+    return (*_KINDS, "human:NAME", "file:PATH")
 
 
 def corrupt(
@@ -81,7 +79,16 @@ def corrupt(
         raise ValueError(f"rate must be in [0, 1], got {rate}")
     flip, choice = draws.generator(seed, "noise").random((true.size, 2)).T
     request = Request(
-        true, num_classes, rate, seed, flip, choice, argument, superclasses, inputs, human_labels
+        labels=true,
+        num_classes=num_classes,
+        rate=rate,
+        seed=seed,
+        flip=flip,
+        choice=choice,
+        argument=argument,
+        superclasses=superclasses,
+        inputs=inputs,
+        human_labels=human_labels,
     )
     given = noise(request)
     kept = imbalance_lib.keep(true, num_classes, imbalance=imbalance, ratio=ratio, seed=seed)
@@ -108,10 +115,10 @@ def _parse(kind: str) -> tuple[Callable[[Request], np.ndarray], str]:
     if not isinstance(kind, str):
         raise TypeError(f"kind must be a string, got {kind!r}")
     name, colon, argument = kind.partition(":")
-    form = f"{name}:{_ARGUMENTS.get(name, '')}" if colon else name
-    if form not in _KINDS:
+    known = _WITH_ARGUMENT if colon else _KINDS
+    if name not in known:
         raise errors.unknown("noise kind", kind, kinds())
-    return _KINDS[form], argument
+    return known[name], argument
 
 
 def _recorded(kind: str) -> str:
@@ -194,7 +201,7 @@ def transition_matrix(true: np.ndarray, given: np.ndarray, num_classes: int) -> 
     """
     true, given = as_labels(true, num_classes), as_labels(given, num_classes)
     if true.shape != given.shape:
-        raise ValueError(f"{true.size} true labels, but {given.size} given ones")
+        raise ValueError(f"given must have as many labels as true, {true.size}, got {given.size}")
     cells = true.astype(np.int64) * num_classes + given
     counts = np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

@@ -18,7 +18,7 @@ def symmetric(request: Request) -> np.ndarray:
     Source: section 4 of the paper; Ghosh et al. 2017; Zhang and Sabuncu 2018. With C classes, this
     kind at rate r (C - 1) / C has the distribution of `symmetric_any` at r.
     """
-    _at_least(2, request, "symmetric")
+    request.require_two_classes("symmetric")
     return request.flip_to(draws.others(request.choice, request.labels, request.num_classes))
 
 
@@ -36,7 +36,7 @@ def pair(request: Request) -> np.ndarray:
 
     Source: Co-teaching (Han et al. 2018), "pair flipping".
     """
-    _at_least(2, request, "pair")
+    request.require_two_classes("pair")
     return request.flip_to((request.labels + 1) % request.num_classes)
 
 
@@ -87,11 +87,6 @@ def block_next(request: Request) -> np.ndarray:
     On CIFAR-100 only 6 of the 100 classes get a target inside their true superclass.
     """
     return _next(request, _blocks(request, "block_next"))
-
-
-def _at_least(count: int, request: Request, kind: str) -> None:
-    if request.num_classes < count:
-        raise ValueError(f"kind {kind!r} needs {count} classes or more, got {request.num_classes}")
 
 
 def _swap(request: Request, groups: np.ndarray) -> np.ndarray:

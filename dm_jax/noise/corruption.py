@@ -25,9 +25,9 @@ class Corruption:
       kind: name of the noise, as in `dm_jax.noise.kinds()`; "none" for a streamed set, whose labels
         are not read.
       rate: the requested rate (`actual_rate` is the realised one).
-      seed: of all draws.
+      seed: seed of all draws.
       imbalance: "none", "ratio", "long_tail" or "step".
-      ratio: of the imbalance.
+      ratio: ratio of the imbalance.
       part: "all", or the part of a hold-out (`dm_jax.noise.hold_out`).
     """
 

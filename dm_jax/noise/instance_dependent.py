@@ -38,8 +38,7 @@ def instance(request: Request) -> np.ndarray:
 
 def _features(request: Request) -> np.ndarray:
     """The inputs as uint8 or float [n, features]."""
-    if request.num_classes < 2:
-        raise ValueError(f"kind 'instance' needs 2 classes or more, got {request.num_classes}")
+    request.require_two_classes("instance")
     if request.inputs is None:
         raise ValueError("kind 'instance' needs inputs, got none")
     inputs = np.asarray(request.inputs)

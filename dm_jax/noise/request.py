@@ -37,6 +37,11 @@ class Request:
     inputs: np.ndarray | None = None
     human_labels: Mapping[str, np.ndarray] | None = None
 
+    def require_two_classes(self, kind: str) -> None:
+        """Raises ValueError if there is no other class to flip to."""
+        if self.num_classes < 2:
+            raise ValueError(f"kind {kind!r} needs 2 classes or more, got {self.num_classes}")
+
     def flip_to(self, target: np.ndarray, rates: np.ndarray | None = None) -> np.ndarray:
         """`target` [n] where an example is flipped (with probability `rates` [n] or `rate`)."""
         return np.where(self.flip < (self.rate if rates is None else rates), target, self.labels)

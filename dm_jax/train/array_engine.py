@@ -37,21 +37,23 @@ class ArrayEngine(Engine):
     ):
         if population and mode == "pmap":
             raise ValueError("a population needs parallel mode 'jit', got 'pmap'")
-        self.experiments, self.population = experiments, population
-        self.scans = jax.default_backend() != "cpu" or not self._convolves()
+        self.population = population  # before the steps are compiled
+        self.scans = jax.default_backend() != "cpu" or not _convolves(experiments[0])
         plan = experiments[0].plan
-        super().__init__(
-            mesh, mode, plan if self.scans else dataclasses.replace(plan, max_steps_per_call=1)
-        )
+        if not self.scans:
+            plan = dataclasses.replace(plan, max_steps_per_call=1)
+        super().__init__(experiments, mesh, mode, plan)
         self._samplers = _distinct([experiment.sampler for experiment in experiments])
-        self._data = {split: self._place(split) for split in ("train", "test")}
+        self._data = {split: self._split_on_devices(split) for split in ("train", "test")}
         self._train_data = self._data["train"]
-        self._evaluated = {name: self._rows(name) for name in experiments[0].evaluated}
+        self._evaluation = {
+            name: self._evaluation_blocks(name) for name in experiments[0].evaluated
+        }
 
     def block(self, begin: int, end: int) -> Any:
         """The block of steps begin .. end - 1, on the devices."""
         batches = [sampler.batches(begin, end) for sampler in self._samplers]
-        return self._split([index for index, _ in batches], [where for _, where in batches])
+        return self._sharded([index for index, _ in batches], [where for _, where in batches])
 
     def example_block(self) -> Any:
         """The first block."""
@@ -60,7 +62,7 @@ class ArrayEngine(Engine):
     def evaluate_all(self, state: State, *, last: bool) -> dict[str, Any]:
         """{"test_accuracy": ...} of all sets; of the training set (`fit_*`) only if `last`."""
         values: dict[str, Any] = {}
-        for name in self._evaluated:
+        for name in self._evaluation:
             if name == "train" and not last:
                 continue
             prefix = "fit" if name == "train" else name
@@ -78,9 +80,9 @@ class ArrayEngine(Engine):
 
     def _evaluate_one(self, state: State, name: str) -> dict[str, Any]:
         """Exact means over the rows of `Experiment.evaluated[name]`."""
-        split, blocks = self._evaluated[name]
+        split, blocks = self._evaluation[name]
         parts = [self._evaluate(state, self._data[split], block) for block in blocks]
-        return functools.reduce(metrics.Totals.merge, parts).means()
+        return functools.reduce(metrics.Totals.add, parts).means()
 
     def _compile(
         self, make_step: Callable[..., Any], many: Callable[..., Any], *, donate: bool
@@ -92,12 +94,7 @@ class ArrayEngine(Engine):
             lambda axis_name: _over_members(steps), self.mesh, "jit", donate=donate, members=True
         )
 
-    def _convolves(self) -> bool:
-        # Initialisation traces the whole network, so that convolutions of any rank are found.
-        program = jax.make_jaxpr(lambda: self.experiments[0].create_state(0, pretrained=False))()
-        return "conv_general_dilated" in str(program)
-
-    def _place(self, split: str) -> dict[str, jax.Array]:
+    def _split_on_devices(self, split: str) -> dict[str, jax.Array]:
         arrays = getattr(self.experiments[0].dataset, split)
         true_labels = parallel.replicate(arrays.labels, self._placement)
         data = {
@@ -112,7 +109,7 @@ class ArrayEngine(Engine):
             data["labels"] = parallel.replicate(self.experiments[0].train_labels, self._placement)
         return data
 
-    def _rows(self, name: str) -> tuple[str, list[Any]]:
+    def _evaluation_blocks(self, name: str) -> tuple[str, list[Any]]:
         """The split and the blocks to evaluate: one of all batches, or one per batch."""
         split, rows = self.experiments[0].evaluated[name]
         each = _distinct([experiment.evaluated[name][1] for experiment in self.experiments])
@@ -121,13 +118,19 @@ class ArrayEngine(Engine):
         index, where = in_order(len(rows), -(-size // devices) * devices)
         count = len(index) if self.scans else 1
         return split, [
-            self._split([r[index[i : i + count]] for r in each], [where[i : i + count]])
+            self._sharded([r[index[i : i + count]] for r in each], [where[i : i + count]])
             for i in range(0, len(index), count)
         ]
 
-    def _split(self, index: list[np.ndarray], where: list[np.ndarray | None]) -> Any:
+    def _sharded(self, index: list[np.ndarray], where: list[np.ndarray | None]) -> Any:
         block = {"index": _stacked(index).astype(np.int32), "where": where[0]}
         return parallel.shard_block(block, self.mesh, self.mode)
+
+
+def _convolves(experiment: Experiment) -> bool:
+    """Whether the network has convolutions, of any rank: its initialisation traces all of it."""
+    program = jax.make_jaxpr(lambda: experiment.create_state(0, pretrained=False))()
+    return "conv_general_dilated" in str(program)
 
 
 def _over_members(steps):
@@ -138,21 +141,22 @@ def _over_members(steps):
     """
 
     def mapped(state, data, block):
-        groups = block["index"].shape[1] if block["index"].ndim == 3 else 1
+        orders = block["index"].shape[1] if block["index"].ndim == 3 else 1
         own_labels = data["labels"].ndim == 2
         data_axes = {"inputs": None, "labels": 0 if own_labels else None, "true_labels": None}
         block_axes = {"index": 1 if block["index"].ndim == 3 else None, "where": None}
         inner = jax.vmap(steps, in_axes=(0, data_axes, None))
-        outer = jax.vmap(inner, in_axes=(0, data_axes, block_axes), axis_size=groups)
-        data = data | {"labels": _grouped(data["labels"], groups)} if own_labels else data
-        result = outer(jax.tree.map(lambda x: _grouped(x, groups), state), data, block)
+        outer = jax.vmap(inner, in_axes=(0, data_axes, block_axes), axis_size=orders)
+        if own_labels:
+            data = data | {"labels": _by_order(data["labels"], orders)}
+        result = outer(jax.tree.map(lambda x: _by_order(x, orders), state), data, block)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), result)
 
     return mapped
 
 
-def _grouped(array: jax.Array, groups: int) -> jax.Array:
-    return array.reshape(groups, -1, *array.shape[1:])
+def _by_order(array: jax.Array, orders: int) -> jax.Array:
+    return array.reshape(orders, -1, *array.shape[1:])
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -170,5 +174,5 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
-    """A single array [k, B] unchanged; several stacked to [k, members, B]."""
+    """A single array [k, B] unchanged; several stacked to [k, orders, B]."""
     return arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=1)

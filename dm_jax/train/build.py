@@ -18,12 +18,12 @@ class Experiment(setup_lib.Setup):
     """A resolved config of a data set in memory.
 
     Attributes:
-      validation: corruption of the held-out part, or None.
+      validation_corruption: of the labels of the held-out part, or None.
       sampler: selects the rows of the training set for each step.
     """
 
     dataset: data.Dataset
-    validation: noise.Corruption | None
+    validation_corruption: noise.Corruption | None
     sampler: Sampler
 
     @property
@@ -36,19 +36,19 @@ class Experiment(setup_lib.Setup):
     def train_labels(self) -> np.ndarray:
         """The given label of every training row, int32 [n] (validation labels if held out)."""
         labels = self.dataset.train.labels.copy()
-        for part in (self.training, self.validation):
-            if part is not None:
-                labels[part.kept] = part.labels
+        for corruption in (self.corruption, self.validation_corruption):
+            if corruption is not None:
+                labels[corruption.kept] = corruption.labels
         return labels
 
     @property
     def evaluated(self) -> dict[str, tuple[str, np.ndarray]]:
         """The sets to evaluate, as {name: (split of the data set, rows)}."""
-        sets = {"train": ("train", self.training.kept)}
+        sets = {"train": ("train", self.corruption.kept)}
         if self.config.data.test:
             sets["test"] = ("test", np.arange(len(self.dataset.test)))
-        if self.validation is not None:
-            sets["validation"] = ("train", self.validation.kept)
+        if self.validation_corruption is not None:
+            sets["validation"] = ("train", self.validation_corruption.kept)
         return sets
 
 
@@ -87,7 +87,7 @@ def experiment(
     """Loads and corrupts the data and resolves the config; the network is not initialised.
 
     Args:
-      config: of the run.
+      config: the run's config.
       dataset: the data set, if it is already loaded.
 
     Raises:
@@ -104,17 +104,17 @@ def experiment(
         return _streamed(config, dataset)
     if config.data.augment != "none" and dataset.train.inputs.ndim == 2:
         raise ValueError(f"config.data.augment is for images; {dataset.name} has features")
-    training, validation = draw_corruptions(config, dataset)
-    _check_counts(config, dataset, training, validation)
+    corruption, validation_corruption = draw_corruptions(config, dataset)
+    _check_counts(config, dataset, corruption, validation_corruption)
     setup = setup_lib.resolve(
         config,
         dataset,
-        training,
-        examples=len(training.kept),
+        corruption,
+        examples=len(corruption.kept),
         augment=config.data.augment == "crop_flip",
     )
-    sampler = Sampler(training.kept, config.train.batch_size, config.seed, config.data.last_batch)
-    return Experiment(**vars(setup), validation=validation, sampler=sampler)
+    sampler = Sampler(corruption.kept, config.train.batch_size, config.seed, config.data.last_batch)
+    return Experiment(**vars(setup), validation_corruption=validation_corruption, sampler=sampler)
 
 
 def _check_counts(
@@ -159,8 +159,10 @@ def _streamed(config: config_lib.Config, dataset: StreamedDataset) -> StreamedEx
             "'validation' are evaluated); set config.data.test=False"
         )
     unread = np.zeros(0, np.int32)  # the labels come with the images
-    training = noise.Corruption(unread, unread, unread, kind="none", rate=0.0, seed=0)
-    setup = setup_lib.resolve(config, dataset, training, examples=len(dataset.train), augment=False)
+    corruption = noise.Corruption(unread, unread, unread, kind="none", rate=0.0, seed=0)
+    setup = setup_lib.resolve(
+        config, dataset, corruption, examples=len(dataset.train), augment=False
+    )
     return StreamedExperiment(**vars(setup))
 
 

@@ -26,7 +26,7 @@ from dm_jax.train import parallel
 
 log = logging.getLogger(__name__)
 
-# Of reading the checkpoint that is newest or best, and seconds between them.
+# How often to try to read the newest or best checkpoint, and the pause between tries, in seconds.
 _ATTEMPTS, _PAUSE = 5, 0.2
 
 

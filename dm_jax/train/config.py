@@ -275,7 +275,9 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is Duration:
-        kind, value = str, f"{value} steps" if type(value) is int else value
+        kind = str
+        if type(value) is int:
+            value = f"{value} steps"
     if type(value) is not kind:
         raise TypeError(f"{path} must be of type {kind.__name__}, got {value!r}")
     return value

@@ -26,10 +26,16 @@ class Engine(abc.ABC):
 
     experiments: Sequence[Experiment] | Sequence[StreamedExperiment]
 
-    def __init__(self, mesh: Mesh, mode: str, plan: Plan):
-        """Compiles the steps, for which a subclass sets `experiments` first."""
-        parallel.check_batch(mesh, self.experiments[0].config.train.batch_size)
-        self.mesh, self.mode, self.plan = mesh, mode, plan
+    def __init__(
+        self,
+        experiments: Sequence[Experiment] | Sequence[StreamedExperiment],
+        mesh: Mesh,
+        mode: str,
+        plan: Plan,
+    ):
+        """Compiles the steps."""
+        parallel.check_batch(mesh, experiments[0].config.train.batch_size)
+        self.experiments, self.mesh, self.mode, self.plan = experiments, mesh, mode, plan
         self._placement = parallel.placement_mesh(mesh, mode)
         self._train_data: Any = None  # on the devices; what a block's indices refer to
         self._advance = self._compile(make_train_step, many_steps, donate=True)
@@ -48,7 +54,7 @@ class Engine(abc.ABC):
         """{"test_accuracy": ...} of all sets.
 
         Args:
-          state: to evaluate.
+          state: the state to evaluate.
           last: whether training has ended; only then the training set may be evaluated (`fit_*`).
         """
 

@@ -106,7 +106,7 @@ def fit(
     in_flight: collections.deque = collections.deque()
     for begin, end in plan.blocks(start):
         state, totals = advance(state, block(begin, end))
-        window = window.merge(totals)
+        window = window.add(totals)
         in_flight.append((end, totals))
         if len(in_flight) > _IN_FLIGHT:
             done, oldest = in_flight.popleft()

@@ -22,10 +22,10 @@ def create(config: config_lib.OptimizerConfig, factor: Schedule) -> optax.Gradie
     Its state holds `hyperparams["learning_rate"]` (before the factor) and `["weight_decay"]`.
 
     `config.name` may also be the import path of a function that takes this config and returns an
-    `optax.GradientTransformation`, used in place of momentum or Adam. Decoupled weight decay is
-    part of it, as in `optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(5e-4))`, with
-    `config.weight_decay` 0. The sign and the learning rate are applied after it: `optax.adam`
-    already has both and would ascend.
+    `optax.GradientTransformation`, used in place of momentum or Adam. Decoupled weight decay
+    belongs in this function, as in `optax.chain(optax.scale_by_adam(),
+    optax.add_decayed_weights(5e-4))`, with `config.weight_decay` 0. The sign and the learning rate
+    are applied after it: `optax.adam` already has both and would ascend.
 
     Raises:
       ValueError: there is no such function, or it returns something else, such as `optax.adam`.

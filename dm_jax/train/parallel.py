@@ -147,7 +147,7 @@ def shard_members(tree: Any, mesh: Mesh) -> Any:
 
 
 def shard_block(block: Any, mesh: Mesh, mode: str) -> Any:
-    """Shards a block of arrays [k, B] or [k, members, B] over devices by B (and members).
+    """Shards a block of arrays [k, B] or [k, orders, B] over devices by B (and orders).
 
     Every host passes the whole block (indices into data that all of them hold).
     """

@@ -23,12 +23,12 @@ from dm_jax.train import parallel
 from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.build import Experiment
 from dm_jax.train.config import ParallelConfig
+from dm_jax.train.differences import differences
 from dm_jax.train.loop import Plan, fit
 from dm_jax.train.progress import NoProgress, Progress
 from dm_jax.train.state import State
 from dm_jax.train.stop_request import StopRequest
 from dm_jax.train.summary import Row, Summary
-from dm_jax.train.workdir import differences
 
 
 class SwitchEDF(EDF):
@@ -110,7 +110,8 @@ def _check_members(experiments: Sequence[Experiment]) -> None:
         raise ValueError("experiments must not be empty")
     first = _program(experiments[0])
     for number, experiment in enumerate(experiments):
-        if different := differences(first, _program(experiment), "experiment"):
+        different = differences(first, _program(experiment), path="experiment", ignored=())
+        if different:
             raise ValueError(
                 f"a population needs members of one signature, but experiment {number} differs "
                 f"from experiment 0: {'; '.join(different[:3])}"

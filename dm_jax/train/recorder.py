@@ -44,7 +44,7 @@ class Recorder:
         """Opens the files; only the first host writes and shows progress.
 
         Args:
-          engine: of the run.
+          engine: the run's engine.
           folder: the workdir.
           checkpoints: where states are saved.
           progress: the progress display.
@@ -62,7 +62,7 @@ class Recorder:
             self._board = TensorBoard(folder / "tensorboard", resume_step=start)
         self._progress = progress if parallel.is_primary() else NoProgress()
         self._score: tuple[int, float] | None = None
-        self._clock = time.monotonic(), start
+        self._last_log = time.monotonic(), start
         self._progress.start(self._experiment.plan.total_steps, start)
 
     def progress(self, step: int) -> None:
@@ -79,8 +79,8 @@ class Recorder:
         values = {f"train_{name}": float(value) for name, value in window.means().items()}
         values["learning_rate"] = float(self._experiment.learning_rate(step - 1))
         self._write(step, values)
-        now, (then, before) = time.monotonic(), self._clock
-        self._clock = now, step
+        now, (then, before) = time.monotonic(), self._last_log
+        self._last_log = now, step
         rate = (step - before) / max(now - then, 1e-9)
         self._board.write(step, {"steps_per_second": rate})
         self._progress.show(step, {"loss": values["train_loss"], "steps/s": rate})
@@ -90,7 +90,7 @@ class Recorder:
         last = step == self._experiment.plan.total_steps
         found = self._engine.evaluate_all(state, last=last)
         values = {name: float(value) for name, value in found.items()}
-        # On the validation part's given labels, clean or noisy: it has no others.
+        # By the given labels: where the held-out labels are noisy, nothing else would be known.
         if "validation_accuracy_given" in values:
             self._score = step, values["validation_accuracy_given"]
         self._write(step, values)

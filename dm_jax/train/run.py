@@ -42,7 +42,7 @@ def run(
     workdir.
 
     Args:
-      config: of the run.
+      config: the run's config.
       workdir: folder of this run only; created if missing.
       progress: the progress display.
       allow_changes: whether the workdir's run may resume with another config.
@@ -95,8 +95,8 @@ def _run(
         workdir_lib.check(
             folder,
             config,
-            experiment.training,
-            fingerprint=experiment.fingerprint,
+            experiment.corruption,
+            fingerprint=experiment.dataset.fingerprint,
             allow_changes=allow_changes,
         )
         with contextlib.closing(make_engine(experiment, mesh, config.parallel.mode)) as engine:
@@ -146,23 +146,23 @@ def _train(
     """Trains to the end or to a stop; returns the step reached."""
     experiment = engine.experiments[0]
     seed = experiment.config.seed
-    state = experiment.create_state(seed, pretrained=False)  # a resumed run does without the file
-    empty = engine.empty_totals(state)
+    fresh = experiment.create_state(seed, pretrained=False)  # a resumed run does without the file
+    empty = engine.empty_totals(fresh)
     keep = experiment.config.train.keep_checkpoints
     with contextlib.closing(Checkpoints(folder / "checkpoints", keep=keep)) as checkpoints:
-        start, (saved, window), clock.before = checkpoints.restore((state, empty)) or (
-            0,
-            (experiment.create_state(seed), empty),
-            0.0,
-        )
-        state = _as_configured(saved, state)
+        restored = checkpoints.restore((fresh, empty))
+        if restored is None:
+            start, saved, window = 0, experiment.create_state(seed), empty
+        else:
+            start, (saved, window), clock.before = restored
+        state = _as_configured(saved, fresh)
         _check_goes_on(folder, experiment.config, start, engine.plan.total_steps)
         # Only now, as a refused run must not change the workdir of another run.
         workdir_lib.record(
             folder,
             experiment.config,
-            experiment.training,
-            fingerprint=experiment.fingerprint,
+            experiment.corruption,
+            fingerprint=experiment.dataset.fingerprint,
             network=trained.metadata(experiment),
         )
         if parallel.any_host(stop_requested()):

@@ -18,7 +18,7 @@ class Sampler:
     Attributes:
       indices: int [n], the rows to draw from (`Corruption.kept`).
       batch_size: examples per step.
-      seed: of the order.
+      seed: seed of the order.
       last_batch: "wrap" continues into the next epoch; "mask" pads the last batch of every epoch.
     """
 

@@ -71,9 +71,9 @@ def edf_transitions(
 
     Args:
       loss: the values of `loss.schedule` are like 2.0 (linear) or "cosine 2.0" (see `transition`).
-      edf: at the start.
+      edf: the EDF at the start of training.
       total_steps: length of the run.
-      length: over which the parameters move, in steps.
+      length: number of steps over which the parameters move.
 
     Raises:
       ValueError: an unknown parameter, an end that is malformed or out of range, or a transition
@@ -92,7 +92,9 @@ def edf_transitions(
     values = {name: end for name, (_, end) in ends.items()}
     emphasis.create(loss.name, **{**loss.parameters, **values})  # in range at the end too
     jumps = any(shape == "step" for shape, _ in ends.values())
-    last = total_steps - jumps  # a jump at the very end would be after the last step
+    last = (
+        total_steps - 1 if jumps else total_steps
+    )  # a jump at the very end would be after the last step
     if length > last:
         raise ValueError(
             f"config.loss.schedule_length must be at most {last} steps to end within the training, "
@@ -106,7 +108,9 @@ def edf_transitions(
 
 def _shape_and_end(name: str, target: Any) -> tuple[str, float]:
     """The shape and the end of 2.0 or "cosine 2.0"; a bare number is linear."""
-    shape, _, number = target.rpartition(" ") if isinstance(target, str) else ("", "", target)
+    shape, number = "", target
+    if isinstance(target, str):
+        shape, _, number = target.rpartition(" ")
     try:
         return shape or "linear", float(number)
     except (TypeError, ValueError):

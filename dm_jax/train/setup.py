@@ -31,25 +31,20 @@ class Setup:
     Attributes:
       config: as given.
       dataset: the data set.
-      training: the corruption of the training labels.
+      corruption: of the training labels.
       settings: static settings of a step.
-      edf: at the start.
+      edf: the EDF at the start of training.
       plan: length and intervals.
       learning_rate: as a function of the step.
     """
 
     config: config_lib.Config
     dataset: data.Dataset | StreamedDataset
-    training: noise.Corruption
+    corruption: noise.Corruption
     settings: StepSettings
     edf: emphasis.EDF
     plan: Plan
     learning_rate: schedules.Schedule
-
-    @property
-    def fingerprint(self) -> str:
-        """The fingerprint of the data set."""
-        return self.dataset.fingerprint
 
     @property
     def example(self) -> jax.ShapeDtypeStruct:
@@ -76,7 +71,7 @@ class Setup:
 def resolve(
     config: config_lib.Config,
     dataset: data.Dataset | StreamedDataset,
-    training: noise.Corruption,
+    corruption: noise.Corruption,
     *,
     examples: int,
     augment: bool,
@@ -84,10 +79,10 @@ def resolve(
     """The parts of a run that do not depend on how its data are stored.
 
     Args:
-      config: of the run.
+      config: the run's config.
       dataset: for its classes and its statistics.
-      training: the corruption of its training labels.
-      examples: in an epoch.
+      corruption: of its training labels.
+      examples: number of examples in an epoch.
       augment: whether the step itself crops and flips.
     """
     duration = functools.partial(
@@ -109,7 +104,7 @@ def resolve(
     return Setup(
         config=config,
         dataset=dataset,
-        training=training,
+        corruption=corruption,
         settings=_step_settings(config, dataset, factor, edf_schedules, augment),
         edf=edf,
         plan=Plan(
@@ -160,7 +155,6 @@ def _step_settings(
     edf_schedules: dict[str, schedules.Schedule],
     augment: bool,
 ) -> StepSettings:
-    dtype = jnp.dtype(config.model.dtype)
     loss = config.loss
     if loss.class_weights and len(loss.class_weights) != dataset.num_classes:
         raise ValueError(
@@ -181,7 +175,7 @@ def _step_settings(
         optimizer=optimizers.create(config.optimizer, factor),
         mean=dataset.mean,
         std=dataset.std,
-        dtype=dtype,
+        dtype=jnp.dtype(config.model.dtype),
         augment=augment,
         normalization=_NORMALIZATIONS[loss.normalization],
         saturation=loss.saturation,

@@ -41,7 +41,15 @@ def _compiled_init(model):
     return jax.jit(functools.partial(model.init, train=False))
 
 
-def create(model, optimizer, edf: EDF, *, seed, inputs: jax.Array, pretrained: str = "") -> State:
+def create(
+    model,
+    optimizer,
+    edf: EDF,
+    *,
+    seed,
+    inputs: jax.Array | jax.ShapeDtypeStruct,
+    pretrained: str = "",
+) -> State:
     """The state before the first step.
 
     Args:

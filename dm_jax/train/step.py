@@ -131,7 +131,7 @@ def make_train_step(settings: StepSettings, *, axis_name: str | None = None):
         gradient = _sum_tree(gradient, axis_name)
         updates, opt_state = settings.optimizer.update(gradient, state.opt_state, state.params)
         examples = metrics.Examples.of(losses, logits, batch, axis_name)
-        totals = metrics.prediction_totals(examples).join(metrics.emphasis_totals(examples, edf))
+        totals = metrics.prediction_totals(examples).union(metrics.emphasis_totals(examples, edf))
         totals = totals.flag_nonfinite(state.step)
         state = dataclasses.replace(
             state,

@@ -40,8 +40,8 @@ class StreamEngine(Engine):
     def __init__(self, experiment: StreamedExperiment, mesh: Mesh, mode: str):
         _check_shares(mesh)
         config = experiment.config
-        self.experiments = [experiment]
-        super().__init__(mesh, mode, dataclasses.replace(experiment.plan, max_steps_per_call=1))
+        plan = dataclasses.replace(experiment.plan, max_steps_per_call=1)
+        super().__init__([experiment], mesh, mode, plan)
         self._training = train_stream(
             experiment.dataset.train,
             self._batching(config.train.batch_size, experiment.dataset.num_classes),
@@ -75,7 +75,7 @@ class StreamEngine(Engine):
                     values[f"{name}_examples"] = jax.device_get(totals.counts["accuracy"])
         test = experiment.dataset.retrieval_test
         if test is not None and experiment.config.data.test:
-            batches = self._evaluated(self._embed, state, test.frames, num_classes=None)
+            batches = self._results(self._embed, state, test.frames, num_classes=None)
             scores = retrieval_eval.scores(batches, test)
             values |= {f"test_{key}": value for key, value in scores.items()}
         return values
@@ -87,10 +87,10 @@ class StreamEngine(Engine):
     def _classify(self, state: State, source: Source) -> metrics.Totals:
         """Totals over all images of a source."""
         classes = self.experiments[0].dataset.num_classes
-        parts = self._evaluated(self._evaluate, state, source, num_classes=classes)
-        return functools.reduce(metrics.Totals.merge, parts)
+        parts = self._results(self._evaluate, state, source, num_classes=classes)
+        return functools.reduce(metrics.Totals.add, parts)
 
-    def _evaluated(
+    def _results(
         self, step: Callable[..., Any], state: State, source: Source, *, num_classes: int | None
     ) -> Iterator[Any]:
         """The step's result for each batch of a source, while the next batch is decoded."""

@@ -38,13 +38,13 @@ class Summary:
     @classmethod
     def of(cls, experiment: Setup, rows: list[Row], *, step: int, seconds: float) -> "Summary":
         """The summary of an experiment that has taken `step` steps."""
-        corruption = experiment.training
+        corruption = experiment.corruption
         return cls(
             step=step,
             total=experiment.plan.total_steps,
             rows=rows,
             corruption=corruption.hash,
-            data=experiment.fingerprint,
+            data=experiment.dataset.fingerprint,
             actual_rate=corruption.actual_rate if corruption.kept.size else math.nan,
             seconds=seconds,
             device=workdir.devices(),

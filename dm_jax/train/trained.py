@@ -36,8 +36,8 @@ class TrainedModel:
     """A network with its weights.
 
     Attributes:
-      config: of its run.
-      step: of its weights.
+      config: the config of its run.
+      step: the step of its weights.
       class_names: [num_classes] strings.
       model, variables: for `model.apply(variables, ...)` on the result of `preprocess`.
       shape, dtype: of an input before preprocessing, a uint8 image or float32 features.
@@ -74,8 +74,8 @@ class TrainedModel:
                 f"inputs must be {self.dtype} [{shape}], got {inputs.dtype} {list(inputs.shape)}"
             )
         parts = (inputs[i : i + batch_size] for i in range(0, len(inputs), batch_size))
-        none = np.zeros((0, len(self.class_names)), at_least_float32(self.config.model.dtype))
-        return np.concatenate([none, *(self._compiled(self.variables, part) for part in parts)])
+        empty = np.zeros((0, len(self.class_names)), at_least_float32(self.config.model.dtype))
+        return np.concatenate([empty, *(self._compiled(self.variables, part) for part in parts)])
 
     def predict(self, inputs: Any, *, batch_size: int = 1000) -> np.ndarray:
         """The class of the largest logit, int [n]; see `logits`."""
@@ -107,9 +107,9 @@ def load(
     """Loads the network of a run, which may still be training.
 
     Args:
-      workdir: of the run.
-      step: of a kept checkpoint, or "last", or "best" by validation accuracy (if the run held out
-        a validation part).
+      workdir: the run's folder.
+      step: the step of a kept checkpoint, or "last", or "best" by validation accuracy (if the run
+        held out a validation part).
 
     Raises:
       FileNotFoundError: it is not a workdir or has no such checkpoint; names the available ones.

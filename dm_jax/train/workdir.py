@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import json
 import pathlib
 import platform
 from collections.abc import Iterator, Mapping
@@ -15,9 +14,8 @@ from dm_jax import files
 from dm_jax.noise import Corruption
 from dm_jax.train import parallel
 from dm_jax.train.config import Config
+from dm_jax.train.differences import differences
 
-# What may change when a run resumes: its devices, and where its data are.
-_RUNTIME_KEYS = ("config.parallel", "config.data.data_dir")
 # Holds what a trained network needs besides the config and the weights (`train.load`).
 NETWORK_FILE = "network.json"
 _PACKAGES = ("dm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -46,24 +44,6 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], path: str = "config") -> list[str]:
-    """Lines "config.loss.beta: 8.0 -> 4.0" for all keys that differ and may change results.
-
-    >>> differences({"seed": 0, "parallel": {"mode": "jit"}}, {"seed": 1, "parallel": {}})
-    ['config.seed: 0 -> 1']
-    """
-    lines = []
-    for key in sorted(old.keys() | new.keys()):
-        before, after, where = old.get(key), new.get(key), f"{path}.{key}"
-        if where in _RUNTIME_KEYS:
-            continue
-        if isinstance(before, dict) and isinstance(after, dict):
-            lines += differences(before, after, where)
-        elif before != after:
-            lines.append(f"{where}: {before!r} -> {after!r}")
-    return lines
-
-
 def changes(workdir: pathlib.Path, config: Config) -> list[str]:
     """The `differences` from the config in the workdir, if it holds one."""
     with _usable(workdir):
@@ -84,7 +64,7 @@ def check(
     Args:
       workdir: need not exist.
       config, corruption: of the run that is to start or resume.
-      fingerprint: of its data.
+      fingerprint: of the run's data.
       allow_changes: whether the config may differ.
 
     Raises:
@@ -131,8 +111,8 @@ def record(
     Args:
       workdir: of the run.
       config, corruption: of the run.
-      fingerprint: of its data, for environment.json.
-      network: content of network.json.
+      fingerprint: of the run's data, for environment.json.
+      network: the content of network.json.
     """
     if not parallel.is_primary():
         return
@@ -147,7 +127,7 @@ def record(
         if not (workdir / "corruption.npz").exists():
             corruption.save(workdir / "corruption.npz")
         for name, content in contents.items():
-            files.write_text(workdir / name, json.dumps(content, indent=2) + "\n")
+            files.write_json(workdir / name, content)
 
 
 class WorkdirInUseError(OSError):

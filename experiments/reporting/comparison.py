@@ -103,7 +103,7 @@ class Table:
 
     @property
     def heading(self) -> str:
-        """ "Table 5" for a table of the paper, else its name."""
+        """The printed name: "Table 5" for a table of the paper, else its own."""
         return f"Table {self.name}" if self.published else self.name
 
     @property

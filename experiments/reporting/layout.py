@@ -83,7 +83,7 @@ def _section_of_run(
     present = tuple(
         row
         for row in rows
-        if (row, run) in cells or (row in published.rows and published.published(row, run))
+        if (row, run) in cells or (row in published.rows and published.numbers(row, run))
     )
     best = "best" not in measures.values()
     entries = {
@@ -112,7 +112,7 @@ def _entry(
     cell = cells.get((row, run))
     number = deviation = None
     if published and row in published.rows and run in published.runs:
-        number = published.published(row, run).get(measure)
+        number = published.numbers(row, run).get(measure)
         deviation = published.deviation(row, run) if run in published.columns else None
     measured = cell.measured(measure) if cell else None
     return Entry(

@@ -12,7 +12,7 @@ from experiments.reporting.comparison import Entry, Section, Table, listing
 from experiments.reporting.figures import Drawn, Gallery
 from experiments.reporting.markdown import HOW_TO_READ, TITLE
 from experiments.reporting.measured import Measured, MeasuredCell
-from experiments.reporting.text import DASH, published, signed
+from experiments.reporting.text import DASH, signed, with_deviation
 
 EVEN = 0.5  # differences of up to this many points are not coloured
 ABOUT = (
@@ -169,7 +169,7 @@ def _best(best: Measured, top: bool) -> str:
 def _against(entry: Entry) -> str:
     if entry.paper is None:
         return ""
-    text = f"paper {published(entry.paper, entry.paper_deviation)}"
+    text = f"paper {with_deviation(entry.paper, entry.paper_deviation)}"
     if (difference := entry.difference) is not None:
         kind = (
             "even" if round(abs(difference), 1) <= EVEN else "above" if difference > 0 else "below"

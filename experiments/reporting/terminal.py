@@ -39,7 +39,7 @@ def _numbers(entry: Entry) -> tuple[str, ...]:
     return (
         text.number(entry.measured) if entry.measured else entry.note,
         text.number(entry.best) if entry.best else "",
-        "" if entry.paper is None else text.published(entry.paper, entry.paper_deviation),
+        "" if entry.paper is None else text.with_deviation(entry.paper, entry.paper_deviation),
         "" if difference is None else text.signed(difference),
         entry.seeds,
         f"[{entry.mark}]" if entry.mark else "",

@@ -14,13 +14,13 @@ def number(measured: Measured) -> str:
     >>> number(Measured(88.94, 0.06)), number(Measured(88.94, None))
     ('88.9 ± 0.1', '88.9')
     """
-    return published(measured.mean, measured.deviation)
+    return with_deviation(measured.mean, measured.deviation)
 
 
-def published(value: float, deviation: float | None) -> str:
+def with_deviation(value: float, deviation: float | None) -> str:
     """A number with its deviation, if it has one.
 
-    >>> published(59.3, 0.2), published(59.3, None)
+    >>> with_deviation(59.3, 0.2), with_deviation(59.3, None)
     ('59.3 ± 0.2', '59.3')
     """
     return f"{value:.1f}" if deviation is None else f"{value:.1f} ± {deviation:.1f}"

@@ -34,7 +34,7 @@ def test_every_job_appends_its_result(tmp_path):
 
 def test_a_job_does_not_add_a_seed_of_other_data(tmp_path):
     first, second = cells()
-    earlier = {"config": first.plain, "config_hash": first.config_hash, "data": "f" * 64}
+    earlier = {"config": first.recorded_config, "config_hash": first.config_hash, "data": "f" * 64}
     result = Result(table="digits", row="CCE", column="sym_0.2", seed=1, final=50.0, best=50.0)
     results_file.append(tmp_path / "results.jsonl", dataclasses.replace(result, **earlier))
     assert cluster.run_one(second, tmp_path, []) == "failed"

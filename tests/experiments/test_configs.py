@@ -57,7 +57,7 @@ def test_steps_of_the_tables_network(tmp_path, table):
     changes = f"data.name=npz:{path},train.batch_size=8,train.evaluate_batch=8,steps=4"
     changes += ",parallel.devices=1"
     spec = dataclasses.replace(table_specs.get(table), changes=changes)
-    cell = cells.Cell(table, row, column, 1, spec.cell(row, column, 1), 1.0, changes)
+    cell = cells.Cell(table, row, column, 1, spec.cell_config(row, column, 1), 1.0, changes)
     ((_, summary),) = cells.run_all([cell], tmp_path, ProgressBar(quiet=True))
     if isinstance(summary, Exception):
         raise summary

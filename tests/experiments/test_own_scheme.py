@@ -105,7 +105,7 @@ def test_a_parameter_is_not_taken_for_the_config_key_of_its_name(dataset):
 def test_in_a_table_whose_columns_set_a_key_of_its_parameters_name():
     spec = table_specs.get("digits").with_method("Own", f"method={__name__}:Cosine", {})
     changed = dataclasses.replace(spec, changes="loss.rate=2")
-    cells = [table.cell("Own", "sym_0.4", 1) for table in (spec, changed)]
+    cells = [table.cell_config("Own", "sym_0.4", 1) for table in (spec, changed)]
     assert [cell.noise.rate for cell in cells] == [0.4, 0.4]
     assert [cell.loss.parameters for cell in cells] == [{}, {"rate": 2}]
 

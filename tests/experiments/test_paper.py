@@ -61,13 +61,13 @@ def test_quoted_rows_are_told_from_the_authors_own():
 def test_table_4_is_one_run_with_two_columns():
     table = paper.table(4)
     assert table.runs == ("MARS",)
-    assert table.published("DM", "MARS") == {"final": 72.8, "CMC-1": 84.3}
+    assert table.numbers("DM", "MARS") == {"final": 72.8, "CMC-1": 84.3}
 
 
 def test_table_6_has_deviations_over_trials():
     table = paper.table(6)
     assert table.deviation("DM+L2", "accuracy_mean") == 0.2
-    assert table.published("DM+L2", "accuracy_mean") == {"final": 59.3}
+    assert table.numbers("DM+L2", "accuracy_mean") == {"final": 59.3}
     assert paper.table(1).deviation("CCE", "clean") is None
 
 
@@ -75,13 +75,13 @@ def test_table_9_runs_one_noise_rate_for_four_columns():
     table = paper.table(9)
     assert table.runs == ("noise_0.2", "noise_0.4", "noise_0.6", "noise_0.8")
     assert table.value("DM(lambda=0.5,beta=12)", "noise_0.4/train_intact") == 85.7
-    assert table.published("DM(beta=0)", "noise_0.8") == {
+    assert table.numbers("DM(beta=0)", "noise_0.8") == {
         "best": 44.4,
         "final": 28.2,
         "train_corrupted": 20.6,
         "train_intact": 28.8,
     }
-    assert table.published("DM(lambda=2,beta=20)", "noise_0.2") == {}
+    assert table.numbers("DM(lambda=2,beta=20)", "noise_0.2") == {}
 
 
 def test_cells_are_what_the_authors_ran():
@@ -99,7 +99,7 @@ def test_cells_are_what_the_authors_ran():
         (lambda: paper.table(5).value("CCE-ND", "noise_0.2"), "did you mean 'CCE-DN'"),
         (lambda: paper.table(5).value("CCE", "noise_0.1"), "did you mean 'noise_0"),
         (lambda: paper.table(9).value("CCE", "noise_0.2/test_bets"), "noise_0.2/test_best'"),
-        (lambda: paper.table(9).published("CCE", "noise_2"), "did you mean 'noise_0.2'"),
+        (lambda: paper.table(9).numbers("CCE", "noise_2"), "did you mean 'noise_0.2'"),
     ],
 )
 def test_unknown_names_give_the_nearest(ask, message):

@@ -15,6 +15,7 @@ from absl.testing import flagsaver
 
 from dm_jax import train
 from dm_jax.train import workdir as workdir_lib
+from dm_jax.train.differences import differences
 from experiments import (
     cells,
     record,
@@ -233,7 +234,7 @@ def test_a_failed_cell_is_recorded_and_the_rest_go_on(tmp_path):
 def test_a_member_that_diverges_fails_and_its_candidate_loses(tmp_path):
     """As a single run would; the numbers of a network of NaNs are no result."""
     spec = table_specs.get("digits")
-    configs = [spec.config_dict("CCE", "sym_0.4", seed) for seed in (1, 2)]
+    configs = [spec.cell_config_dict("CCE", "sym_0.4", seed) for seed in (1, 2)]
     for config, rate in zip(configs, (0.03, 1e30), strict=True):
         config.train.length = config.train.log_every = "20 steps"
         config.optimizer.learning_rate = rate
@@ -297,11 +298,11 @@ def test_data_that_were_moved_leave_a_cell_what_it_was():
     (second,) = reproduce.make_cells(there, [("CCE", "clean")], {}, seeds=[1])
     assert second.config.data.data_dir == "/elsewhere"
     assert second.config_hash == first.config_hash
-    assert not workdir_lib.differences(first.config.to_dict(), second.config.to_dict())
+    assert not differences(first.config.to_dict(), second.config.to_dict())
 
 
 def test_a_cell_takes_as_many_devices_as_its_batch_divides_by():
-    mars = table_specs.get("4").cell("CCE", "MARS", 1)
+    mars = table_specs.get("4").cell_config("CCE", "MARS", 1)
     assert (mars.train.batch_size, cells.use_all_devices(mars).parallel.devices) == (180, 6)
     chosen = dataclasses.replace(mars, parallel=dataclasses.replace(mars.parallel, devices=2))
     assert cells.use_all_devices(chosen) == chosen

@@ -35,7 +35,7 @@ def folders(tmp_path):
 
 
 def cell(folder, row="CCE", seed=2):
-    config = table_specs.get("digits").cell(row, "clean", seed)
+    config = table_specs.get("digits").cell_config(row, "clean", seed)
     of_own = dataclasses.replace(config.data, name=NAME, data_dir=str(folder))
     return Cell("digits", row, "clean", seed, dataclasses.replace(config, data=of_own))
 
@@ -54,7 +54,7 @@ def result_of(of, **changes):
     """The result of a cell."""
     fields = {"table": of.table, "row": of.row, "column": of.column, "seed": of.seed}
     accuracies = {"final": 50.0, "best": 50.0}
-    config = {"config": of.plain, "config_hash": of.config_hash}
+    config = {"config": of.recorded_config, "config_hash": of.config_hash}
     return Result(**fields, **accuracies, **config, **changes)
 
 
@@ -103,7 +103,7 @@ def test_streamed_data_are_told_apart_in_words(monkeypatch):
 
 
 def test_data_are_loaded_for_what_is_left_and_if_that_takes_no_preparation(folders):
-    own, digits = cell(folders[0]), table_specs.get("digits").cell("CCE", "clean", 1)
+    own, digits = cell(folders[0]), table_specs.get("digits").cell_config("CCE", "clean", 1)
     other = dataclasses.replace(own, config=digits)
     assert same_data.at_hand([own, other], []) == [own]
     assert same_data.at_hand([own, other], [other]) == [own, other]

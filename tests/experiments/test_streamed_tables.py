@@ -21,7 +21,7 @@ def data_dir(tmp_path_factory) -> str:
 
 def _run(table, row, column, changes, folder):
     spec = dataclasses.replace(table_specs.get(table), changes=changes)
-    cell = cells.Cell(table, row, column, 1, spec.cell(row, column, 1), 1.0, changes)
+    cell = cells.Cell(table, row, column, 1, spec.cell_config(row, column, 1), 1.0, changes)
     ((_, summary),) = cells.run_all([cell], folder, ProgressBar(quiet=True))
     if isinstance(summary, Exception):
         raise summary
@@ -66,7 +66,7 @@ def test_table_4_reports_map_and_cmc(data_dir, tmp_path, network, size):
 
 def test_what_is_not_prepared_is_a_failed_cell_that_says_how(tmp_path):
     spec = dataclasses.replace(table_specs.get("4"), changes=f"data.data_dir={tmp_path}")
-    cell = cells.Cell("4", "DM", "MARS", 1, spec.cell("DM", "MARS", 1))
+    cell = cells.Cell("4", "DM", "MARS", 1, spec.cell_config("DM", "MARS", 1))
     ((_, failure),) = cells.run_all([cell], tmp_path, ProgressBar(quiet=True))
     result = record.result(cell, failure)
     assert result.status == "failed"

@@ -43,13 +43,13 @@ def test_two_columns_of_one_run():
 @flagsaver.flagsaver(table="3", set="data.data_dir=/data,model.pretrained=w.pth,parallel.devices=2")
 def test_where_things_lie_is_no_change_of_the_protocol():
     spec = table_flags.spec()
-    config = spec.cell("CCE", "accuracy", 1)
+    config = spec.cell_config("CCE", "accuracy", 1)
     assert spec.changes == ""
     assert (config.data.data_dir, config.model.pretrained) == ("/data", "w.pth")
     assert config.parallel.devices == 2
     elsewhere = dataclasses.replace(spec, runtime_arguments="model.pretrained=/moved/w.pth")
     hashes = {
-        cells.Cell("3", "CCE", "accuracy", 1, one.cell("CCE", "accuracy", 1)).config_hash
+        cells.Cell("3", "CCE", "accuracy", 1, one.cell_config("CCE", "accuracy", 1)).config_hash
         for one in (spec, elsewhere)
     }
     assert len(hashes) == 1
@@ -129,10 +129,10 @@ def test_a_method_of_ones_own_is_a_row_or_a_column(table, pairs):
         spec = table_flags.spec()
     assert table_specs.select(spec, ["*"], ["Own"] if table in "78" else ["*"])
     for row, column in pairs:
-        cell = spec.cell(row, column, 1)
+        cell = spec.cell_config(row, column, 1)
         assert cell.loss.parameters == {"lam": 0.3, "beta": 5.0}
         beside = {"6": ("DM", column), "7": (row, "DM"), "8": (row, "DM")}.get(table, (row, column))
-        other = spec.cell(*beside, 1)
+        other = spec.cell_config(*beside, 1)
         assert dataclasses.replace(other, loss=cell.loss) == cell
         assert spec.grid(row, column) == {"beta": (4.0, 8.0), "lam": (0.3,)}
 
@@ -177,7 +177,7 @@ def test_what_is_open_for_others_is_not_set_where_a_row_is_named_after_it(table)
         spec = table_flags.spec()
     column = next(iter(spec.columns))
     with pytest.raises(ValueError, match=r"--set=beta: DM\(beta=0\) at .* is defined by beta=0"):
-        spec.cell("DM(beta=0)", column, 1)
+        spec.cell_config("DM(beta=0)", column, 1)
 
 
 @pytest.mark.parametrize(

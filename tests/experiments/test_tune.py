@@ -42,7 +42,7 @@ def test_the_documented_short_search_compares_with_the_committed_one():
 
 def test_a_pair_that_has_run_without_a_search_is_not_searched(tmp_path):
     spec = table_specs.get("digits")
-    candidates = tune.missing_cells(spec, [("DM", "sym_0.4")], tmp_path)
+    candidates = tune.missing_candidates(spec, [("DM", "sym_0.4")], tmp_path)
     path = tmp_path / "results.jsonl"
     tune.refuse_untuned(candidates, path)
     done = results_file.read("experiments/results/digits/results.jsonl")
@@ -77,7 +77,7 @@ def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
             yield cell, summary
 
     monkeypatch.setattr(cells, "run_all", spy)
-    monkeypatch.setattr(tune, "SEEDS", (1,))
+    monkeypatch.setattr(tune, "SEARCH_SEEDS", (1,))
     found = tune.search(spec, [("DM", "sym_0.4")], tmp_path, ProgressBar(quiet=True))
     assert found["DM", "sym_0.4"].chosen["beta"] in (1.0, 8.0)
     assert len(seen) == 2
@@ -86,7 +86,7 @@ def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
     assert not any("test_accuracy" in row for summary in seen for row in summary.rows)
     # What is known is not searched again, and a plan goes by it.
     assert tune.finished(spec, [("DM", "sym_0.4")], tmp_path) == found
-    assert tune.missing_cells(spec, [("DM", "sym_0.4")], tmp_path) == []
+    assert tune.missing_candidates(spec, [("DM", "sym_0.4")], tmp_path) == []
     assert tune.search(spec, [("DM", "sym_0.4")], tmp_path, ProgressBar()) == found
     assert len(seen) == 2
 
@@ -123,6 +123,6 @@ def test_a_search_goes_on_without_what_cannot_be_run(tmp_path, monkeypatch):
 
 
 def test_parameters_are_replaced_and_the_rest_kept():
-    config = table_specs.get("digits").cell("DM", "clean", 1)
+    config = table_specs.get("digits").cell_config("DM", "clean", 1)
     changed = tune.with_parameters(config, {"beta": 3.0})
     assert changed.loss.parameters == config.loss.parameters | {"beta": 3.0}

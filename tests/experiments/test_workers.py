@@ -130,7 +130,7 @@ def test_they_do_not_outlive_what_started_them(running, tmp_path):
 def test_a_search_finds_what_it_finds_alone(tmp_path, monkeypatch):
     grids = {"DM": {"beta": (1.0, 8.0)}}
     spec = dataclasses.replace(table_specs.get("digits"), scale=0.01, grids=grids)
-    monkeypatch.setattr(tune, "SEEDS", (1,))
+    monkeypatch.setattr(tune, "SEARCH_SEEDS", (1,))
     pairs = [("DM", "sym_0.4"), ("DM", "clean")]
     alone, together = (
         tune.search(spec, pairs, tmp_path / str(n), ProgressBar(quiet=True), at_once=n)

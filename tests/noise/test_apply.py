@@ -161,7 +161,7 @@ def test_transition_matrix_by_hand():
 
 
 def test_transition_matrix_checks_both_sides():
-    with pytest.raises(ValueError, match="2 true labels, but 3 given ones"):
+    with pytest.raises(ValueError, match="as many labels as true, 2, got 3"):
         noise.transition_matrix(np.array([0, 1]), np.array([0, 1, 1]), 2)
     with pytest.raises(ValueError, match="row 1 is 2"):
         noise.transition_matrix(np.array([0, 1]), np.array([0, 2]), 2)

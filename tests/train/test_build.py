@@ -20,9 +20,9 @@ def _build(digits, **changes):
 
 def test_without_a_validation_part_every_row_trains(digits):
     built = _build(digits)
-    assert built.validation is None
+    assert built.validation_corruption is None
     np.testing.assert_array_equal(built.sampler.indices, np.arange(1438))
-    np.testing.assert_array_equal(built.train_labels, built.training.labels)
+    np.testing.assert_array_equal(built.train_labels, built.corruption.labels)
     assert np.mean(built.train_labels != digits.train.labels) == pytest.approx(0.4, abs=0.01)
     assert set(built.evaluated) == {"test", "train"}
 
@@ -30,7 +30,7 @@ def test_without_a_validation_part_every_row_trains(digits):
 @pytest.mark.parametrize("labels", ["clean", "noisy"])
 def test_a_validation_part_is_apart_and_has_its_own_labels(digits, labels):
     built = _build(digits, data__validation=0.2, data__validation_labels=labels)
-    trained, held_out = built.training.kept, built.validation.kept
+    trained, held_out = built.corruption.kept, built.validation_corruption.kept
     np.testing.assert_array_equal(np.sort(np.concatenate([trained, held_out])), np.arange(1438))
     np.testing.assert_array_equal(built.sampler.indices, trained)
     np.testing.assert_array_equal(built.evaluated["validation"][1], held_out)

@@ -72,7 +72,7 @@ def train(running: ArrayEngine, state=None, *, begin: int = 0, end: int | None =
         if end is not None and first >= end:
             break
         state, part = running.advance(state, running.block(first, last))
-        totals = totals.merge(part)
+        totals = totals.add(part)
     return state, totals
 
 
