@@ -1,8 +1,10 @@
 """The base class of emphasis density functions, which derives everything from ``weight(p)``."""
 
 import dataclasses
+import functools
 import inspect
 import itertools
+from collections.abc import Callable
 from typing import Any, NoReturn, Self, dataclass_transform
 
 import jax.numpy as jnp
@@ -122,34 +124,53 @@ def _allow_decorators(cls: type[EDF]) -> None:
     cls.__repr__ = cls.__repr__  # type: ignore[method-assign]  # dataclass would replace it
 
 
-def _weight_of_log(self: EDF, p: ArrayLike) -> Array:
-    """w(p), from `log_weight`."""
-    return jnp.exp(self.log_weight(logit(p)))
-
-
-def _log_weight_of_shape(self: EDF, margin: ArrayLike) -> Array:
-    """log w, from `log_shape` and `log_scale`."""
-    return self.log_shape(margin) + self.log_scale
-
-
 _OF_ANY = {name: vars(EDF)[name] for name in ("log_scale", "log_area", "mode", "potential")}
-# Methods derived from each way to define a scheme; the last one that a subclass defines counts.
-_DERIVED = {
-    "weight": _OF_ANY | {"log_weight": EDF.log_weight, "log_shape": EDF.log_shape},
-    "log_weight": _OF_ANY | {"weight": _weight_of_log, "log_shape": EDF.log_shape},
-    "log_shape": _OF_ANY | {"weight": _weight_of_log, "log_weight": _log_weight_of_shape},
-}
 
 
 def _rederive(cls: type[EDF]) -> None:
-    """Replaces inherited methods that hold for the parent's weight only."""
+    """Derives what the class inherits but what holds for its parent's weight only."""
     own = _defined_anew(cls)
-    defined = [source for source in _DERIVED if source in own]
+    # The ways to define a scheme; the last one that a class defines counts.
+    defined = [
+        source for source in ("log_scale", "weight", "log_weight", "log_shape") if source in own
+    ]
     if not defined:
         return
-    for name, method in _DERIVED[defined[-1]].items():
+    for name, method in (_OF_ANY | _derived(cls, defined[-1])).items():
         if name not in own:
             setattr(cls, name, method)
+
+
+def _derived(cls: type[EDF], source: str) -> dict[str, Callable[..., Array]]:
+    """Methods that follow from `source`, as defined by `cls` even where a subclass overrides it."""
+
+    def weight(self: EDF, p: ArrayLike) -> Array:
+        """w(p), from `log_weight`."""
+        return jnp.exp(cls.log_weight(self, logit(p)))
+
+    def log_weight_of_weight(self: EDF, margin: ArrayLike) -> Array:
+        """log w, from `weight`."""
+        return log_of_function(functools.partial(cls.weight, self), margin)
+
+    def log_weight_of_shape(self: EDF, margin: ArrayLike) -> Array:
+        """log w, from `log_shape` and `log_scale`."""
+        return cls.log_shape(self, margin) + cls.log_scale.__get__(self)
+
+    def log_shape(self: EDF, margin: ArrayLike) -> Array:
+        """log w."""
+        return cls.log_weight(self, margin)
+
+    of_shape: dict[str, Callable[..., Array]] = {
+        "weight": weight,
+        "log_weight": log_weight_of_shape,
+    }
+    of_source: dict[str, dict[str, Callable[..., Array]]] = {
+        "log_scale": of_shape,
+        "weight": {"log_weight": log_weight_of_weight, "log_shape": log_shape},
+        "log_weight": {"weight": weight, "log_shape": log_shape},
+        "log_shape": of_shape,
+    }
+    return of_source[source]
 
 
 def _defined_anew(cls: type[EDF]) -> set[str]:

@@ -78,7 +78,7 @@ class FromLoss(EDF):
 
     def _steepness(self, p: Array) -> Array:
         """abs(dL/dp) * min(p, 1/2): most losses have a finite slope in log p as p goes to 0."""
-        slope = jax.jvp(self.loss, (p,), (jnp.ones_like(p),))[1]
+        _, slope = jax.jvp(lambda p: jnp.asarray(self.loss(p), p.dtype), (p,), (jnp.ones_like(p),))
         return jnp.minimum(p, 0.5) * jnp.abs(slope)
 
 
@@ -88,6 +88,7 @@ def from_weight(fn: Callable[[Array], Array]) -> EDF:
     >>> print(f"{float(from_weight(lambda p: p * (1 - p)).mode):.4f}")
     0.5000
     """
+    _check_function("from_weight", fn)
     return FromWeight(fn)
 
 
@@ -97,6 +98,7 @@ def from_loss(fn: Callable[[Array], Array]) -> EDF:
     >>> print(f"{float(from_loss(lambda p: -jnp.log(p)).weight(0.25)):.4f}")
     1.5000
     """
+    _check_function("from_loss", fn)
     return FromLoss(fn)
 
 
@@ -107,6 +109,7 @@ def from_pdf(fn: Callable[[Array], Array]) -> EDF:
     >>> print(f"{float(from_pdf(lambda p: stats.beta.pdf(p, 2, 3)).density(0.5)):.4f}")
     1.5000
     """
+    _check_function("from_pdf", fn)
     return FromPdf(fn)
 
 
@@ -148,7 +151,29 @@ def create(name: str, **parameters: Any) -> EDF:
     return edf
 
 
+def _check_function(caller: str, fn: Any) -> None:
+    """Raises unless `fn` is a traceable function of p that returns a number."""
+    if not callable(fn):
+        raise TypeError(f"{caller} takes a function of p, got {fn!r}")
+    found = _check_traceable(f"the function of {caller}", fn)
+    if not hasattr(found, "dtype"):
+        raise TypeError(f"the function of {caller} must return a number, got {found!r}")
+
+
+def _check_traceable(name: str, fn: Callable[[Array], Any]) -> Any:
+    """The shape of fn(p); raises ValueError if it cannot be traced."""
+    try:
+        return jax.eval_shape(fn, jax.ShapeDtypeStruct((), jnp.float32))
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+        raise ValueError(
+            f"{name} cannot be traced: it needs the value of p, as `if p > ...` and np.exp do; "
+            "write it with jax.numpy, such as jnp.where"
+        ) from error
+
+
 def _scheme_class(name: str) -> type[EDF]:
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, got {name!r}")
     if ":" in name:
         return import_path.load_class(name, EDF, "dm_jax.EDF")
     if name.lower() not in _SCHEMES:
@@ -159,13 +184,7 @@ def _scheme_class(name: str) -> type[EDF]:
 def _check_weight(name: str, edf: EDF) -> None:
     """Raises ValueError if a custom weight is not traceable, not elementwise, or negative."""
     p = jnp.linspace(0.01, 0.99, 99)
-    try:
-        jax.eval_shape(edf.weight, p[0])
-    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
-        raise ValueError(
-            f"weight of {name} cannot be traced: it needs the value of p, as `if p > ...` and "
-            "np.exp do; write it with jax.numpy, such as jnp.where"
-        ) from error
+    _check_traceable(f"weight of {name}", edf.weight)
     try:
         found = jnp.asarray(edf.weight(p))
     except Exception as error:  # custom code may raise anything

@@ -72,7 +72,7 @@ def _at_one(function: Function, dtype: jnp.dtype) -> _End:
     regular = finite & (value > 0) | order_one & (value == 0)
     return _End(
         jnp.where(regular, _MAX_MARGIN, end.start).astype(dtype),
-        jnp.where(regular | order_one, order_one, end.exponent).astype(dtype),
+        jnp.where(regular | order_one, order_one.astype(dtype), end.exponent).astype(dtype),
         jnp.where(regular | order_one, 0, end.bend).astype(dtype),
     )
 

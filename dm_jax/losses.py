@@ -53,7 +53,8 @@ def dm_softmax_cross_entropy(
     the normaliser. First derivatives are reverse-mode only: `jax.jvp` raises a TypeError.
 
     Args:
-      logits: [..., C] floating, C >= 2. Computed in float32, or in float64 for float64 logits.
+      logits: [..., C] floating, C >= 2; -inf masks a class. Computed in float32, or in float64 for
+        float64 logits.
       labels: [...] integers in [0, C), not checked here: out of range, they give a wrong loss.
       edf: the scheme; any `dm_jax.EDF`.
       normalization: "batch", "density" or None, as above.
@@ -83,19 +84,19 @@ def dm_softmax_cross_entropy(
     >>> print(" ".join(f"{x:.4f}" for x in share))
     0.2958 0.7042
     """
-    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
+    logits, labels = _as_array("logits", logits), _as_array("labels", labels)
     _check(logits, labels, edf, normalization, saturation)
     labels = labels.astype(jnp.int32)
     if where is not None:
-        where = jnp.asarray(where)
+        where = _as_array("where", where)
         _check_array("where", where, jnp.bool_, "bool", labels.shape)
         labels = jnp.where(where, labels, 0)
         # Masked examples may hold any logits, even NaN: zeros give them a finite loss and, through
         # this `where`, a zero gradient.
         logits = jnp.where(where[..., None], logits, 0)
     if class_weights is not None:
-        class_weights = jnp.asarray(class_weights)
         _check_class_weights(class_weights, logits.shape[-1:])
+        class_weights = jnp.asarray(class_weights)
     return _loss(
         logits, labels, edf, where, class_weights, normalization, axis_name, float(saturation)
     )
@@ -112,11 +113,14 @@ def _check(logits: Array, labels: Array, edf: Any, normalization: Any, saturatio
         raise ValueError(
             f"labels must be {logits.shape[:-1]} for logits {logits.shape}, got {labels.shape}"
         )
+    if isinstance(edf, type) and issubclass(edf, EDF):
+        raise TypeError(f"edf must be an instance, such as {edf.__name__}(...), got the class")
     if not isinstance(edf, EDF):
         raise TypeError(
             f"edf must be a dm_jax.EDF, got {edf!r}; subclass dm_jax.EDF (class X(dm_jax.EDF)), or "
             "wrap a function of p with dm_jax.from_weight"
         )
+    _check_parameter_shapes(edf, labels.shape)
     if normalization not in ("batch", "density", None):
         raise unknown("normalization", normalization, ("batch", "density", "None"))
     if isinstance(saturation, jax.core.Tracer):
@@ -126,18 +130,46 @@ def _check(logits: Array, labels: Array, edf: Any, normalization: Any, saturatio
         raise ValueError(f"saturation must be a finite number >= 0, got {saturation!r}")
 
 
-def _check_array(name: str, array: Array, kind: Any, kind_name: str, shape: tuple) -> None:
+def _check_parameter_shapes(edf: EDF, shape: tuple[int, ...]) -> None:
+    """Raises ValueError if parameters that are arrays give other weights than one per label."""
+    shapes = [list(jnp.shape(leaf)) for leaf in jax.tree.leaves(edf)]
+    if not any(shapes):
+        return
+    try:
+        weights = jax.eval_shape(edf.log_shape, jax.ShapeDtypeStruct(shape, jnp.float32)).shape
+    except (TypeError, ValueError):
+        weights = None
+    if weights != shape:
+        raise ValueError(
+            f"parameters of edf must be numbers or give one weight for each label, {list(shape)}; "
+            f"those of {type(edf).__name__} have shapes {', '.join(map(str, shapes))}"
+        )
+
+
+def _as_array(name: str, value: Any) -> Array:
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be an array, got {type(value).__name__}") from error
+
+
+def _check_array(
+    name: str, array: Array | np.ndarray, kind: Any, kind_name: str, shape: tuple
+) -> None:
     if not jnp.issubdtype(array.dtype, kind):
         raise TypeError(f"{name} must be {kind_name}, got {array.dtype}")
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
 
 
-def _check_class_weights(class_weights: Array, shape: tuple) -> None:
-    _check_array("class_weights", class_weights, jnp.floating, "floating", shape)
-    if isinstance(class_weights, jax.core.Tracer) or not class_weights.is_fully_addressable:
-        return
-    values = np.asarray(class_weights)
+def _check_class_weights(class_weights: Any, shape: tuple) -> None:
+    # While a function is traced, jnp.asarray makes a tracer even of a list.
+    values = class_weights if isinstance(class_weights, jax.Array) else np.asarray(class_weights)
+    _check_array("class_weights", values, jnp.floating, "floating", shape)
+    if isinstance(values, jax.Array):
+        if isinstance(values, jax.core.Tracer) or not values.is_fully_addressable:
+            return
+        values = np.asarray(values)
     good = (values >= 0) & (values < np.inf)
     if not good.all():
         label = int(np.argmin(good))
@@ -157,7 +189,9 @@ def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis
     log_p, log_q = log_p_and_q(soft.margin)
     log_shape = edf.log_shape(soft.margin).astype(log_q.dtype)
     log_scale = jnp.asarray(edf.log_scale, log_q.dtype)
-    factor = None if class_weights is None else class_weights[labels].astype(log_q.dtype)
+    factor = (
+        None if class_weights is None else _of_labels(class_weights, labels).astype(log_q.dtype)
+    )
     if normalization == "batch":
         counted = jnp.ones(labels.shape, bool) if where is None else where
         weight = _batch_normalised(
@@ -187,6 +221,13 @@ def _loss_backward(normalization, axis_name, saturation, residuals, cotangent):
 _loss.defvjp(_loss_forward, _loss_backward)
 
 
+def _of_labels(class_weights: Array, labels: Array) -> Array:
+    """class_weights[labels]; not a gather, which a mesh with explicit axes refuses."""
+    shape = (*labels.shape, *class_weights.shape)
+    chosen = jnp.where(is_label(labels, shape), jnp.broadcast_to(class_weights, shape), 0)
+    return jnp.sum(chosen, axis=-1)
+
+
 def _batch_normalised(
     log_shape: Array,
     log_scale: Array,
@@ -214,7 +255,7 @@ def _batch_normalised(
     count = jnp.sum(counted, dtype=log_shape.dtype)
     if axis_name is not None:
         total, count = lax.psum((total, count), axis_name)
-    return ratio * (count / jnp.where(total > 0, total, 1.0))
+    return ratio * (count / jnp.where(total == 0, 1.0, total))
 
 
 def _largest(arrays: Sequence[Array], axis_name: Any) -> Array:

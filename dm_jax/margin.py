@@ -91,11 +91,16 @@ def _fast(others: Array, total: Array) -> SoftMargin:
 
 def _general(logits: Array, labels: Array, label_logits: Array, edf: EDF) -> SoftMargin:
     other_logits = jnp.where(is_label(labels, logits.shape), -jnp.inf, logits)
-    largest = lax.stop_gradient(jnp.max(other_logits, axis=-1))
+    # Bounded for a label whose other classes are all masked by -inf.
+    limits = jnp.finfo(logits.dtype)
+    largest = lax.stop_gradient(jnp.max(other_logits, axis=-1, initial=limits.min))
     others = jnp.exp(other_logits - largest[..., None])
-    total = jnp.sum(others, axis=-1)
+    total = jnp.maximum(jnp.sum(others, axis=-1), limits.tiny)
     lead, lead_lost = _exact_sum(label_logits, -largest)
     lead = jnp.clip(lead, -_MAX_DIFFERENCE, _MAX_DIFFERENCE)
+    # A masked label has an infinite loss; one of +inf is the NaN of a diverged network.
+    lead = jnp.where(label_logits == -jnp.inf, -jnp.inf, lead)
+    lead = jnp.where(label_logits == jnp.inf, jnp.nan, lead)
     margin, margin_lost = _exact_sum(lead, -jnp.log(total))
     correction = lax.stop_gradient(_correction(edf, margin, lead_lost + margin_lost))
     return SoftMargin(margin, correction, others, total)

@@ -356,6 +356,8 @@ LABELS = np.zeros(4, np.int32)
         ({"logits": np.zeros((4, 1), np.float32)}, ValueError, "C >= 2"),
         ({"logits": np.float32(1)}, ValueError, "logits"),
         ({"edf": "dm"}, TypeError, "edf.*'dm'"),
+        ({"edf": MAE}, TypeError, r"an instance, such as MAE\(...\), got the class"),
+        ({"labels": None}, TypeError, "labels must be an array, got NoneType"),
         ({"normalization": "batches"}, ValueError, "batches.*did you mean 'batch'"),
         ({"saturation": -1e-6}, ValueError, "saturation.*-1e-06"),
         ({"saturation": float("nan")}, ValueError, "saturation.*nan"),
@@ -370,3 +372,31 @@ def test_bad_input_is_named(changes, error, words):
     arguments = {"logits": LOGITS, "labels": LABELS, "edf": MAE()} | changes
     with pytest.raises(error, match=words):
         dm_softmax_cross_entropy(**arguments)
+
+
+@pytest.mark.parametrize("edf", [CCE(), DM(lam=0.5, beta=8.0), MAE()], ids=str)
+def test_classes_masked_by_minus_infinity(edf):
+    """As optax has it: a masked class gets no gradient; the only class left has p = 1."""
+    logits = jnp.array([[0.0, -jnp.inf, 1.0], [2.0, -jnp.inf, -jnp.inf], [-jnp.inf, 0.0, 0.0]])
+
+    def loss(logits):
+        return dm_softmax_cross_entropy(logits, jnp.zeros(3, int), edf, normalization=None)
+
+    gradient = jax.grad(lambda z: loss(z).sum())(logits)
+    np.testing.assert_allclose(loss(logits)[:2], [np.log1p(np.e), 0.0], rtol=1e-6)
+    assert loss(logits)[2] == np.inf  # the label is masked
+    np.testing.assert_allclose(gradient[0], gradient[0, 2] * np.array([-1.0, 0.0, 1.0]), rtol=1e-6)
+    np.testing.assert_array_equal(gradient[1], 0)
+
+
+def test_logits_of_a_diverged_network_show():
+    for logits in ([jnp.inf, 0.0], [0.0, jnp.inf], [jnp.nan, 0.0]):
+        loss = dm_softmax_cross_entropy(jnp.array([logits]), jnp.array([0]), CCE())
+        assert np.isnan(loss).all()
+
+
+def test_one_example_that_is_not_a_number_spoils_the_common_normaliser():
+    logits = jnp.array([[0.0, 1.0], [jnp.nan, 0.0], [2.0, 0.0]])
+    labels = jnp.zeros(3, int)
+    gradient = jax.grad(lambda z: dm_softmax_cross_entropy(z, labels, MAE()).mean())(logits)
+    assert np.isnan(gradient).all()

@@ -5,7 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dm_jax import DM, EDF, MAE, Beta, Exponential, Normal, dm_softmax_cross_entropy, from_weight
+from dm_jax import (
+    CCE,
+    DM,
+    EDF,
+    MAE,
+    Beta,
+    Exponential,
+    Normal,
+    dm_softmax_cross_entropy,
+    from_weight,
+)
 from tests.test_losses import examples
 
 
@@ -108,3 +118,30 @@ def test_only_ratios_of_class_weights_count(edf, class_weights):
     assert np.abs(got).sum() == pytest.approx(1, rel=1e-5)
     scaled = np.array(class_weights, np.float32) / np.float32(max(class_weights))
     np.testing.assert_allclose(got, jax.grad(mean)(logits, scaled), rtol=1e-5)
+
+
+@pytest.mark.parametrize("class_weights", [[1.0, -1.0], np.array([1.0, np.nan])])
+@pytest.mark.parametrize("wrap", [lambda loss: loss, jax.jit], ids=["at once", "traced"])
+def test_class_weights_are_checked_while_tracing_too(class_weights, wrap):
+    def loss(logits):
+        return dm_softmax_cross_entropy(logits, np.array([1]), CCE(), class_weights=class_weights)
+
+    with pytest.raises(ValueError, match="class_weights must be finite and at least 0, got"):
+        wrap(loss)(jnp.zeros((1, 2)))
+
+
+def test_class_weights_on_a_mesh_with_explicit_axes():
+    logits = np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 1.0]], np.float32)
+
+    def gradient(logits, labels):
+        weights = jnp.array([1.0, 2.0, 3.0])
+        return jax.grad(
+            lambda z: dm_softmax_cross_entropy(z, labels, MAE(), class_weights=weights).sum()
+        )(logits)
+
+    expected = gradient(logits, np.array([0, 2]))
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    with jax.set_mesh(mesh):
+        sharded = jax.device_put((logits, np.array([0, 2])), rows)
+        np.testing.assert_allclose(jax.jit(gradient)(*sharded), expected, rtol=1e-6)

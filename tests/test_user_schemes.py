@@ -12,7 +12,20 @@ from jax import nn
 from jax.scipy import stats
 from scipy import integrate, special
 
-from dm_jax import CCE, DM, EDF, GCE, Beta, emphasis, from_loss, from_pdf, from_weight
+from dm_jax import (
+    CCE,
+    DM,
+    EDF,
+    GCE,
+    MAE,
+    Beta,
+    Exponential,
+    dm_softmax_cross_entropy,
+    emphasis,
+    from_loss,
+    from_pdf,
+    from_weight,
+)
 from tests import written_formula
 from tests.test_emphasis import MARGINS, P, Ramp
 
@@ -393,3 +406,77 @@ def test_a_scheme_without_a_weight_says_so():
 def test_a_weight_that_is_none_is_named(name, given, words):
     with pytest.raises(ValueError, match=words):
         emphasis.create(f"{__name__}:{name}", **given)
+
+
+class _Twice(DM):
+    def log_weight(self, margin):
+        return jnp.log(2.0) + super().log_weight(margin)
+
+
+class _TwiceByScale(DM):
+    @property
+    def log_scale(self):
+        return jnp.log(2.0) + super().log_scale
+
+
+class _Hill(EDF):
+    def weight(self, p):
+        return p * (1 - p)
+
+
+class _TwiceHill(_Hill):
+    def log_weight(self, margin):
+        return jnp.log(2.0) + super().log_weight(margin)
+
+
+class _TwiceOfLoss(type(from_loss(lambda p: 1 - p))):  # type: ignore[misc]
+    def weight(self, p):
+        return 2 * super().weight(p)
+
+
+@pytest.mark.parametrize(
+    ("child", "parent"),
+    [
+        (_Twice(lam=0.5, beta=8.0), DM(lam=0.5, beta=8.0)),
+        (_TwiceByScale(lam=0.5, beta=8.0), DM(lam=0.5, beta=8.0)),
+        (_TwiceHill(), _Hill()),
+        (_TwiceOfLoss(lambda p: 1 - p), from_loss(lambda p: 1 - p)),
+    ],
+    ids=["log_weight of a shape", "log_scale", "log_weight of a weight", "weight of a log_weight"],
+)
+def test_super_is_the_parents_scheme(child, parent):
+    for p in (0.1, 0.5, 0.9):
+        assert child.weight(p) == pytest.approx(2 * float(parent.weight(p)), rel=1e-5)
+        margin = np.log(p / (1 - p))
+        expected = float(parent.log_weight(margin)) + np.log(2)
+        assert float(child.log_weight(margin)) == pytest.approx(expected, abs=1e-5)
+        assert float(child.density(p)) == pytest.approx(float(parent.density(p)), rel=1e-4)
+
+
+@pytest.mark.parametrize("array", [np.array(2, np.uint8), jnp.uint8(2), np.array([2, 2])])
+def test_whole_numbers_are_numbers(array):
+    np.testing.assert_allclose(Exponential(array).density(0.3), Exponential(2.0).density(0.3))
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 1)])
+def test_a_parameter_of_a_wrong_shape_is_named(shape):
+    with pytest.raises(ValueError, match=r"one weight for each label, \[2\]; .* DM"):
+        dm_softmax_cross_entropy(jnp.zeros((2, 3)), jnp.zeros(2, int), DM(0.5, jnp.ones(shape)))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: from_weight(3.0), TypeError, "from_weight takes a function of p, got 3.0"),
+        (lambda: from_weight(MAE()), TypeError, r"takes a function of p, got MAE\(\)"),
+        (lambda: from_pdf(lambda p: None), TypeError, "must return a number, got None"),
+        (lambda: from_loss(lambda p: 1.0 if p > 0.5 else p), ValueError, "cannot be traced"),
+    ],
+)
+def test_what_is_no_function_of_p_is_named_at_once(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+def test_a_constant_loss_has_no_weight():
+    assert from_loss(lambda p: 1).weight(0.3) == 0
