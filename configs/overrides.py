@@ -321,8 +321,8 @@ def _pairs(arguments: str) -> dict[str, str]:
 
 
 def parse_pair(text: str) -> tuple[str, str]:
-    """Splits "name=value"; raises ValueError if there is no "="."""
+    """Splits "name=value", with or without spaces; raises ValueError if there is no "="."""
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"arguments must be name=value,name=value, got {text!r}")
-    return name, value
+    return name.strip(), value.strip()

@@ -24,6 +24,11 @@ def generator(seed: int, stream: str, *numbers: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(entropy))
 
 
+def order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of an epoch, int64 [count]: that which sorts the doubles of its own stream."""
+    return np.argsort(generator(seed, "order", epoch).random(count), kind="stable")
+
+
 def integers(uniforms: np.ndarray, stop) -> np.ndarray:
     """Uniform integers in 0 .. stop - 1 (each probability within 2^-53), int64: floor(u * stop)."""
     return np.floor(uniforms * stop).astype(np.int64)

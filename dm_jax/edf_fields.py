@@ -74,8 +74,10 @@ def checked(owner: str, field: dataclasses.Field, value: Any) -> Any:
     """The value as a leaf; raises if it is concrete and invalid."""
     if isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool):
         value = float(value)
-    if isinstance(value, (np.ndarray, jax.Array)) and jnp.issubdtype(value.dtype, jnp.integer):
-        value = value.astype(float)  # unsigned ones would wrap in -beta
+    if isinstance(value, (np.ndarray, jax.Array)) and jnp.issubdtype(
+        value.dtype, jnp.unsignedinteger
+    ):
+        value = value.astype(int)  # -beta would wrap round
     parts = value if isinstance(value, tuple) and value else (value,)
     composed = all(map(dataclasses.is_dataclass, parts))  # EDFs, which checked their fields
     if composed or isinstance(value, jax.core.Tracer):

@@ -37,6 +37,14 @@ def check_number(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a number, got {value!r}")
 
 
+def check_integer(name: str, value: Any, *, minimum: int) -> None:
+    """Raises unless the value is an integer of at least the minimum."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}")
+
+
 def check_finite(name: str, rows: np.ndarray) -> None:
     """Raises ValueError if an array [n, ...] of numbers has NaN or infinity; names the row."""
     if rows.dtype.kind not in "iu" and not (finite := np.isfinite(rows)).all():

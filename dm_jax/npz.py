@@ -25,6 +25,8 @@ _DAMAGE = (
     zlib.error,
 )
 
+_MAGIC = (b"PK", b"\x93NUMPY")  # of .npz, which is a zip, and .npy
+
 
 def read(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Reads the named arrays of an .npz, or a single one from an .npy; unpickles nothing.
@@ -35,14 +37,18 @@ def read(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray]
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no file {os.path.abspath(path)}")
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{os.path.abspath(path)} is a folder, not an .npy or .npz file")
     with open(path, "rb") as file:
+        if not file.peek(6).startswith(_MAGIC):
+            raise ValueError(f"{path} is damaged or not an .npy or .npz file")
         try:
             content = np.load(file, allow_pickle=False)
             if isinstance(content, np.ndarray):
                 content = {names[0]: content} if len(names) == 1 else {}
             arrays = {name: content[name] for name in names if name in content}
         except _DAMAGE as error:
-            if "allow_pickle" in str(error):
+            if "Object arrays" in str(error):
                 raise ValueError(
                     f"{path} holds arrays of Python objects, which are not unpickled; save numbers "
                     "(numpy.unique(labels, return_inverse=True)[1] makes some of text)"

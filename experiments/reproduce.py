@@ -93,9 +93,14 @@ def reproduce(folder: pathlib.Path) -> int:
     """Runs the table that the flags choose; returns how many runs failed or could not start."""
     if _EXECUTOR.value == "slurm" and table_flags.AT_ONCE.value > 1:
         raise ValueError("--at_once requires --executor=local; a cluster runs one job per cell")
+    if _EXECUTOR.value == "local" and (
+        flags.FLAGS["slurm"].present or flags.FLAGS["minutes"].present
+    ):
+        raise ValueError("--slurm and --minutes require --executor=slurm")
     record.commit()  # cached before the cells train
     spec, path = table_flags.spec(), folder / "results.jsonl"
     wanted, progress = table_flags.pairs(spec), ProgressBar(quiet=True)
+    _check_searches(spec, wanted)
     _check_before_a_search(spec, wanted, folder)
     try:
         to_search, searches = _searched(spec, wanted, folder, progress)
@@ -189,6 +194,16 @@ def _seeds() -> range:
 def _searches_grids(spec: TableSpec) -> bool:
     """Whether this command searches the grids of the table."""
     return bool(_TUNE.value or spec.always_searched)
+
+
+def _check_searches(spec: TableSpec, wanted: Sequence[tuple[str, str]]) -> None:
+    """Raises ValueError if --tune has nothing to search, or a --grid would not be searched."""
+    if table_flags.GRID.value and not _searches_grids(spec):
+        raise ValueError("--grid requires --tune")
+    if _TUNE.value and not any(spec.grid(*pair) for pair in wanted):
+        raise ValueError(
+            f"--tune: table {spec.name} has nothing to search in these rows and columns"
+        )
 
 
 def _check_before_a_search(

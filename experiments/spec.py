@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ml_collections
 
@@ -71,14 +72,15 @@ class TableSpec:
         return key.startswith(self.runtime_keys) and (key, value) != ("model.pretrained", "")
 
     def distinguishes_cells(self, key: str) -> bool:
-        """Whether rows or columns differ in that config key.
+        """Whether rows, columns or cells differ in that config key.
 
         Keys that are searched (`grids`) do not count.
         """
         if self._is_searched(key):
             return False
-        for names in (self.rows, self.columns):
-            values = {overrides.parse(arguments).get(key) for arguments in names.values()}
+        named: Mapping[Any, str]
+        for named in (self.rows, self.columns, self.cell_arguments):
+            values = {overrides.parse(arguments).get(key) for arguments in named.values()}
             if key.startswith("loss."):  # another method's loss may not have it
                 values.discard(None)
             if len(values) > 1:
@@ -119,14 +121,21 @@ class TableSpec:
         if name in rows or name in columns:
             raise ValueError(f"table {self.name} already has a {name!r}; choose another name")
         methods[name] = f"{self.method_defaults},{arguments}" if self.method_defaults else arguments
+        grids = {**self.grids, name: dict(grid)} if grid else self.grids
+        extended = dataclasses.replace(self, rows=rows, columns=columns, grids=grids)
+        if self.existing_cells is None:
+            return extended
         own = [(row, column) for row in rows for column in columns if name in (row, column)]
-        return dataclasses.replace(
-            self,
-            rows=rows,
-            columns=columns,
-            existing_cells=None if self.existing_cells is None else (*self.existing_cells, *own),
-            grids={**self.grids, name: dict(grid)} if grid else self.grids,
-        )
+        distinct = [pair for i, pair in enumerate(own) if not extended._is_repeated(pair, own[:i])]
+        return dataclasses.replace(extended, existing_cells=(*self.existing_cells, *distinct))
+
+    def _is_repeated(self, pair: tuple[str, str], earlier: Sequence[tuple[str, str]]) -> bool:
+        """Whether an earlier cell has the same config, as Table 3's two columns of DM would."""
+        try:
+            config = self.cell_config_dict(*pair, seed=1)
+            return any(self.cell_config_dict(*other, seed=1) == config for other in earlier)
+        except ValueError:  # the cell says so when it is made
+            return False
 
     def has(self, row: str, column: str) -> bool:
         """Whether that cell exists."""
@@ -143,7 +152,14 @@ class TableSpec:
         own = overrides.parse(",".join((self.rows[row], self.columns[column], of_cell)))
         arguments = ",".join(f"{key}={value}" for key, value in own.items())
         config = importlib.import_module(f"configs.{self.config_file}").get_config(arguments)
-        for later in (self.changes, self.runtime_arguments, f"seed={seed}"):
+        try:
+            overrides.apply(config, self.changes)
+        except ValueError as error:
+            raise ValueError(
+                f"--set={self.changes} does not fit {row} at {column} (choose other rows or "
+                f"columns): {error}"
+            ) from error
+        for later in (self.runtime_arguments, f"seed={seed}"):
             overrides.apply(config, later)
         return config
 

@@ -104,3 +104,11 @@ def test_failed_write_leaves_the_old_file(path, monkeypatch):
         npz.write(path, {"labels": np.zeros(3)})
     np.testing.assert_array_equal(npz.read(path, ["labels"])["labels"], ARRAYS["labels"])
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_no_array_file_is_named(tmp_path):
+    (tmp_path / "labels.txt").write_text("8\n6\n")
+    with pytest.raises(ValueError, match=r"labels\.txt is damaged or not an \.npy or \.npz file"):
+        npz.read(tmp_path / "labels.txt", ["labels"])
+    with pytest.raises(IsADirectoryError, match=f"{tmp_path} is a folder"):
+        npz.read(tmp_path, ["labels"])

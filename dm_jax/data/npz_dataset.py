@@ -15,8 +15,9 @@ def load(path: str, data_dir: str | None = None) -> Dataset:
     """Loads a data set from the arrays x_train, y_train, x_test and y_test of an .npz.
 
     Inputs are uint8 images [n, height, width] or [n, height, width, channels], or numbers [n, d],
-    which become float32 features. Labels are whole numbers [n] from 0; the largest training label,
-    which must be below n, sets the number of classes. Nothing in the file is unpickled.
+    which become float32 features. Labels are whole numbers [n] from 0 without gaps; the largest
+    training label, which must be below n, sets the number of classes. Nothing in the file is
+    unpickled.
 
     Args:
       path: path of the file.
@@ -44,6 +45,12 @@ def load(path: str, data_dir: str | None = None) -> Dataset:
             )
     if num_classes < 2:
         raise ValueError(f"y_train of {file} must have 2 classes or more, got only 0")
+    used = np.union1d(y_train, arrays["y_test"])
+    if absent := sorted(set(range(num_classes)) - set(used.tolist())):
+        raise ValueError(
+            f"{file} has no example of class {absent[0]}, but labels up to {num_classes - 1}; "
+            "number the classes without gaps (numpy.unique(labels, return_inverse=True)[1])"
+        )
     train, test = (
         Split(
             _inputs(f"x_{split} of {file}", arrays[f"x_{split}"]),
@@ -68,8 +75,10 @@ def _inputs(what: str, array: np.ndarray) -> np.ndarray:
     if array.ndim == 4 and array.dtype == np.uint8:
         return array
     if array.ndim == 2 and array.dtype.kind in "iuf":
-        features = array.astype(np.float32)
-        errors.check_finite(what, features)
+        errors.check_finite(what, array)
+        with np.errstate(over="ignore"):
+            features = array.astype(np.float32)
+        errors.check_finite(f"{what} as float32", features)
         return features
     raise ValueError(
         f"{what} must be uint8 images [n, height, width(, channels)] or features [n, d], "

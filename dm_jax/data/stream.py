@@ -21,6 +21,7 @@ import grain
 import numpy as np
 from absl import flags
 
+from dm_jax import draws, errors
 from dm_jax.data.image_decoding import DamagedImageError, resized_crop
 from dm_jax.data.records import Record
 
@@ -68,16 +69,21 @@ class Batching:
     damaged: Literal["raise", "skip"] = "raise"
 
     def __post_init__(self):
-        if self.process_count < 1 or not 0 <= self.process_index < self.process_count:
+        for name, minimum in {"batch_size": 1, "resize": 1, "crop": 1, "process_count": 1}.items():
+            errors.check_integer(name, getattr(self, name), minimum=minimum)
+        errors.check_integer("process_index", self.process_index, minimum=0)
+        if self.num_classes is not None:
+            errors.check_integer("num_classes", self.num_classes, minimum=1)
+        if self.process_index >= self.process_count:
             raise ValueError(
                 f"process_index must be below process_count, got {self.process_index} "
                 f"of {self.process_count}"
             )
-        if self.batch_size < 1 or self.batch_size % self.process_count:
+        if self.batch_size % self.process_count:
             raise ValueError(
                 f"batch_size {self.batch_size} does not divide over {self.process_count} processes"
             )
-        if not 1 <= self.crop <= self.resize:
+        if self.crop > self.resize:
             raise ValueError(f"crop must be in 1 .. {self.resize} (resize), got {self.crop}")
         if self.damaged not in ("raise", "skip"):
             raise ValueError(f"damaged must be 'raise' or 'skip', got {self.damaged!r}")
@@ -91,12 +97,23 @@ def train_stream(source: Source, batching: Batching, *, seed: int, workers: int 
     Args:
       source: the images.
       batching: sizes, and this process's share.
-      seed: of order, crops and flips.
+      seed: of order, crops and flips; at least 0.
       workers: number of processes that prepare batches; 0 uses a thread.
+
+    Raises:
+      TypeError, ValueError: the seed or the number of workers is invalid, or the source empty.
     """
-    epochs = _ENDLESS // max(len(source), 1)  # grain cannot batch its own endless data set by one
-    order = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat(epochs)
-    examples = order.random_map(functools.partial(_augmented, source, batching))
+    errors.check_integer("seed", seed, minimum=0)
+    errors.check_integer("workers", workers, minimum=0)
+    if not len(source):
+        raise ValueError("source must have at least one image, got none")
+    # Not grain's own shuffle, whose orders of small sets are not uniform.
+    examples = (
+        grain.MapDataset.range(_ENDLESS)
+        .seed(seed)
+        .map(functools.partial(_shuffled, len(source), int(seed)))
+        .random_map(functools.partial(_augmented, source, batching))
+    )
     identity = {"kind": "train", "seed": int(seed), "size": len(source), **_content(batching)}
     return Stream(_batches(examples, batching), identity, workers)
 
@@ -171,13 +188,19 @@ class Stream(Iterator[Batch]):
             for name, value in self._identity.items()
             if state.get(name) != value
         ]
+        differs += [f"{name} is missing" for name in self.get_state().keys() - state.keys()]
         if differs:
             raise ValueError(f"the state belongs to a different stream ({'; '.join(differs)})")
         self.seek(state["next_batch"])
         self.skipped = state["skipped"]
 
     def seek(self, number: int) -> None:
-        """Moves to a batch by its number; at it already, keeps what the workers have prepared."""
+        """Moves to a batch by its number; at it already, keeps what the workers have prepared.
+
+        Raises:
+          TypeError, ValueError: the number is not an integer of at least 0.
+        """
+        errors.check_integer("number", number, minimum=0)
         if number != self._next:
             self.close()
             self._next = number
@@ -241,6 +264,15 @@ def _batches(examples: grain.MapDataset, batching: Batching) -> grain.MapDataset
     # Sliced after the random draws, so that draws belong to positions in the global batch.
     own = examples[batching.process_index :: batching.process_count]
     return own.batch(batching.batch_size // batching.process_count)
+
+
+_order = functools.lru_cache(maxsize=2)(draws.order)  # a batch may span two epochs
+
+
+def _shuffled(count: int, seed: int, position: int) -> int:
+    """The index at a position of all epochs."""
+    epoch, position = divmod(position, count)
+    return int(_order(count, seed, epoch)[position])
 
 
 def _augmented(source: Source, batching: Batching, index: int, rng: np.random.Generator) -> Example:

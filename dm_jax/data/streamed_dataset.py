@@ -81,6 +81,11 @@ def load(name: str, *, data_dir: str | None = None) -> StreamedDataset:
       FileNotFoundError: it is not prepared; names the command.
       ValueError: TFDS does not know it, or it is not an image classification data set.
     """
+    if not is_streamed(name):
+        raise ValueError(
+            f"{name!r} is not streamed; load it with dm_jax.data.load, or stream any image "
+            "classification data set of TFDS by the name 'stream:NAME'"
+        )
     source = name.removeprefix(_FAMILY)
     train = Records(source, "train", data_dir)
     if source == "mars":

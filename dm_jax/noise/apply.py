@@ -197,8 +197,10 @@ def transition_matrix(true: np.ndarray, given: np.ndarray, num_classes: int) -> 
       float64 [C, C]; every row sums to one, or is zero where a class has no examples.
 
     Raises:
-      ValueError: a label out of range, or different numbers of labels.
+      ValueError: num_classes is no class count, a label out of range, or different numbers of
+        labels.
     """
+    num_classes = _class_count(num_classes)
     true, given = as_labels(true, num_classes), as_labels(given, num_classes)
     if true.shape != given.shape:
         raise ValueError(f"given must have as many labels as true, {true.size}, got {given.size}")

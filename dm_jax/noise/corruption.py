@@ -42,12 +42,20 @@ class Corruption:
     part: str = "all"
 
     def __post_init__(self):
+        object.__setattr__(self, "rate", float(self.rate))
+        object.__setattr__(self, "ratio", float(self.ratio))
         for name, dtype in _ARRAYS.items():
-            array = np.array(getattr(self, name), np.dtype(dtype))
+            given, kinds = np.asarray(getattr(self, name)), "b" if name == "changed" else "iu"
+            if given.size and given.dtype.kind not in kinds:
+                accepted = "bool" if name == "changed" else "integers"
+                raise TypeError(f"{name} must be {accepted}, got {given.dtype}")
+            array = np.array(given, np.dtype(dtype))
             if array.shape != (len(self.kept),):
                 raise ValueError(f"{name} must have shape [{len(self.kept)}], got {array.shape}")
             array.setflags(write=False)
             object.__setattr__(self, name, array)
+        if (np.diff(self.kept, prepend=-1) < 1).any():
+            raise ValueError("kept must be ascending indices from 0 on, without repetition")
 
     @property
     def actual_rate(self) -> float:

@@ -50,10 +50,8 @@ class Sampler:
         return rows.reshape(position.shape)
 
 
-@functools.lru_cache(maxsize=16)  # two epochs of each member of a population of eight seeds
-def _order(count: int, seed: int, epoch: int) -> np.ndarray:
-    uniforms = draws.generator(seed, "order", epoch).random(count)
-    return np.argsort(uniforms, kind="stable")
+# Two epochs of each member of a population of eight seeds.
+_order = functools.lru_cache(maxsize=16)(draws.order)
 
 
 def in_order(count: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -36,9 +36,14 @@ def grid(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A cell's text; "<lambda>" would be taken for HTML, but line breaks are."""
-    parts = (part.replace("<", "&lt;") for part in text.split("<br>"))
+    """A cell's text; of HTML it may have line breaks."""
+    parts = map(_literal, text.split("<br>"))
     return "<br>".join(parts).replace("|", "\\|").replace("\n", " ")
+
+
+def _literal(text: str) -> str:
+    """Text in which "<lambda>" is not taken for HTML."""
+    return text.replace("<", "&lt;")
 
 
 def _overview(tables: list[Table]) -> str:
@@ -47,14 +52,17 @@ def _overview(tables: list[Table]) -> str:
 
 
 def _table(table: Table, gallery: Gallery) -> list[str]:
-    blocks = [f"## {table.heading}: {table.title}", f"Run: {table.status}."]
+    blocks = [
+        f"## {_literal(table.heading)}: {_literal(table.title)}",
+        f"Run: {_literal(table.status)}.",
+    ]
     for section in table.sections:
-        blocks += [f"### {section.title}"] if section.title else []
+        blocks += [f"### {_literal(section.title)}"] if section.title else []
         blocks.append(_section(section, table))
     if table.not_run:
-        blocks.append(f"**Not run:** {table.not_run}.")
+        blocks.append(f"**Not run:** {_literal(table.not_run)}.")
     if table.failures:
-        blocks.append(f"**Failed, wholly or in part:** {listing(table.failures, ())}.")
+        blocks.append(f"**Failed, wholly or in part:** {_literal(listing(table.failures, ()))}.")
     if table.choices:
         blocks.append(f"**Our choices, where the paper leaves them open:** {table.choices}")
     figures = gallery.of_table(table.name)
@@ -107,13 +115,16 @@ def _bold(text: str, bold: bool) -> str:
 
 
 def _figure(drawn: Drawn) -> str:
-    return f"![{drawn.title}]({drawn.png})\n\n*{drawn.title}.* {drawn.caption}"
+    title, caption = _literal(drawn.title), _literal(drawn.caption)
+    return f"![{title}]({drawn.png})\n\n*{title}.* {caption}"
 
 
 def _not_drawn(gallery: Gallery) -> list[str]:
     if not gallery.not_drawn:
         return []
-    lines = [f"- {figure}: {reason}" for figure, reason in gallery.not_drawn.items()]
+    lines = [
+        f"- {_literal(figure)}: {_literal(reason)}" for figure, reason in gallery.not_drawn.items()
+    ]
     return ["## Figures not drawn", "\n".join(lines)]
 
 

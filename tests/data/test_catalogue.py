@@ -23,5 +23,7 @@ def test_a_wrong_name_gives_the_nearest(wrong, nearest):
 
 @pytest.mark.parametrize("name", ["clothing1m", "mars", "stream:imagenette"])
 def test_large_sets_are_streamed(name):
+    with pytest.raises(ValueError, match="'digits' is not streamed; load it with"):
+        data.load_streamed("digits")
     with pytest.raises(ValueError, match=r"open it with dm_jax\.data\.load_streamed"):
         data.load(name)

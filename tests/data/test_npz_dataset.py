@@ -82,6 +82,14 @@ def test_a_tilde_is_the_home_wherever_data_dir_is(tmp_path, arrays, monkeypatch)
         ({"x_train": np.zeros((6, 0, 4, 1), np.uint8)}, r"axis of size 0, got \[6, 0, 4, 1\]"),
         ({"x_train": np.array([{}] * 6, object)}, "holds arrays of Python objects"),
         ({"y_train": np.array([1, 2, 3, 1, 2, 3])}, "y_train of .* starts at 1; classes"),
+        (
+            {"y_train": np.array([0, 1, 3, 0, 1, 3]), "y_test": np.array([0, 1])},
+            r"npz has no example of class 2, but .* up to 3",
+        ),
+        (
+            {"x_train": np.full((6, 2), 1e300), "x_test": np.zeros((2, 2))},
+            "as float32 must be finite",
+        ),
         ({"y_train": np.zeros(6, int)}, "y_train of .* must have 2 classes or more, got only 0"),
     ],
 )

@@ -13,6 +13,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 
 from dm_jax.data.image_decoding import DamagedImageError
 from dm_jax.data.records import Record
@@ -286,9 +287,10 @@ def test_a_state_of_another_stream_is_refused():
     ("settings", "message"),
     [
         ({"batch_size": 250, "process_count": 8}, "250 does not divide over 8 processes"),
-        ({"batch_size": 0}, "batch_size 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"batch_size": 8, "process_index": 2, "process_count": 2}, "2 of 2"),
         ({"batch_size": 8, "resize": 200}, "crop must be in 1 .. 200"),
+        ({"batch_size": 8, "num_classes": 0}, "num_classes must be at least 1, got 0"),
         ({"batch_size": 8, "damaged": "ignore"}, "'ignore'"),
     ],
 )
@@ -300,3 +302,45 @@ def test_settings_that_cannot_be(settings, message):
 def test_batches_of_one():
     batches = train_stream(Pictures(3), dataclasses.replace(SMALL, batch_size=1), seed=0)
     assert sorted(int(next(batches)["index"][0]) for _ in range(3)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 2.5}, {"batch_size": True}, {"crop": "8"}])
+def test_settings_that_are_no_integers(settings):
+    with pytest.raises(TypeError, match="must be an integer, got"):
+        dataclasses.replace(SMALL, **settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
+        ({"seed": 1.5}, TypeError, r"seed must be an integer, got 1\.5"),
+        ({"seed": None}, TypeError, "seed must be an integer, got None"),
+        ({"seed": 0, "workers": -1}, ValueError, "workers must be at least 0, got -1"),
+        ({"seed": 0, "source": Pictures(0)}, ValueError, "source must have at least one image"),
+    ],
+)
+def test_arguments_of_a_stream_are_checked(arguments, error, words):
+    with pytest.raises(error, match=words):
+        train_stream(arguments.pop("source", Pictures(3)), SMALL, **arguments)
+
+
+def test_positions_are_checked():
+    stream = eval_stream(Pictures(11), SMALL)
+    with pytest.raises(ValueError, match="number must be at least 0, got -1"):
+        stream.seek(-1)
+    state = stream.get_state()
+    del state["skipped"]
+    with pytest.raises(ValueError, match=r"different stream \(skipped is missing"):
+        stream.set_state(state)
+
+
+def test_small_sets_are_shuffled_uniformly():
+    """Each image is first in about a tenth of the epochs, and no epoch is the order of the file."""
+    batching = dataclasses.replace(SMALL, batch_size=10)
+    stream = train_stream(Pictures(10), batching, seed=1)
+    epochs = np.stack([next(stream)["index"] for _ in range(300)])
+    np.testing.assert_array_equal(np.sort(epochs), np.tile(np.arange(10), (300, 1)))
+    assert not (epochs == np.arange(10)).all(axis=1).any()
+    for place in range(10):
+        assert stats.chisquare(np.bincount(epochs[:, place], minlength=10)).pvalue > 1e-4

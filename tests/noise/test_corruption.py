@@ -87,3 +87,17 @@ def test_other_array_file_is_refused(tmp_path):
 
 def test_an_empty_corruption_has_rate_zero(corruption):
     assert corruption.take(np.arange(0), part="none").actual_rate == 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"labels": np.full(625, 0.7)}, TypeError, "labels must be integers, got float64"),
+        ({"changed": np.ones(625, int)}, TypeError, "changed must be bool, got int64"),
+        ({"kept": np.arange(625)[::-1]}, ValueError, "kept must be ascending"),
+        ({"kept": np.arange(625) - 1}, ValueError, "kept must be ascending indices from 0 on"),
+    ],
+)
+def test_arrays_that_cannot_be_are_refused(corruption, changes, error, words):
+    with pytest.raises(error, match=words):
+        dataclasses.replace(corruption, **changes)
