@@ -144,7 +144,8 @@ def emphasis_totals(examples: Examples, edf: EDF) -> Totals:
     count, total, squares = where.sum(), weight.sum(), (weight**2).sum()
     any_weight = total > 0
     mean = jnp.exp(largest) * total / jnp.maximum(count, 1)
-    ratio = count * squares / jnp.where(any_weight, total, 1) ** 2
+    ratio = count.astype(total.dtype) * squares / jnp.where(any_weight, total, 1) ** 2
+    ratio = jnp.maximum(ratio, 1)  # as it is but for rounding
     return Totals.of(
         {
             "p_clean": (jnp.where(clean, p, 0).sum(), clean.sum()),

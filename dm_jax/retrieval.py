@@ -10,8 +10,8 @@ A query tracklet is compared with every gallery tracklet by cosine similarity:
 A query whose identity no other camera saw has no true match and does not count.
 
 **Ties.** The scores are expectations over all orders of tied entries, so that neither the order of
-the gallery nor the sort matters. Similarities are computed in float64 and tie if they are equal as
-float32; so copies of a tracklet tie, however the matrix product rounds.
+the gallery nor the sort matters. Similarities are computed in float64 and tie if they round to the
+same multiple of 2^-23; so copies of a tracklet tie, however the matrix product rounds.
 
 Average precision is the mean of the precisions at the true matches (no interpolation).
 """
@@ -26,6 +26,7 @@ import numpy as np
 from dm_jax import errors
 
 JUNK = -1
+_LEVELS = 2.0**23  # float32 holds whole numbers up to 2^24
 _BLOCK = 256  # queries ranked at a time, to bound the memory: 25 MB of similarities on MARS
 
 
@@ -128,7 +129,7 @@ def evaluate(
     precisions, hits = [], []
     for first in range(0, len(queries), _BLOCK):
         block = slice(first, first + _BLOCK)
-        similarity = (queries[block] @ gallery.T).astype(np.float32)
+        similarity = np.rint(queries[block] @ gallery.T * _LEVELS).astype(np.float32)
         same = query_ids[block, None] == gallery_ids
         allowed = ~(same & (query_cameras[block, None] == gallery_cameras)) & (gallery_ids != JUNK)
         precision, hit = _score(similarity, same & allowed, allowed, min(max(ranks), len(gallery)))
@@ -244,7 +245,9 @@ def _features(name: str, value: np.ndarray, width: int | None = None) -> np.ndar
 
 
 def _check_ranks(ranks: Any) -> None:
-    integers = np.ndim(ranks) == 1 and all(isinstance(rank, numbers.Integral) for rank in ranks)
+    integers = np.ndim(ranks) == 1 and all(
+        isinstance(rank, numbers.Integral) and not isinstance(rank, bool) for rank in ranks
+    )
     if not integers or len(ranks) == 0 or min(ranks) < 1:
         raise ValueError(f"ranks must be a sequence of integers above 0, got {ranks!r}")
 

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import math
 import pathlib
 from collections.abc import Hashable, Iterator, Sequence
 
@@ -110,11 +109,11 @@ def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, E
 
 
 def trains_alone(cell: Cell) -> bool:
-    """Whether it trains by itself, as every network does but the built-in "mlp".
+    """Whether it trains by itself, as every network does but the built-in "mlp", and all pmap.
 
     vmap would turn convolutions into slow grouped ones.
     """
-    return cell.config.model.name != "mlp"
+    return cell.config.model.name != "mlp" or cell.config.parallel.mode == "pmap"
 
 
 def members(group: Sequence[Built]) -> list[build.Experiment]:
@@ -151,10 +150,9 @@ def use_all_devices(config: train.Config) -> train.Config:
 
 def _if_finite(summary: train.Summary) -> train.Summary | Exception:
     """The summary, or an error if the loss was not finite, which does not stop a member."""
-    for row in summary.rows:
-        if not math.isfinite(row.get("train_loss", 0.0)):
-            return train.NonFiniteLossError(f"the loss was not finite by step {row['step']}")
-    return summary
+    if summary.diverged_at is None:
+        return summary
+    return train.NonFiniteLossError(f"the loss was not finite by step {summary.diverged_at}")
 
 
 def folder_name(cell: Cell) -> str:

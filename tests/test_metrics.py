@@ -149,3 +149,15 @@ def test_the_first_step_that_is_not_finite_is_named():
     bad = _measured(logits * np.nan, batch)
     merged = good.add(bad.flag_nonfinite(jnp.int32(7))).add(bad.flag_nonfinite(jnp.int32(5)))
     assert int(merged.first_nonfinite) == 5
+
+
+def test_nearly_equal_weights_have_no_negative_variance():
+    """Rounding must not lift the effective sample size above the number of examples."""
+    rng = np.random.default_rng(0)
+    zeros = jnp.zeros(256, int)
+    for _ in range(20):
+        losses = jnp.asarray(rng.uniform(0.5, 0.5001, 256), jnp.float32)
+        examples = metrics.Examples(losses, zeros, zeros, zeros, jnp.ones(256, bool))
+        means = metrics.emphasis_totals(examples, dm_jax.DM(lam=0.5, beta=0.01)).means()
+        assert means["emphasis_variance"] >= 0
+        assert means["effective_sample_size"] <= 1

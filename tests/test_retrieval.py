@@ -128,6 +128,19 @@ def test_copies_of_one_tracklet_tie_whatever_their_length_and_place():
         assert scores.cmc == pytest.approx({1: 1 / 33, 11: 11 / 33, 10**9: 1.0})
 
 
+def test_copies_at_a_right_angle_tie():
+    """Their similarity is a rounded zero, of which a relative rounding would keep every digit."""
+    rng = np.random.default_rng(0)
+    feature, query = rng.normal(size=(2, 64))
+    query -= feature * (query @ feature) / (feature @ feature)
+    gallery = np.stack([(1 + 0.3 * i) * feature for i in range(5)])
+    for place in range(5):
+        ids = np.full(5, 2)
+        ids[place] = 1
+        scores = retrieval.evaluate(query[None], [1], [0], gallery, ids, np.ones(5, int), ranks=[1])
+        assert scores.cmc == pytest.approx({1: 1 / 5})
+
+
 def test_a_query_without_a_right_answer_does_not_count():
     scores = retrieval.evaluate(
         np.eye(2), np.array([1, 2]), np.array([0, 0]), np.eye(2)[:1], [1], [1], ranks=(1,)

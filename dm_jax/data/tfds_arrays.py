@@ -48,11 +48,9 @@ def supervised_features(builder: Any) -> tuple[str, str]:
     if len(keys) == 2 and all(key in features for key in keys):
         kinds = tuple(type(features[key]).__name__ for key in keys)
         if kinds == ("Image", "ClassLabel"):
-            if np.dtype(features[keys[0]].np_dtype).kind != "u":  # floats are packed as colours
-                raise ValueError(
-                    f"{builder.name} has images of {features[keys[0]].np_dtype}; only integers "
-                    "are decoded"
-                )
+            pixels = np.dtype(features[keys[0]].np_dtype)
+            if pixels.kind != "u":  # TFDS packs floats into colours
+                raise ValueError(f"{builder.name} has {pixels} images; only integers are decoded")
             return keys
     raise ValueError(
         f"{builder.name} is not an image classification data set: it has the features "

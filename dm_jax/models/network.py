@@ -50,10 +50,22 @@ class Network(nn.Module):
 
         Raises:
           TypeError: ``x`` is not floating.
-          ValueError: the shape of ``x`` is not accepted.
+          ValueError: the shape of ``x`` or ``where`` is not accepted, or ``embed`` returns anything
+            but features.
         """
         self.check(x)
+        if where is not None and (where.dtype != bool or where.shape != x.shape[:1]):
+            raise ValueError(
+                f"where must be bool [{x.shape[0]}], got {where.dtype} {list(where.shape)}"
+            )
         embedded = self.embed(x.astype(self.dtype), train, where)
+        shape = getattr(embedded, "shape", None)
+        if shape is None or len(shape) != 2 or shape[0] != x.shape[0]:
+            got = type(embedded).__name__ if shape is None else f"shape {list(shape)}"
+            raise ValueError(
+                f"embed of {type(self).__name__} must return features [B, F] with B = "
+                f"{x.shape[0]}, got {got}"
+            )
         embedded = embedded.astype(at_least_float32(embedded.dtype))
         classifier = Classifier(
             self.num_classes, self.dropout, self.axis_name, self.kernel_init, name="classifier"
@@ -67,4 +79,4 @@ class Network(nn.Module):
 
     def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         """The features to classify, [B, F], floating."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define embed(x, train, where)")

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from dm_jax import errors
 from dm_jax.models.resnet import STAGES
 
 # Networks that have such files.
@@ -52,13 +53,14 @@ def load(path: str | PathLike[str], variables: Mapping[str, Any]) -> dict[str, A
 def convert(tensors: Mapping[str, np.ndarray], variables: Mapping[str, Any]) -> dict[str, Any]:
     """`load` for tensors already read; convolution kernels are OIHW, as in PyTorch.
 
-    The prefix "module." of PyTorch's DataParallel is dropped.
+    The prefixes of PyTorch's wrappers, "module." and "_orig_mod.", are dropped.
     """
-    tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    tensors = {_without_wrappers(name): tensor for name, tensor in tensors.items()}
     own = traverse_util.flatten_dict(dict(variables))
     wanted = {path: torchvision_name(path) for path in own if "classifier" not in path}
     found = {name: _arranged(tensor) for name, tensor in tensors.items() if not _ignored(name)}
     _check({name: own[path].shape for path, name in wanted.items()}, found)
+    _check_values({name: found[name] for name in wanted.values()})
     loaded = {path: jnp.asarray(found[name], own[path].dtype) for path, name in wanted.items()}
     return traverse_util.unflatten_dict({**own, **loaded})
 
@@ -71,6 +73,8 @@ def torchvision_name(path: tuple[str, ...]) -> str:
     >>> torchvision_name(("params", "layer1_0", "downsample", "conv", "kernel"))
     'layer1.0.downsample.0.weight'
     """
+    if len(path) < 4:
+        raise ValueError(f"the variables are not those of {', '.join(NETWORKS)}")
     *block, unit, kind, leaf = path[1:]
     if unit == "downsample":
         unit += ".0" if kind == "conv" else ".1"
@@ -81,7 +85,9 @@ def torchvision_name(path: tuple[str, ...]) -> str:
 
 def read(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     """The tensors of a .safetensors, .pth or .pt file by name."""
-    suffix = pathlib.Path(path).suffix
+    suffix = pathlib.Path(path).suffix.lower()
+    if pathlib.Path(path).is_dir():
+        raise ValueError("a folder, not a file of weights")
     if suffix not in _READERS:
         accepted = ", ".join(_READERS)
         raise ValueError(f"weights are read from {accepted}; got a file ending in {suffix!r}")
@@ -102,7 +108,7 @@ def _read_safetensors(path: str | PathLike[str]) -> dict[str, np.ndarray]:
 
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, AttributeError) as error:  # the latter: a dtype that NumPy lacks
         raise ValueError(f"damaged or not a .safetensors file: {error}") from error
 
 
@@ -128,9 +134,26 @@ def _read_torch(path: str | PathLike[str]) -> dict[str, np.ndarray]:
         ) from error
     if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
         tensors = tensors["state_dict"]  # as training scripts save it
-    if not isinstance(tensors, dict) or any(not torch.is_tensor(t) for t in tensors.values()):
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and torch.is_tensor(tensor) for name, tensor in tensors.items()
+    ):
         raise ValueError("not a state dict, which has tensors by name and nothing else")
-    return {name: tensor.detach().float().numpy() for name, tensor in tensors.items()}
+    try:
+        return {name: _as_numpy(tensor) for name, tensor in tensors.items()}
+    except (TypeError, NotImplementedError, RuntimeError) as error:  # sparse or without data
+        raise ValueError(f"a tensor cannot be read: {errors.first_line(error)}") from error
+
+
+def _as_numpy(tensor: Any) -> np.ndarray:
+    """A PyTorch tensor; floating ones as float32, which NumPy has, unlike bfloat16."""
+    tensor = tensor.detach()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
+def _without_wrappers(name: str) -> str:
+    for prefix in ("_orig_mod.", "module.", "_orig_mod."):
+        name = name.removeprefix(prefix)
+    return name
 
 
 _READERS = {".safetensors": _read_safetensors, ".pth": _read_torch, ".pt": _read_torch}
@@ -164,6 +187,21 @@ def _check(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, np.ndarray
     if any(problems.values()):
         said = "; ".join(_summary(kind, names) for kind, names in problems.items() if names)
         raise ValueError(f"the weights belong to a different network. Tensors {said}")
+
+
+def _check_values(tensors: Mapping[str, np.ndarray]) -> None:
+    """Raises a ValueError that lists tensors with values that are no weights."""
+    problems: dict[str, list[str]] = {"not floating": [], "not finite": [], "negative": []}
+    for name, tensor in tensors.items():
+        if not jnp.issubdtype(tensor.dtype, jnp.floating):
+            problems["not floating"].append(name)
+        elif not np.isfinite(tensor.astype(np.float32)).all():
+            problems["not finite"].append(name)
+        elif name.endswith(".running_var") and (tensor < 0).any():
+            problems["negative"].append(name)
+    if any(problems.values()):
+        said = "; ".join(_summary(kind, names) for kind, names in problems.items() if names)
+        raise ValueError(f"tensors that are no weights: {said}")
 
 
 def _summary(kind: str, names: list[str], limit: int = 4) -> str:

@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from dm_jax import import_path
-from dm_jax.errors import unknown
+from dm_jax import errors, import_path
 from dm_jax.models.googlenet import GoogLeNet
 from dm_jax.models.inception_v2 import InceptionV2
 from dm_jax.models.mlp import MLP
@@ -76,15 +75,15 @@ def create(
     elif name in _NETWORKS:
         network, fixed = _NETWORKS[name]
     else:
-        raise unknown("model", name, _NETWORKS)
-    if num_classes < 1:
-        raise ValueError(f"num_classes must be positive, got {num_classes}")
+        raise errors.unknown("model", name, _NETWORKS)
+    errors.check_integer("num_classes", num_classes, minimum=1)
+    errors.check_number("dropout", dropout)
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout}")
     own = {field.name for field in dataclasses.fields(network)} - _COMMON - fixed.keys()
     for option in options:
         if option not in own:
-            raise unknown(f"option of {name}", option, own)
+            raise errors.unknown(f"option of {name}", option, own)
     return network(
         num_classes=num_classes,
         dropout=dropout,
@@ -100,9 +99,9 @@ def _checked_dtype(dtype: DTypeLike) -> jnp.dtype:
     try:
         found = jnp.dtype(dtype)
     except TypeError:
-        raise unknown("dtype", str(dtype), _DTYPES) from None
+        raise errors.unknown("dtype", str(dtype), _DTYPES) from None
     if found.name not in _DTYPES:
-        raise unknown("dtype", found.name, _DTYPES)
+        raise errors.unknown("dtype", found.name, _DTYPES)
     if found == jnp.float64 and not jax.config.read("jax_enable_x64"):
         raise ValueError("dtype float64 needs jax.config.update('jax_enable_x64', True)")
     return found

@@ -9,7 +9,9 @@ import contextlib
 import json
 import logging
 import numbers
+import os
 import pathlib
+import re
 import time
 import zlib
 from collections.abc import Iterator
@@ -194,9 +196,13 @@ class Checkpoints:
         )
 
     def _unwritable(self, error: Exception) -> OSError:
+        code = re.search(r"os_error_code='(\d+)'", str(error))  # at the end of long messages
+        reason = os.strerror(int(code[1])) if code else errors.first_line(error)
+        newest = "There is none yet"
+        if self.latest is not None:
+            newest = f"The newest intact one is of step {self.latest}"
         return OSError(
-            f"a checkpoint could not be written to {self._directory}: {errors.first_line(error)}. "
-            f"The newest intact one is of step {self.latest}"
+            f"a checkpoint could not be written to {self._directory}: {reason}. {newest}"
         )
 
 

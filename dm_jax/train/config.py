@@ -191,6 +191,7 @@ _NOT_NEGATIVE = (
     "parallel.workers",
     "schedule.factor",
     "schedule.gamma",
+    "schedule.power",
 )
 # A `jax.random.key` holds 32 bits of a seed.
 _SEEDS = 2**32

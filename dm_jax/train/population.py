@@ -131,13 +131,13 @@ def prepare(
     are adjacent, so that they share inputs.
     """
     members = sorted(experiments, key=lambda experiment: experiment.config.seed)
-    mesh = mesh or _run_mesh(len(members))
+    mesh = mesh or _run_mesh(members[0].config.parallel, len(members))
     if len(members) % mesh.shape[parallel.RUN]:
         raise ValueError(
             f"mesh has a run axis of {mesh.shape[parallel.RUN]} devices, which does not divide the "
             f"{len(members)} members"
         )
-    engine = ArrayEngine(members, mesh, "jit", population=True)
+    engine = ArrayEngine(members, mesh, members[0].config.parallel.mode, population=True)
     return engine, engine.place(_create_states(members))
 
 
@@ -158,10 +158,11 @@ def _train(engine: ArrayEngine, state: State, progress: Progress) -> tuple["_Rec
     return recorder, step
 
 
-def _run_mesh(members: int) -> Mesh:
-    """A mesh over the largest number of devices that divides the number of members."""
-    runs = max(n for n in range(1, jax.device_count() + 1) if members % n == 0)
-    return parallel.make_mesh(ParallelConfig(devices=runs), runs=runs)
+def _run_mesh(config: ParallelConfig, members: int) -> Mesh:
+    """A mesh over the largest number of the config's devices that divides that of the members."""
+    devices = parallel.make_mesh(config).size
+    runs = max(n for n in range(1, devices + 1) if members % n == 0)
+    return parallel.make_mesh(dataclasses.replace(config, devices=runs), runs=runs)
 
 
 def _create_states(members: Sequence[Experiment]) -> State:

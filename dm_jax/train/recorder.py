@@ -77,7 +77,7 @@ class Recorder:
         """
         self._check_finite(window)
         values = {f"train_{name}": float(value) for name, value in window.means().items()}
-        values["learning_rate"] = float(self._experiment.learning_rate(step - 1))
+        values["learning_rate"] = self._learning_rate(step - 1)
         self._write(step, values)
         now, (then, before) = time.monotonic(), self._last_log
         self._last_log = now, step
@@ -113,6 +113,9 @@ class Recorder:
             for one in (self._board, self._file, self._progress):
                 stack.callback(one.close)
 
+    def _learning_rate(self, step: int) -> float:
+        return float(self._experiment.learning_rate(jnp.asarray(step, jnp.int32)))
+
     def _write(self, step: int, values: dict[str, float]) -> None:
         self._file.write(step, values)
         self._board.write(step, values)
@@ -123,7 +126,7 @@ class Recorder:
             raise self._not_finite("loss was", bad)
 
     def _not_finite(self, what: str, step: int) -> NonFiniteLossError:
-        rate = float(self._experiment.learning_rate(step))
+        rate = self._learning_rate(step)
         latest = self._checkpoints.latest
         last_good = "there is no checkpoint"
         if latest is not None:

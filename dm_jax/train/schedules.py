@@ -50,11 +50,26 @@ def learning_rate_factor(
     }
     own = ":" in config.name
     base = import_path.load_function(config.name)(total_steps) if own else known[config.name]
-    if not callable(base):
-        raise ValueError(f"{config.name} must return a function of the step, got {base!r}")
+    if own:
+        _check_own(config.name, base)
     if not warmup:
         return base
     return lambda step: base(step) * jnp.minimum(1.0, jnp.asarray(step + 1, float) / warmup)
+
+
+def _check_own(name: str, schedule: Any) -> None:
+    """Raises ValueError unless a custom schedule maps the step to a factor."""
+    if not callable(schedule):
+        raise ValueError(f"{name} must return a function of the step, got {schedule!r}")
+    try:
+        factor = jax.eval_shape(schedule, jax.ShapeDtypeStruct((), jnp.int32))
+    except Exception as error:  # custom code may raise anything
+        raise ValueError(
+            f"the schedule of {name} must take the step as a traced int32, but fails: "
+            f"{errors.first_line(error)}"
+        ) from error
+    if getattr(factor, "shape", None) != ():
+        raise ValueError(f"the schedule of {name} must return a number, got {factor!r}")
 
 
 def _steps(duration: Callable[[str], int], key: str, text: str) -> int:

@@ -161,9 +161,11 @@ def _step_settings(
             f"config.loss.class_weights must have one weight for each of the "
             f"{dataset.num_classes} classes, got {len(loss.class_weights)}"
         )
-    if any(not 0 <= weight < math.inf for weight in loss.class_weights):
+    bad = any(not 0 <= weight < math.inf for weight in loss.class_weights)
+    if bad or (loss.class_weights and not any(loss.class_weights)):
         raise ValueError(
-            f"config.loss.class_weights must be finite and at least 0, got {loss.class_weights}"
+            "config.loss.class_weights must be finite and at least 0, one of them above 0, got "
+            f"{loss.class_weights}"
         )
     if config.model.pretrained and config.model.name not in pretrained.NETWORKS:
         raise ValueError(

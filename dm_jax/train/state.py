@@ -82,7 +82,8 @@ def create(
         step=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=variables.get("batch_stats", {}),
-        opt_state=optimizer.init(params),
+        # A copy: an optimiser may keep the parameters themselves, and a step donates both.
+        opt_state=jax.tree.map(jnp.copy, optimizer.init(params)),
         # As arrays, so that the state has the same types from the first step on.
         edf=jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), edf),
         rng=run_key,

@@ -55,13 +55,24 @@ class Summary:
         """Whether training reached its end (else a stop was requested)."""
         return self.step == self.total
 
+    @property
+    def diverged_at(self) -> int | None:
+        """The first logged step with a loss that is not finite, or None.
+
+        Such a loss ends a single run with an error, but not the other members of a population.
+        """
+        losses = [(row["step"], row.get("train_loss")) for row in self.rows]
+        return next((s for s, v in losses if v is not None and not math.isfinite(v)), None)
+
     def curve(self, name: str) -> list[tuple[int, float]]:
         """(step, value) of every row that has a number for `name`."""
         points = [(row["step"], row.get(name)) for row in self.rows]
         return [(step, v) for step, v in points if v is not None and math.isfinite(v)]
 
     def final(self, name: str = "test_accuracy") -> float:
-        """The last value of `name`; NaN if there is none."""
+        """The last value of `name`; NaN if there is none, or if the run diverged."""
+        if self.diverged_at is not None:
+            return math.nan
         curve = self.curve(name)
         return curve[-1][1] if curve else math.nan
 

@@ -47,6 +47,8 @@ def _version(package: str) -> str:
 def changes(workdir: pathlib.Path, config: Config) -> list[str]:
     """The `differences` from the config in the workdir, if it holds one."""
     with _usable(workdir):
+        if not (workdir / "config.json").exists() and any(workdir.glob("checkpoints/[0-9]*")):
+            raise ValueError("it has checkpoints but no config.json, which says of what run")
         old = _read_if_there(workdir / "config.json") or config.to_dict()
     return differences(old, config.to_dict())
 

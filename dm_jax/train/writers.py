@@ -1,5 +1,6 @@
 """Writers of a run's metrics: metrics.jsonl and TensorBoard events."""
 
+import contextlib
 import json
 import logging
 import math
@@ -118,14 +119,25 @@ class TensorBoard:
         self._add(step, summary={"value": scalars})
 
     def close(self) -> None:
-        """Closes the file."""
-        self._writer.close()
+        """Closes the file.
+
+        Raises:
+          OSError: what is left could not be written.
+        """
+        with self._named():
+            self._writer.close()
 
     def _add(self, step: int, **content: Any) -> None:
         from tensorboardX.proto.event_pb2 import Event
 
-        try:
+        with self._named():
             self._writer.write_event(Event(step=step, wall_time=time.time(), **content))
             self._writer.flush()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Names the folder in errors."""
+        try:
+            yield
         except OSError as error:
             raise OSError(f"{self._directory} cannot be written: {error}") from error

@@ -85,6 +85,8 @@ def batches_and_classes(text: str) -> list[tuple[int, int]]:
     pairs = [
         [benchmarks.positive(number) for number in pair.split("x")] for pair in text.split(",")
     ]
+    if any(classes < 2 for _, classes in pairs):
+        raise argparse.ArgumentTypeError(f"needs 2 classes or more, got {text!r}")
     return [(batch, classes) for batch, classes in pairs]
 
 

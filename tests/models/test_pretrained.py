@@ -75,6 +75,31 @@ def test_a_changed_tensor_is_named(state_dict, variables, change, message):
         pretrained.convert(changed, variables)
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("bn1.weight", lambda tensor: tensor * np.nan, "not finite: bn1.weight"),
+        ("bn1.running_var", np.negative, "negative: bn1.running_var"),
+        ("conv1.weight", lambda tensor: tensor.astype(np.int32), "not floating: conv1.weight"),
+        ("conv1.weight", lambda tensor: tensor.astype(np.complex64), "not floating: conv1.weight"),
+    ],
+)
+def test_values_that_are_no_weights_are_named(state_dict, variables, name, change, message):
+    with pytest.raises(ValueError, match=f"tensors that are no weights: {message}"):
+        pretrained.convert({**state_dict, name: change(state_dict[name])}, variables)
+
+
+def test_variables_of_other_networks_are_refused(state_dict):
+    with pytest.raises(ValueError, match="the variables are not those of resnet18, resnet34, resn"):
+        pretrained.convert(state_dict, {"params": {"hidden0": {"kernel": np.zeros((2, 2))}}})
+
+
+def test_a_folder_is_no_file_of_weights(variables, tmp_path):
+    (tmp_path / "resnet50.safetensors").mkdir()
+    with pytest.raises(ValueError, match=r"safetensors: a folder, not a file of weights"):
+        pretrained.load(tmp_path / "resnet50.safetensors", variables)
+
+
 def test_a_checkpoint_of_another_network_is_refused(variables, tmp_path):
     save_file(torchvision_state_dict("resnet18"), tmp_path / "resnet18.safetensors")
 
@@ -114,8 +139,11 @@ def test_a_pth_file_reads_as_the_safetensors_file(state_dict, variables, tmp_pat
     tensors = {name: torch.from_numpy(tensor) for name, tensor in state_dict.items()}
     parallel = {f"module.{name}": tensor for name, tensor in tensors.items()}
     torch.save({"state_dict": parallel, "epoch": 3}, tmp_path / "of_a_script.pth")
+    compiled = {f"_orig_mod.module.{name}": tensor for name, tensor in tensors.items()}
+    torch.save(compiled, tmp_path / "compiled.PTH")
     torch.save(tensors, tmp_path / "resnet50.pth")
 
+    pretrained.load(tmp_path / "compiled.PTH", variables)
     pretrained.load(tmp_path / "of_a_script.pth", variables)
     loaded = pretrained.load(tmp_path / "resnet50.pth", variables)
 
@@ -129,6 +157,8 @@ def test_a_pth_file_of_more_than_tensors_is_refused(variables, tmp_path):
     path = tmp_path / "resnet50.pth"
     for content, message in [
         ({"bn1.bias": torch.zeros(64), "epoch": 3}, "not a state dict"),
+        ({1: torch.zeros(64)}, "not a state dict"),
+        ({"bn1.bias": torch.zeros(64).to_sparse()}, "a tensor cannot be read"),
         ({"bn1.bias": print}, "objects other than tensors, which are not unpickled"),
     ]:
         torch.save(content, path)
@@ -159,6 +189,7 @@ def torchvision_state_dict(name):
         tensors[f"{conv}.weight"] = random.normal(size=shape).astype(np.float32)
         for leaf in ("weight", "bias", "running_mean", "running_var"):
             tensors[f"{norm}.{leaf}"] = random.normal(size=shape[0]).astype(np.float32)
+        tensors[f"{norm}.running_var"] **= 2
         tensors[f"{norm}.num_batches_tracked"] = np.zeros((), np.int64)
 
     conv_and_norm("conv1", "bn1", 64, 3, 7, 7)

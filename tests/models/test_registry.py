@@ -69,7 +69,7 @@ def _train(model, variables, x, where=None):
         ({"name": "resnet20", "depth": 8}, "unknown option of resnet20 'depth'"),
         ({"name": "googlenet", "small_images": True}, r"unknown option .* Known: auxiliary"),
         ({"name": "mlp", "hidden": (8, 0)}, r"hidden takes positive integers, got \(8, 0\)"),
-        ({"num_classes": 0}, "num_classes must be positive, got 0"),
+        ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
         ({"dtype": "float16"}, "unknown dtype 'float16'; did you mean 'bfloat16'"),
         ({"dtype": "float23"}, "unknown dtype 'float23'; did you mean 'float32'"),

@@ -180,7 +180,7 @@ def test_what_is_saved_may_be_overwritten_at_once(tmp_path):
 def test_a_full_disk_harms_no_earlier_checkpoint(checkpoints):
     """A limit on the size of files stands for the disk."""
     large = _tree(0) | {"w": np.random.default_rng(0).random((500, 400), np.float32)}
-    message = r"could not be written to .*The newest intact .* step 30"
+    message = r"could not be written to .*: File too large\. The newest intact .* step 30"
     with tiny.file_size_limit(100_000), pytest.raises(OSError, match=message):
         _save_and_wait(checkpoints, 40, large)
     again = Checkpoints(checkpoints._directory, keep=2)

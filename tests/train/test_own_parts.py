@@ -45,6 +45,31 @@ class Sequence(models.Network):
         return nn.Conv(4, (3,), dtype=self.dtype)(x.reshape(x.shape[0], -1, 1)).mean(1)
 
 
+class Unflattened(models.Network):
+    """Features that have positions."""
+
+    def embed(self, x, train, where):
+        return nn.Conv(4, (3, 3), dtype=self.dtype)(x)
+
+
+class Pair(models.Network):
+    """Two things at once."""
+
+    def embed(self, x, train, where):
+        return x.reshape(x.shape[0], -1), x
+
+
+class Empty(models.Network):
+    """Nothing defined."""
+
+
+class Dropping(models.Network):
+    """Dropout inside the features."""
+
+    def embed(self, x, train, where):
+        return models.Dropout(0.5, self.axis_name)(x.reshape(x.shape[0], -1), train)
+
+
 class Constant(models.Network):
     """A variable that a run would not keep."""
 
@@ -73,8 +98,30 @@ def halves(total_steps: int):
     return lambda step: jnp.where(step < total_steps // 2, 1.0, 0.5)
 
 
+def towards_the_start(config: OptimizerConfig) -> optax.GradientTransformation:
+    """L2-SP: its state is the first parameters themselves."""
+
+    def update(gradients, first, params):
+        pull = jax.tree.map(lambda g, p, f: g + 1e-3 * (p - f), gradients, params, first)
+        return pull, first
+
+    return optax.GradientTransformation(lambda params: params, update)
+
+
 def ascending(config: OptimizerConfig) -> optax.GradientTransformation:
     return optax.adam(config.learning_rate)
+
+
+def of_an_array(total_steps: int):
+    return lambda step: step.astype(jnp.float32) / total_steps
+
+
+def of_a_vector(total_steps: int):
+    return lambda step: jnp.ones(3)
+
+
+def of_a_number(total_steps: int):
+    return lambda step: 1.0 if step < total_steps else 0.5
 
 
 def nothing(_):
@@ -249,6 +296,12 @@ def test_damage_is_named(run, tmp_path):
     (workdir / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json is damaged"):
         train.load(workdir)
+    (workdir / "config.json").unlink()
+    with pytest.raises(OSError, match=r"it has checkpoints but no config\.json"):
+        train.run(_config(data__validation=0.2), workdir)
+    (workdir / "network.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"network\.json is damaged: it lacks"):
+        train.load(workdir)
 
 
 @pytest.mark.parametrize(
@@ -257,10 +310,17 @@ def test_damage_is_named(run, tmp_path):
         ({"model__name": f"{HERE}:Smal"}, "unknown name in .*: 'Smal'; did you mean 'Small'"),
         ({"model__name": f"{HERE}:adamw"}, "must be a subclass of dm_jax.models.Network"),
         ({"model": {"name": f"{HERE}:Constant"}}, "variables in the collections constants; a run"),
+        (
+            {"model": {"name": f"{HERE}:Unflattened"}},
+            r"\[B, F\] with B = 1, got shape \[1, 8, 8, 4\]",
+        ),
+        ({"model": {"name": f"{HERE}:Pair"}}, "embed of Pair must return .* got tuple"),
         ({"model__wide": 3}, "unknown option of .*Small 'wide'"),
         ({"optimizer__name": f"{HERE}:nothing"}, "must return an optax.GradientTransformation"),
         ({"optimizer__name": f"{HERE}:ascending"}, "not optax.adam"),
         ({"schedule__name": f"{HERE}:nothing"}, "must return a function of the step, got None"),
+        ({"schedule__name": f"{HERE}:of_a_vector"}, "of_a_vector must return a number, got Shape"),
+        ({"schedule__name": f"{HERE}:of_a_number"}, "must take the step as a traced int32"),
         ({"schedule__name": f"{HERE}:HERE"}, "must be a function, got '"),
         ({"schedule__name": "no_such:thing"}, "'no_such:thing' cannot be imported"),
     ],
@@ -268,6 +328,32 @@ def test_damage_is_named(run, tmp_path):
 def test_own_parts_that_are_none_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         train.experiment(_config(**changes)).create_state(0)
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_a_state_may_share_the_parameters(devices, tmp_path):
+    config = _config(
+        optimizer__name=f"{HERE}:towards_the_start",
+        schedule__name=f"{HERE}:of_an_array",
+        parallel__devices=devices,
+    )
+    assert train.run(config, tmp_path).finished
+
+
+def test_a_network_without_features_says_so():
+    with pytest.raises(NotImplementedError, match=r"Empty must define embed"):
+        train.experiment(_config(model={"name": f"{HERE}:Empty"})).create_state(0)
+
+
+def test_dropout_of_a_network_does_not_depend_on_the_mode(tmp_path):
+    losses = [
+        train.run(
+            _config(model={"name": f"{HERE}:Dropping"}, parallel__mode=mode, parallel__devices=4),
+            tmp_path / mode,
+        ).final("train_loss")
+        for mode in ("jit", "pmap")
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_a_network_may_have_a_field_without_a_hash():

@@ -113,6 +113,32 @@ def test_one_member_that_diverges_leaves_the_others_alone(digits):
     assert np.isnan(bad.final("test_loss"))
 
 
+def test_a_member_that_diverges_late_has_no_final_values(digits):
+    """Its last finite values are of an earlier step."""
+    config = tiny.config(
+        schedule__name="steps",
+        schedule__boundaries=("12 steps",),
+        schedule__factor=1e30,
+        train__log_every="5 steps",
+    )
+    (summary,) = train_population([build.experiment(config, digits)])
+    assert summary.diverged_at > 12
+    assert summary.curve("train_loss")
+    assert np.isnan(summary.final("train_loss"))
+    assert np.isnan(summary.final("test_accuracy"))
+
+
+def test_a_population_keeps_to_the_configs_devices(digits):
+    for devices, runs in [(1, 1), (3, 2), (0, 4)]:
+        members = _members(digits, parallel__devices=devices, model__dtype="float32")[:4]
+        engine, _ = population.prepare(members)
+        assert engine.mesh.shape == {"run": runs, "data": 1}
+    with pytest.raises(ValueError, match=r"config\.parallel\.devices is 99, but there are"):
+        population.prepare(_members(digits, parallel__devices=99, model__dtype="float32"))
+    with pytest.raises(ValueError, match="a population needs parallel mode 'jit', got 'pmap'"):
+        population.prepare(_members(digits, parallel__mode="pmap", model__dtype="float32"))
+
+
 def test_members_that_are_not_one_program(digits):
     members = [
         build.experiment(tiny.config(**changes), digits)
