@@ -50,6 +50,8 @@ EXTRAS = {
     ],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+# Not in "all", as it is large: weights from .pth files, and tests that compare with PyTorch.
+EXTRAS["pytorch"] = ["torch>=2.4"]
 
 setup(
     name="dm_jax",

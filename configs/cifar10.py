@@ -4,8 +4,9 @@
 
 The protocol of Table 9: ResNet-56, batch 256, 100,000 iterations. Published at symmetric noise 0.4:
 CCE 60.9% at the end (82.8% at best), DM(lambda=0.5, beta=12) 79.9% (85.1%). Table 2 uses
-`model=googlenet_32,steps=30000`. Needs one GPU (not timed); on 2 CPU cores,
-`model=resnet20,steps=300` checks that everything works.
+`model=googlenet_32,steps=30000` (published at symmetric noise 0.4: CCE 74%, DM(lambda=0.5) 80%).
+Table 7 uses `steps=30000,optimizer.learning_rate=0.01` (CCE 61.7%, DM 83.8%). Needs one GPU (not
+run, not timed); on 2 CPU cores, `model=resnet20,steps=300` checks that everything works.
 """
 
 from configs import common, overrides

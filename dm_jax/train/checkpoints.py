@@ -44,8 +44,7 @@ class Checkpoints:
     """The checkpoints of one run: the last `keep`, and the best by `score`."""
 
     def __init__(self, directory: pathlib.Path, *, keep: int):
-        # orbax warns at each save without a score; most have none.
-        logging.getLogger("absl").addFilter(_is_not_missing_score)
+        logging.getLogger("absl").addFilter(_is_not_expected)
         self._directory = directory.absolute()
         self._set_aside_damaged_scores()
         policies = [
@@ -56,12 +55,24 @@ class Checkpoints:
                 keep_checkpoints_without_metrics=False,
             ),
         ]
+        writes, host = parallel.is_primary(), jax.process_index()
+        if writes:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        parallel.barrier()
+        # Every host manages the folder by itself, and only the first writes: hosts that shared a
+        # manager would wait for each other forever if one of them could not write.
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
                 best_fn=_score,  # without it the scores are not written
                 preservation_policy=managers.AnyPreservationPolicy(policies),
-                cleanup_tmp_directories=True,
+                cleanup_tmp_directories=writes,
+                create=False,
+                read_only=not writes,
+                save_interval_steps=int(writes),  # read_only wants 0
+                multiprocessing_options=ocp.options.MultiprocessingOptions(
+                    primary_host=host, active_processes={host}, barrier_sync_key_prefix=str(host)
+                ),
             ),
         )
 
@@ -73,7 +84,9 @@ class Checkpoints:
     def save(
         self, step: int, tree: Any, *, score: float | None = None, seconds: float = 0.0
     ) -> None:
-        """Starts to write `tree`; when it returns, `tree` may be overwritten.
+        """Starts to write `tree`, on the first host; when it returns, `tree` may be overwritten.
+
+        Every host must call it.
 
         Args:
           step: steps taken.
@@ -84,27 +97,34 @@ class Checkpoints:
         Raises:
           OSError: this or the previous checkpoint could not be written. Older ones are kept.
         """
+        problem = self._try_to_save(step, tree, score, seconds) if parallel.is_primary() else None
+        if parallel.any_host(problem is not None):
+            raise problem or OSError("the first host could not write a checkpoint; see its error")
+
+    def _try_to_save(
+        self, step: int, tree: Any, score: float | None, seconds: float
+    ) -> OSError | None:
+        """Returns what prevents it."""
         arrays = _to_numpy(tree)
+        meta = {
+            "checksums": _checksums(arrays),
+            "arrays": _description(arrays),
+            "seconds": seconds,
+        }
         try:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    tree=ocp.args.StandardSave(arrays),
-                    meta=ocp.args.JsonSave(
-                        _sealed(
-                            {
-                                "checksums": _checksums(arrays),
-                                "arrays": _description(arrays),
-                                "seconds": seconds,
-                            }
-                        )
-                    ),
+                    tree=ocp.args.StandardSave(arrays), meta=ocp.args.JsonSave(_sealed(meta))
                 ),
                 metrics=None if score is None else {"score": score},
                 force=True,
             )
         except Exception as error:
-            raise self._unwritable(error) from error
+            problem = self._unwritable(error)
+            problem.__cause__ = error
+            return problem
+        return None
 
     def wait(self) -> None:
         """Waits until everything is on disk; raises OSError if it could not be written."""
@@ -290,9 +310,13 @@ def _score(metrics: Any) -> float:
     return score
 
 
-def _is_not_missing_score(record: logging.LogRecord) -> bool:
-    """A log filter that drops orbax's warning about a checkpoint without a score."""
-    return "did not provide metrics" not in str(record.msg)
+def _is_not_expected(record: logging.LogRecord) -> bool:
+    """A log filter that drops orbax's warnings about what is meant to be.
+
+    Most checkpoints have no score, and all hosts but the first only read the folder.
+    """
+    expected = ("did not provide metrics", "Given directory is read only")
+    return not any(part in str(record.msg) for part in expected)
 
 
 def _is_of_the_machine(error: Exception) -> bool:

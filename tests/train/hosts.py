@@ -1,6 +1,7 @@
 """`experiments.train` as one process, or as two that share a run, each with simulated devices."""
 
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -10,7 +11,14 @@ from typing import Any
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def start(workdir, devices: int, config: str, changes: Mapping[str, Any]) -> subprocess.Popen:
+def start(
+    workdir,
+    devices: int,
+    config: str,
+    changes: Mapping[str, Any],
+    *,
+    largest_file: int = resource.RLIM_INFINITY,
+) -> subprocess.Popen:
     """One process; changes are values of the config by their place, "train.length"."""
     flags = [f"--config.{name}={value}" for name, value in changes.items()]
     command = ["-m", "experiments.train", f"--config={config}", f"--workdir={workdir}", *flags]
@@ -21,18 +29,21 @@ def start(workdir, devices: int, config: str, changes: Mapping[str, Any]) -> sub
         stderr=subprocess.STDOUT,
         text=True,
         cwd=_ROOT,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file)),
     )
 
 
-def start_both(workdir, config: str, changes: Mapping[str, Any]) -> list[subprocess.Popen]:
-    """Two processes of four devices each."""
+def start_both(
+    workdir, config: str, changes: Mapping[str, Any], **options: Any
+) -> list[subprocess.Popen]:
+    """Two processes of four devices each, with options of `start`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     together = {"parallel.distributed": "true", "parallel.coordinator": address}
     together |= {"parallel.processes": 2}
     return [
-        start(workdir, 4, config, {**changes, **together, "parallel.process": process})
+        start(workdir, 4, config, {**changes, **together, "parallel.process": process}, **options)
         for process in range(2)
     ]
 
