@@ -5,6 +5,7 @@ import math
 import pytest
 
 from configs import overrides
+from experiments import report
 from experiments.reporting import layout, measured, provenance
 from experiments.reporting.measured import Measured, MeasuredCell
 from experiments.results_file import Result
@@ -251,3 +252,12 @@ def test_a_table_of_another_name_is_reported_without_a_paper():
     assert table.sections[0].columns == ("r_9", "r_10")
     assert table.sections[0].entries["CCE", "r_9"].difference is None
     assert table.status == "2 cells, 1 seed"
+
+
+def test_names_are_no_html_in_markdown(tmp_path):
+    """Neither in cells nor in captions and lists."""
+    name = "Own <b>"
+    report.write_report([a_result(row=name)], tmp_path, only={"1"})
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "Own &lt;b>" in text
+    assert name not in text

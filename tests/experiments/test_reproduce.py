@@ -126,6 +126,13 @@ def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
             ["--rows=Own", "--method=Own: method=DM", "--grid=Own: bta=4"],
             "Own at clean: config.loss: unknown parameter of DM 'bta'; did you mean 'beta'",
         ),
+        (["--rows=CCE", "--tune"], "--tune: table digits has nothing to search in these rows"),
+        (["--slurm=partition=gpu"], "--slurm and --minutes require --executor=slurm"),
+        (["--minutes=3"], "--slurm and --minutes require --executor=slurm"),
+        (
+            ["--table=1", "--method=Own: method=DM", "--grid=Own: beta=4"],
+            "--grid requires --tune",
+        ),
         (["--workdir=README.md"], "README.md is not a writable folder"),
     ],
 )

@@ -99,6 +99,7 @@ def test_changes_are_what_differs_from_the_protocol_written_in_one_way(given, ma
         ("7", "optimizer.learning_rate=1"),
         ("7", "optimizer.name=sgd"),
         ("5", "loss.normalization=none"),
+        ("5", "loss.beta=2"),
         ("cifar_n", "data.name=cifar10"),
         ("1", "noise.kind=uniform"),
     ],
@@ -186,3 +187,28 @@ def test_what_is_open_for_others_is_not_set_where_a_row_is_named_after_it(table)
 def test_what_all_share_or_the_paper_leaves_open_may_be_set(table, argument):
     with flagsaver.flagsaver(table=table, set=argument):
         assert table_flags.spec().changes == argument
+
+
+def test_what_does_not_fit_a_row_is_named_with_it():
+    with flagsaver.flagsaver(table="1", set="beta=4"):
+        spec = table_flags.spec()
+    with pytest.raises(ValueError, match=r"--set=beta=4 does not fit CCE at clean \(choose other"):
+        spec.cell_config("CCE", "clean", 1)
+
+
+def test_a_mark_may_be_given_back_as_it_is_printed():
+    spaced, plain = ["model=mlp, train.batch_size=64", "model=mlp,train.batch_size=64"]
+    specs = []
+    for text in (spaced, plain):
+        with flagsaver.flagsaver(table="digits", rows=["CCE"], set=text):
+            specs.append(table_flags.spec())
+    assert specs[0].changes == specs[1].changes
+
+
+@pytest.mark.parametrize("method", ["method=DM,lam=1,beta=3", "method=GCE-DN,q=0.5"])
+def test_a_method_is_trained_once_where_two_columns_would_be_the_same(method):
+    with flagsaver.flagsaver(table="3", method=[f"Own: {method}"]):
+        spec = table_flags.spec()
+    assert table_specs.select(spec, ["Own"], ["*"]) == [("Own", "accuracy")]
+    with flagsaver.flagsaver(table="3", method=["Own: method=GCE,q=0.5"]):
+        assert len(table_specs.select(table_flags.spec(), ["Own"], ["*"])) == 2
