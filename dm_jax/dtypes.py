@@ -6,4 +6,4 @@ from jax.typing import DTypeLike
 
 def at_least_float32(dtype: DTypeLike) -> jnp.dtype:
     """Returns float64 if `dtype` is float64, else float32."""
-    return jnp.dtype(jnp.float64 if dtype == jnp.float64 else jnp.float32)
+    return jnp.dtype(jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32)

@@ -1,7 +1,6 @@
 """The base class of emphasis density functions, which derives everything from ``weight(p)``."""
 
 import dataclasses
-import functools
 import inspect
 import itertools
 from collections.abc import Callable
@@ -144,21 +143,26 @@ def _rederive(cls: type[EDF]) -> None:
 def _derived(cls: type[EDF], source: str) -> dict[str, Callable[..., Array]]:
     """Methods that follow from `source`, as defined by `cls` even where a subclass overrides it."""
 
+    def own(self: EDF, name: str) -> Any:
+        """The attribute of `cls`: a method bound to `self`, the value of a property, a constant."""
+        attribute = inspect.getattr_static(cls, name)
+        return attribute.__get__(self, type(self)) if hasattr(attribute, "__get__") else attribute
+
     def weight(self: EDF, p: ArrayLike) -> Array:
         """w(p), from `log_weight`."""
-        return jnp.exp(cls.log_weight(self, logit(p)))
+        return jnp.exp(own(self, "log_weight")(logit(p)))
 
     def log_weight_of_weight(self: EDF, margin: ArrayLike) -> Array:
         """log w, from `weight`."""
-        return log_of_function(functools.partial(cls.weight, self), margin)
+        return log_of_function(own(self, "weight"), margin)
 
     def log_weight_of_shape(self: EDF, margin: ArrayLike) -> Array:
         """log w, from `log_shape` and `log_scale`."""
-        return cls.log_shape(self, margin) + cls.log_scale.__get__(self)
+        return own(self, "log_shape")(margin) + own(self, "log_scale")
 
     def log_shape(self: EDF, margin: ArrayLike) -> Array:
         """log w."""
-        return cls.log_weight(self, margin)
+        return own(self, "log_weight")(margin)
 
     of_shape: dict[str, Callable[..., Array]] = {
         "weight": weight,

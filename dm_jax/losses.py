@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from dm_jax.dtypes import at_least_float32
 from dm_jax.edf import EDF
 from dm_jax.errors import unknown
-from dm_jax.margin import is_label, soft_margin
+from dm_jax.margin import MAX_MARGIN, is_label, soft_margin
 from dm_jax.probability import log_p_and_q
 
 _MAX_EXPONENT = 80.0  # whose exponential is finite in float32
@@ -95,8 +95,7 @@ def dm_softmax_cross_entropy(
         # this `where`, a zero gradient.
         logits = jnp.where(where[..., None], logits, 0)
     if class_weights is not None:
-        _check_class_weights(class_weights, logits.shape[-1:])
-        class_weights = jnp.asarray(class_weights)
+        class_weights = _checked_class_weights(class_weights, logits.shape[-1:])
     return _loss(
         logits, labels, edf, where, class_weights, normalization, axis_name, float(saturation)
     )
@@ -135,15 +134,18 @@ def _check_parameter_shapes(edf: EDF, shape: tuple[int, ...]) -> None:
     shapes = [list(jnp.shape(leaf)) for leaf in jax.tree.leaves(edf)]
     if not any(shapes):
         return
+    found, cause = None, None
     try:
-        weights = jax.eval_shape(edf.log_shape, jax.ShapeDtypeStruct(shape, jnp.float32)).shape
-    except (TypeError, ValueError):
-        weights = None
-    if weights != shape:
+        found = jax.eval_shape(edf.log_shape, jax.ShapeDtypeStruct(shape, jnp.float32)).shape
+    except jax.errors.JAXTypeError:  # it cannot be traced, and says so
+        raise
+    except (TypeError, ValueError) as error:
+        cause = error
+    if found not in (shape, ()):
         raise ValueError(
             f"parameters of edf must be numbers or give one weight for each label, {list(shape)}; "
             f"those of {type(edf).__name__} have shapes {', '.join(map(str, shapes))}"
-        )
+        ) from cause
 
 
 def _as_array(name: str, value: Any) -> Array:
@@ -162,20 +164,21 @@ def _check_array(
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
 
 
-def _check_class_weights(class_weights: Any, shape: tuple) -> None:
-    # While a function is traced, jnp.asarray makes a tracer even of a list.
-    values = class_weights if isinstance(class_weights, jax.Array) else np.asarray(class_weights)
-    _check_array("class_weights", values, jnp.floating, "floating", shape)
-    if isinstance(values, jax.Array):
-        if isinstance(values, jax.core.Tracer) or not values.is_fully_addressable:
-            return
-        values = np.asarray(values)
+def _checked_class_weights(class_weights: Any, shape: tuple) -> Array:
+    # Concrete even while a function is traced, so that the values can be checked.
+    with jax.ensure_compile_time_eval():
+        array = _as_array("class_weights", class_weights)
+    _check_array("class_weights", array, jnp.floating, "floating", shape)
+    if isinstance(array, jax.core.Tracer) or not array.is_fully_addressable:
+        return array
+    values = np.asarray(array)
     good = (values >= 0) & (values < np.inf)
     if not good.all():
         label = int(np.argmin(good))
         raise ValueError(
             f"class_weights must be finite and at least 0, got {values[label]} for class {label}"
         )
+    return array
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
@@ -187,7 +190,7 @@ def _loss(logits, labels, edf, where, class_weights, normalization, axis_name, s
 def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis_name, saturation):
     soft = soft_margin(_upcast(logits), labels, edf)
     log_p, log_q = log_p_and_q(soft.margin)
-    log_shape = edf.log_shape(soft.margin).astype(log_q.dtype)
+    log_shape = edf.log_shape(jnp.maximum(soft.margin, -MAX_MARGIN)).astype(log_q.dtype)
     log_scale = jnp.asarray(edf.log_scale, log_q.dtype)
     factor = (
         None if class_weights is None else _of_labels(class_weights, labels).astype(log_q.dtype)
@@ -222,10 +225,9 @@ _loss.defvjp(_loss_forward, _loss_backward)
 
 
 def _of_labels(class_weights: Array, labels: Array) -> Array:
-    """class_weights[labels]; not a gather, which a mesh with explicit axes refuses."""
-    shape = (*labels.shape, *class_weights.shape)
-    chosen = jnp.where(is_label(labels, shape), jnp.broadcast_to(class_weights, shape), 0)
-    return jnp.sum(chosen, axis=-1)
+    """class_weights[labels], which a mesh with explicit axes refuses in this form."""
+    of_all = jnp.broadcast_to(class_weights, (*labels.shape, *class_weights.shape))
+    return jnp.take_along_axis(of_all, labels[..., None], axis=-1, mode="clip")[..., 0]
 
 
 def _batch_normalised(

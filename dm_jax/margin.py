@@ -17,8 +17,8 @@ from dm_jax.edf import EDF
 # term.
 _MAX_EXPONENT = 60.0
 _MAX_SUM = 1e25
-# Keeps differences of logits finite.
-_MAX_DIFFERENCE = 1e30
+# Keeps differences of logits finite. Only the margin of a masked label is beyond it, -inf.
+MAX_MARGIN = 1e30
 # High bits of a float32: the product of two such numbers is exact.
 _HIGH_BITS = 0xFFFFF000
 
@@ -95,9 +95,10 @@ def _general(logits: Array, labels: Array, label_logits: Array, edf: EDF) -> Sof
     limits = jnp.finfo(logits.dtype)
     largest = lax.stop_gradient(jnp.max(other_logits, axis=-1, initial=limits.min))
     others = jnp.exp(other_logits - largest[..., None])
-    total = jnp.maximum(jnp.sum(others, axis=-1), limits.tiny)
+    total = jnp.sum(others, axis=-1)
+    total = jnp.where(total == 0, 1, total)
     lead, lead_lost = _exact_sum(label_logits, -largest)
-    lead = jnp.clip(lead, -_MAX_DIFFERENCE, _MAX_DIFFERENCE)
+    lead = jnp.clip(lead, -MAX_MARGIN, MAX_MARGIN)
     # A masked label has an infinite loss; one of +inf is the NaN of a diverged network.
     lead = jnp.where(label_logits == -jnp.inf, -jnp.inf, lead)
     lead = jnp.where(label_logits == jnp.inf, jnp.nan, lead)

@@ -155,10 +155,7 @@ class TableSpec:
         try:
             overrides.apply(config, self.changes)
         except ValueError as error:
-            raise ValueError(
-                f"--set={self.changes} does not fit {row} at {column} (choose other rows or "
-                f"columns): {error}"
-            ) from error
+            raise ValueError(f"--set={self.changes}, for {row} at {column}: {error}") from error
         for later in (self.runtime_arguments, f"seed={seed}"):
             overrides.apply(config, later)
         return config

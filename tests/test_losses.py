@@ -374,19 +374,25 @@ def test_bad_input_is_named(changes, error, words):
         dm_softmax_cross_entropy(**arguments)
 
 
-@pytest.mark.parametrize("edf", [CCE(), DM(lam=0.5, beta=8.0), MAE()], ids=str)
-def test_classes_masked_by_minus_infinity(edf):
+@pytest.mark.parametrize("normalization", ["batch", None])
+@pytest.mark.parametrize(
+    "edf", [CCE(), DM(0.5, 8.0), MAE(), DM(0.0, -0.33), Beta(1.0, 1.0)], ids=str
+)
+def test_classes_masked_by_minus_infinity(edf, normalization):
     """As optax has it: a masked class gets no gradient; the only class left has p = 1."""
     logits = jnp.array([[0.0, -jnp.inf, 1.0], [2.0, -jnp.inf, -jnp.inf], [-jnp.inf, 0.0, 0.0]])
 
     def loss(logits):
-        return dm_softmax_cross_entropy(logits, jnp.zeros(3, int), edf, normalization=None)
+        return dm_softmax_cross_entropy(logits, jnp.zeros(3, int), edf, normalization=normalization)
 
     gradient = jax.grad(lambda z: loss(z).sum())(logits)
     np.testing.assert_allclose(loss(logits)[:2], [np.log1p(np.e), 0.0], rtol=1e-6)
     assert loss(logits)[2] == np.inf  # the label is masked
     np.testing.assert_allclose(gradient[0], gradient[0, 2] * np.array([-1.0, 0.0, 1.0]), rtol=1e-6)
     np.testing.assert_array_equal(gradient[1], 0)
+    assert np.isfinite(gradient[2]).all()
+    hessian = jax.jacrev(jax.grad(lambda z: loss(z).sum()))(logits)
+    assert np.isfinite(hessian[:2, :, :2]).all()
 
 
 def test_logits_of_a_diverged_network_show():

@@ -120,7 +120,7 @@ def test_only_ratios_of_class_weights_count(edf, class_weights):
     np.testing.assert_allclose(got, jax.grad(mean)(logits, scaled), rtol=1e-5)
 
 
-@pytest.mark.parametrize("class_weights", [[1.0, -1.0], np.array([1.0, np.nan])])
+@pytest.mark.parametrize("class_weights", [[1.0, -1.0], np.array([1.0, np.nan]), [1.0, 1e300]])
 @pytest.mark.parametrize("wrap", [lambda loss: loss, jax.jit], ids=["at once", "traced"])
 def test_class_weights_are_checked_while_tracing_too(class_weights, wrap):
     def loss(logits):
@@ -128,6 +128,14 @@ def test_class_weights_are_checked_while_tracing_too(class_weights, wrap):
 
     with pytest.raises(ValueError, match="class_weights must be finite and at least 0, got"):
         wrap(loss)(jnp.zeros((1, 2)))
+
+
+def test_class_weights_may_be_traced_one_by_one():
+    @jax.jit
+    def loss(logits, first):
+        return dm_softmax_cross_entropy(logits, np.array([1]), CCE(), class_weights=[first, 1.0])
+
+    np.testing.assert_allclose(loss(jnp.zeros((1, 2)), 2.0), np.log(2), rtol=1e-6)
 
 
 def test_class_weights_on_a_mesh_with_explicit_axes():

@@ -480,3 +480,47 @@ def test_what_is_no_function_of_p_is_named_at_once(make, error, words):
 
 def test_a_constant_loss_has_no_weight():
     assert from_loss(lambda p: 1).weight(0.3) == 0
+
+
+class _Static(EDF):
+    @staticmethod
+    def weight(p):
+        return p * (1 - p)
+
+
+class _ConstantScale(EDF):
+    log_scale = 0.7
+
+    def log_shape(self, margin):
+        return -jnp.abs(margin)
+
+
+class _Table(EDF):
+    """One weight for all, the mean of an array."""
+
+    table: float
+
+    def log_shape(self, margin):
+        return jnp.mean(self.table)
+
+
+class _Branching(EDF):
+    table: float
+
+    def weight(self, p):
+        return p if p.sum() > 0 else self.table
+
+
+def test_methods_may_be_static_and_constants_plain():
+    assert _Static().log_weight(0.0) == pytest.approx(np.log(0.25))
+    assert _ConstantScale().log_weight(1.0) == pytest.approx(-0.3)
+
+
+def test_an_array_may_give_one_weight_for_all():
+    losses = dm_softmax_cross_entropy(jnp.zeros((2, 3)), jnp.zeros(2, int), _Table(jnp.ones(5)))
+    assert losses.shape == (2,)
+
+
+def test_a_weight_that_cannot_be_traced_says_so_with_arrays_too():
+    with pytest.raises(jax.errors.TracerBoolConversionError):
+        dm_softmax_cross_entropy(jnp.zeros((2, 3)), jnp.zeros(2, int), _Branching(jnp.ones(2)))

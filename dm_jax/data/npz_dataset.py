@@ -45,19 +45,14 @@ def load(path: str, data_dir: str | None = None) -> Dataset:
             )
     if num_classes < 2:
         raise ValueError(f"y_train of {file} must have 2 classes or more, got only 0")
-    used = np.union1d(y_train, arrays["y_test"])
-    if absent := sorted(set(range(num_classes)) - set(used.tolist())):
+    y_test = as_labels(arrays["y_test"], num_classes, what="y_test")
+    if absent := sorted(set(range(num_classes)) - {*y_train.tolist(), *y_test.tolist()}):
         raise ValueError(
             f"{file} has no example of class {absent[0]}, but labels up to {num_classes - 1}; "
-            "number the classes without gaps (numpy.unique(labels, return_inverse=True)[1])"
+            "number the classes of both splits together, without gaps"
         )
-    train, test = (
-        Split(
-            _inputs(f"x_{split} of {file}", arrays[f"x_{split}"]),
-            as_labels(arrays[f"y_{split}"], num_classes, what=f"y_{split}"),
-        )
-        for split in ("train", "test")
-    )
+    train = Split(_inputs(f"x_train of {file}", arrays["x_train"]), y_train)
+    test = Split(_inputs(f"x_test of {file}", arrays["x_test"]), y_test)
     if train.inputs.shape[1:] != test.inputs.shape[1:]:
         raise ValueError(
             f"an input has shape {list(train.inputs.shape[1:])} in x_train, "

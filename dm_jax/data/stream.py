@@ -115,6 +115,7 @@ def train_stream(source: Source, batching: Batching, *, seed: int, workers: int 
         .random_map(functools.partial(_augmented, source, batching))
     )
     identity = {"kind": "train", "seed": int(seed), "size": len(source), **_content(batching)}
+    identity["order"] = "dm_jax.draws"  # older states are of grain's order
     return Stream(_batches(examples, batching), identity, workers)
 
 
@@ -188,7 +189,7 @@ class Stream(Iterator[Batch]):
             for name, value in self._identity.items()
             if state.get(name) != value
         ]
-        differs += [f"{name} is missing" for name in self.get_state().keys() - state.keys()]
+        differs += [f"no {name}" for name in ("next_batch", "skipped") if name not in state]
         if differs:
             raise ValueError(f"the state belongs to a different stream ({'; '.join(differs)})")
         self.seek(state["next_batch"])

@@ -54,6 +54,7 @@ class Network(nn.Module):
             but features.
         """
         self.check(x)
+        where = None if where is None else jnp.asarray(where)
         if where is not None and (where.dtype != bool or where.shape != x.shape[:1]):
             raise ValueError(
                 f"where must be bool [{x.shape[0]}], got {where.dtype} {list(where.shape)}"

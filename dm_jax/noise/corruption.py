@@ -71,7 +71,7 @@ class Corruption:
         return digest.hexdigest()
 
     def take(self, positions: np.ndarray, *, part: str) -> "Corruption":
-        """The examples at these positions (indices into `kept`), recorded as `part`."""
+        """The examples at these ascending positions (indices into `kept`), recorded as `part`."""
         arrays = {name: getattr(self, name)[positions] for name in _ARRAYS}
         return dataclasses.replace(self, **arrays, part=part)
 

@@ -79,6 +79,8 @@ class Checkpoints:
     @property
     def latest(self) -> int | None:
         """The step of the newest checkpoint, or None."""
+        if not parallel.is_primary():  # another host has written meanwhile
+            self._manager.reload()
         return self._manager.latest_step()
 
     def save(
@@ -98,20 +100,19 @@ class Checkpoints:
           OSError: this or the previous checkpoint could not be written. Older ones are kept.
         """
         problem = self._try_to_save(step, tree, score, seconds) if parallel.is_primary() else None
-        if parallel.any_host(problem is not None):
-            raise problem or OSError("the first host could not write a checkpoint; see its error")
+        _raise_on_all_hosts(problem)
 
     def _try_to_save(
         self, step: int, tree: Any, score: float | None, seconds: float
     ) -> OSError | None:
         """Returns what prevents it."""
-        arrays = _to_numpy(tree)
-        meta = {
-            "checksums": _checksums(arrays),
-            "arrays": _description(arrays),
-            "seconds": seconds,
-        }
         try:
+            arrays = _to_numpy(tree)
+            meta = {
+                "checksums": _checksums(arrays),
+                "arrays": _description(arrays),
+                "seconds": seconds,
+            }
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -125,6 +126,19 @@ class Checkpoints:
             problem.__cause__ = error
             return problem
         return None
+
+    def finish(self) -> None:
+        """Waits until everything is on disk; every host must call it.
+
+        Raises:
+          OSError: it could not be written.
+        """
+        problem = None
+        try:
+            self.wait()
+        except OSError as error:
+            problem = error
+        _raise_on_all_hosts(problem)
 
     def wait(self) -> None:
         """Waits until everything is on disk; raises OSError if it could not be written."""
@@ -301,6 +315,12 @@ def _chosen(directory: pathlib.Path, step: int | str) -> int:
     raise FileNotFoundError(
         f"{directory} has no checkpoint {step!r}; available: {available}{names}"
     )
+
+
+def _raise_on_all_hosts(problem: OSError | None) -> None:
+    """Raises the problem of the first host there, and on the others an error that points to it."""
+    if parallel.any_host(problem is not None):
+        raise problem or OSError("the first host could not write a checkpoint; see its error")
 
 
 def _score(metrics: Any) -> float:

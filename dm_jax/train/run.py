@@ -169,7 +169,7 @@ def _train(
             return start
         recorder = Recorder(engine, folder, checkpoints, progress, start, clock.seconds)
         with contextlib.closing(recorder):
-            return fit(
+            _, step = fit(
                 engine.advance,
                 engine.block,
                 engine.place(state),
@@ -179,7 +179,9 @@ def _train(
                 window=engine.place(window),
                 start=start,
                 stop_requested=_agreement(stop_requested, engine.plan),
-            )[1]
+            )
+            checkpoints.finish()
+            return step
 
 
 def _check_goes_on(folder: pathlib.Path, config: Config, taken: int, total: int) -> None:

@@ -107,9 +107,8 @@ def edf_transitions(
     values = {name: end for name, (_, end) in ends.items()}
     emphasis.create(loss.name, **{**loss.parameters, **values})  # in range at the end too
     jumps = any(shape == "step" for shape, _ in ends.values())
-    last = (
-        total_steps - 1 if jumps else total_steps
-    )  # a jump at the very end would be after the last step
+    # A jump at the very end would be after the last step.
+    last = total_steps - 1 if jumps else total_steps
     if length > last:
         raise ValueError(
             f"config.loss.schedule_length must be at most {last} steps to end within the training, "

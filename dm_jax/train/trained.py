@@ -121,7 +121,9 @@ def load(
         raise FileNotFoundError(f"{folder} is not the workdir of a run: it has no {NETWORK_FILE}")
     known = files.read_json(folder / NETWORK_FILE)
     if missing := {"class_names", "shape", "dtype", "mean", "std"} - known.keys():
-        raise ValueError(f"{folder / NETWORK_FILE} is damaged: it lacks {', '.join(missing)}")
+        raise ValueError(
+            f"{folder / NETWORK_FILE} is damaged: it lacks {', '.join(sorted(missing))}"
+        )
     if not (folder / "config.json").exists():
         raise FileNotFoundError(f"{folder} is not the workdir of a run: it has no config.json")
     config = Config.parse(files.read_json(folder / "config.json"))

@@ -90,6 +90,10 @@ def test_a_tilde_is_the_home_wherever_data_dir_is(tmp_path, arrays, monkeypatch)
             {"x_train": np.full((6, 2), 1e300), "x_test": np.zeros((2, 2))},
             "as float32 must be finite",
         ),
+        (
+            {"y_train": np.array([0, 1, 2, 0, 1, 2]), "y_test": np.array([0, 9])},
+            "y_test: row 1 is 9",
+        ),
         ({"y_train": np.zeros(6, int)}, "y_train of .* must have 2 classes or more, got only 0"),
     ],
 )

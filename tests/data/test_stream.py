@@ -331,7 +331,7 @@ def test_positions_are_checked():
         stream.seek(-1)
     state = stream.get_state()
     del state["skipped"]
-    with pytest.raises(ValueError, match=r"different stream \(skipped is missing"):
+    with pytest.raises(ValueError, match=r"different stream \(no skipped"):
         stream.set_state(state)
 
 

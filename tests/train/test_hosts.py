@@ -59,9 +59,11 @@ def test_a_stop_of_one_process_stops_both_and_they_go_on(tmp_path):
     hosts.finish(again)
 
 
-def test_a_full_disk_ends_both(tmp_path):
+@pytest.mark.parametrize("every", [20, 30], ids=["the first checkpoint", "the last one"])
+def test_a_full_disk_ends_both(every, tmp_path):
     """A limit on the size of files stands for the disk; only the first process writes."""
-    processes = hosts.start_both(tmp_path, _DIGITS, _CHANGES, largest_file=20_000)
+    changes = _CHANGES | {"train.checkpoint_every": f"{every} steps"}
+    processes = hosts.start_both(tmp_path, _DIGITS, changes, largest_file=20_000)
     outputs = [process.communicate(timeout=200)[0] for process in processes]
     assert [process.returncode for process in processes] == [1, 1], outputs
     assert "could not be written to" in outputs[0]
