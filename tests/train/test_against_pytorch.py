@@ -82,6 +82,7 @@ def same(found, expected, rtol=1e-6):
     np.testing.assert_allclose(found, expected.detach(), rtol=rtol, atol=1e-8)
 
 
+@pytest.mark.long
 def test_training_steps_are_pytorchs():
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (STEPS, BATCH, SIDE, SIDE, 3), np.uint8)
