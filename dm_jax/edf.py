@@ -127,7 +127,7 @@ _OF_ANY = {name: vars(EDF)[name] for name in ("log_scale", "log_area", "mode", "
 
 
 def _rederive(cls: type[EDF]) -> None:
-    """Derives what the class inherits but what holds for its parent's weight only."""
+    """Replaces inherited methods that hold for the parent's weight only."""
     own = _defined_anew(cls)
     # The ways to define a scheme; the last one that a class defines counts.
     defined = [

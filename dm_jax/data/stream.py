@@ -114,8 +114,8 @@ def train_stream(source: Source, batching: Batching, *, seed: int, workers: int 
         .map(functools.partial(_shuffled, len(source), int(seed)))
         .random_map(functools.partial(_augmented, source, batching))
     )
-    identity = {"kind": "train", "seed": int(seed), "size": len(source), **_content(batching)}
-    identity["order"] = "dm_jax.draws"  # older states are of grain's order
+    order = {"seed": int(seed), "order": "dm_jax.draws"}  # older states are of grain's order
+    identity = {"kind": "train", "size": len(source), **order, **_content(batching)}
     return Stream(_batches(examples, batching), identity, workers)
 
 
