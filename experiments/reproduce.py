@@ -20,7 +20,7 @@ from dm_jax.train import setup
 from experiments import cells as cells_lib
 from experiments import (
     cluster,
-    plan,
+    estimate,
     record,
     report,
     results_file,
@@ -132,7 +132,7 @@ def _print_plan(cells: Sequence[cells_lib.Cell]) -> int:
     """Prints what would run; returns how many cells cannot."""
     if cells:
         print("measuring a few steps of each kind of run ...", flush=True)
-    text, failed = plan.describe(cells)
+    text, failed = estimate.describe(cells)
     print(text)
     return failed
 

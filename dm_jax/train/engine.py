@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from dm_jax import metrics
 from dm_jax.train import parallel
 from dm_jax.train.build import Experiment, StreamedExperiment
-from dm_jax.train.loop import Plan
+from dm_jax.train.plan import Plan
 from dm_jax.train.state import State
 from dm_jax.train.step import make_evaluate_step, make_train_step, many_evaluations, many_steps
 

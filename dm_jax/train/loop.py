@@ -5,59 +5,18 @@ Where blocks end depends only on the absolute step, so a resumed run makes the s
 """
 
 import collections
-import dataclasses
-import math
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import jax
 
 from dm_jax import metrics
+from dm_jax.train.engine import Engine
 from dm_jax.train.state import State
 
 # Blocks dispatched to the device before the host waits for the oldest: enough that the device never
 # idles, few enough that a stop request is answered soon.
 _IN_FLIGHT = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """Length and intervals of a run, in steps.
-
-    Attributes:
-      total_steps: length of the training.
-      log_every, evaluate_every, checkpoint_every: at every multiple of these, and at the end.
-      max_steps_per_call: upper bound on the steps in one compiled call.
-    """
-
-    total_steps: int
-    log_every: int
-    evaluate_every: int
-    checkpoint_every: int
-    max_steps_per_call: int = 1
-
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            if getattr(self, field.name) < 1:
-                value = getattr(self, field.name)
-                raise ValueError(f"{field.name} must be at least one step, got {value}")
-
-    @property
-    def steps_per_call(self) -> int:
-        """The largest divisor of all intervals that is at most `max_steps_per_call`."""
-        common = math.gcd(self.log_every, self.evaluate_every, self.checkpoint_every)
-        return max(d for d in range(1, min(self.max_steps_per_call, common) + 1) if common % d == 0)
-
-    def blocks(self, start: int) -> Iterator[tuple[int, int]]:
-        """(begin, end) of every call from `start`; ends are multiples of `steps_per_call`."""
-        while start < self.total_steps:
-            end = min(start - start % self.steps_per_call + self.steps_per_call, self.total_steps)
-            yield start, end
-            start = end
-
-    def due(self, interval: int, step: int) -> bool:
-        """Whether something with this interval is due after `step` steps."""
-        return step % interval == 0 or step == self.total_steps
 
 
 class Callbacks(Protocol):
@@ -77,35 +36,31 @@ class Callbacks(Protocol):
 
 
 def fit(
-    advance: Callable[[State, Any], tuple[State, metrics.Totals]],
-    block: Callable[[int, int], Any],
+    engine: Engine,
     state: State,
-    plan: Plan,
     callbacks: Callbacks,
     *,
-    empty: metrics.Totals,
     window: metrics.Totals,
     start: int = 0,
     stop_requested: Callable[[int], bool] = lambda step: False,
 ) -> tuple[State, int]:
-    """Trains from step `start` to the end of the plan, or until a stop is requested.
+    """Trains from step `start` to the end of the engine's plan, or until a stop is requested.
 
     Args:
-      advance: the compiled steps, `(state, block) -> (state, totals)`; the state is donated.
-      block: `(begin, end)` -> the device's block for those steps.
-      state: after `start` steps.
-      plan: length and intervals.
-      callbacks: called at those intervals.
-      empty: zero totals.
-      window, start: totals since the last log, and the step, of a resumed run.
+      engine: advances the state; its plan says when the callbacks are called.
+      state: after `start` steps, on the devices; donated.
+      callbacks: called at the intervals of the plan.
+      window: totals since the last log, on the devices: `engine.empty_totals` in a new run.
+      start: steps that a resumed run has taken.
       stop_requested: called with the step between blocks; if true, checkpoints and returns.
 
     Returns:
       (state, the number of steps it has taken).
     """
+    plan, empty = engine.plan, engine.place(metrics.Totals.empty(window))
     in_flight: collections.deque = collections.deque()
     for begin, end in plan.blocks(start):
-        state, totals = advance(state, block(begin, end))
+        state, totals = engine.advance(state, engine.block(begin, end))
         window = window.add(totals)
         in_flight.append((end, totals))
         if len(in_flight) > _IN_FLIGHT:

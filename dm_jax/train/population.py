@@ -24,7 +24,8 @@ from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.build import Experiment
 from dm_jax.train.config import ParallelConfig
 from dm_jax.train.differences import differences
-from dm_jax.train.loop import Plan, fit
+from dm_jax.train.loop import fit
+from dm_jax.train.plan import Plan
 from dm_jax.train.progress import NoProgress, Progress
 from dm_jax.train.state import State
 from dm_jax.train.stop_request import StopRequest
@@ -142,18 +143,11 @@ def prepare(
 
 
 def _train(engine: ArrayEngine, state: State, progress: Progress) -> tuple["_Recorder", int]:
-    empty = engine.place(engine.empty_totals(state))
+    window = engine.place(engine.empty_totals(state))
     with StopRequest() as stop_requested, contextlib.closing(progress):
         recorder = _Recorder(engine, progress)
         _, step = fit(
-            engine.advance,
-            engine.block,
-            state,
-            engine.plan,
-            recorder,
-            empty=empty,
-            window=empty,
-            stop_requested=lambda step: stop_requested(),
+            engine, state, recorder, window=window, stop_requested=lambda step: stop_requested()
         )
     return recorder, step
 

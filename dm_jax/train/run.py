@@ -16,7 +16,8 @@ from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.checkpoints import Checkpoints
 from dm_jax.train.config import Config
 from dm_jax.train.engine import Engine
-from dm_jax.train.loop import Plan, fit
+from dm_jax.train.loop import fit
+from dm_jax.train.plan import Plan
 from dm_jax.train.progress import NoProgress, Progress
 from dm_jax.train.recorder import Recorder
 from dm_jax.train.state import State
@@ -170,12 +171,9 @@ def _train(
         recorder = Recorder(engine, folder, checkpoints, progress, start, clock.seconds)
         with contextlib.closing(recorder):
             _, step = fit(
-                engine.advance,
-                engine.block,
+                engine,
                 engine.place(state),
-                engine.plan,
                 recorder,
-                empty=engine.place(empty),
                 window=engine.place(window),
                 start=start,
                 stop_requested=_agreement(stop_requested, engine.plan),

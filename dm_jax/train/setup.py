@@ -16,7 +16,7 @@ from dm_jax.models import pretrained
 from dm_jax.train import config as config_lib
 from dm_jax.train import optimizers, schedules
 from dm_jax.train import state as state_lib
-from dm_jax.train.loop import Plan
+from dm_jax.train.plan import Plan
 from dm_jax.train.step import StepSettings
 
 _NORMALIZATIONS: dict[str, Normalization] = {"batch": "batch", "density": "density", "none": None}

@@ -114,14 +114,12 @@ def _dataset(count: int) -> data.Dataset:
 def _engine(built: build.Experiment) -> Steps:
     engine = ArrayEngine([built], parallel.make_mesh(ParallelConfig(devices=1)), "jit")
     state = engine.place(built.create_state(0))
-    empty = engine.place(engine.empty_totals(state))
+    window = engine.place(engine.empty_totals(state))
 
     def steps(count: int) -> None:
         nonlocal state
         assert count == engine.plan.total_steps
-        state, _ = fit(
-            engine.advance, engine.block, state, engine.plan, _Log(), empty=empty, window=empty
-        )
+        state, _ = fit(engine, state, _Log(), window=window)
         jax.block_until_ready(state)
 
     return steps

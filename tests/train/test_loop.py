@@ -4,7 +4,8 @@ import jax
 import pytest
 
 from dm_jax.train import build
-from dm_jax.train.loop import Plan, fit
+from dm_jax.train.loop import fit
+from dm_jax.train.plan import Plan
 from tests.train import tiny
 
 
@@ -65,18 +66,9 @@ class _Witness:
 def _fit(built, witness, *, guard="allow", **options):
     running = tiny.engine(built)
     state = running.place(built.create_state(0))
-    empty = running.place(running.empty_totals(state))
+    window = running.place(running.empty_totals(state))
     with jax.transfer_guard(guard):
-        return fit(
-            running.advance,
-            running.block,
-            state,
-            running.plan,
-            witness,
-            empty=empty,
-            window=empty,
-            **options,
-        )
+        return fit(running, state, witness, window=window, **options)
 
 
 def _experiment(**changes):

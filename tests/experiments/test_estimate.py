@@ -6,7 +6,7 @@ import pytest
 
 from dm_jax.train import parallel
 from experiments import (
-    plan,
+    estimate,
     reproduce,
     table_specs,
 )
@@ -39,7 +39,7 @@ def test_a_plan_goes_on_after_what_cannot_start(monkeypatch):
         spec = dataclasses.replace(table_specs.get("digits"), scale=0.04, changes=changes)
         there += reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=(1,))
     monkeypatch.setattr(parallel, "make_mesh", _fail_once(parallel.make_mesh))
-    text, failed = plan.describe(there)
+    text, failed = estimate.describe(there)
     assert failed == 1
     assert text.splitlines()[0] == "1 run cannot start: no such devices"
     assert "1 run x 80 steps of mlp" in text
@@ -51,7 +51,7 @@ def test_a_plan_names_what_is_alike_once():
         table_specs.get("digits"), scale=0.04, changes="model=resnet20,parallel.devices=1"
     )
     there = reproduce.make_cells(spec, [("CCE", "clean"), ("MAE", "clean")], {}, seeds=(1, 2))
-    first, last = plan.describe(there)[0].splitlines()
+    first, last = estimate.describe(there)[0].splitlines()
     assert first.startswith("1 run x 80 steps of resnet20: ")
     assert first.endswith(" MiB, 4 times, one after the other (first: CCE, clean)")
     assert last.startswith("about ")
