@@ -4,6 +4,8 @@ Learning rate and weight decay are leaves of the optimiser's state (`optax.injec
 the members of a population may differ in them; the schedule is a factor on the learning rate.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -30,7 +32,7 @@ def create(config: config_lib.OptimizerConfig, factor: Schedule) -> optax.Gradie
     Raises:
       ValueError: there is no such function, or it returns something else, such as `optax.adam`.
     """
-    direction = _direction(config)
+    direction = _custom(config) if ":" in config.name else _DIRECTIONS[config.name](config)
 
     def chain(learning_rate, weight_decay):
         return optax.chain(
@@ -54,35 +56,27 @@ def _kernels(params):
 _DECAYED = {"all": None, "kernels": _kernels}
 
 
-def _direction(config: config_lib.OptimizerConfig) -> optax.GradientTransformation:
-    if ":" in config.name:
-        own = import_path.load_function(config.name)(config)
-        if not isinstance(own, optax.GradientTransformation):
-            raise ValueError(
-                f"{config.name} must return an optax.GradientTransformation, got {own!r}"
-            )
-        if _descends(own):
-            raise ValueError(
-                f"{config.name} must return a transformation without the sign and the learning "
-                "rate, which are applied after it: optax.scale_by_adam(), not optax.adam(...)"
-            )
-        return own
-    if config.name == "adam":
-        return optax.scale_by_adam(eps=config.epsilon)
-    if config.name == "caffe_adam":
-        return _caffe_adam(config.epsilon)
-    if config.momentum:
-        return optax.trace(config.momentum, nesterov=config.nesterov)
-    return optax.identity()
+def _custom(config: config_lib.OptimizerConfig) -> optax.GradientTransformation:
+    custom = import_path.load_function(config.name)(config)
+    if not isinstance(custom, optax.GradientTransformation):
+        raise ValueError(
+            f"{config.name} must return an optax.GradientTransformation, got {custom!r}"
+        )
+    if _descends(custom):
+        raise ValueError(
+            f"{config.name} must return a transformation without the sign and the learning rate, "
+            "which are applied after it: optax.scale_by_adam(), not optax.adam(...)"
+        )
+    return custom
 
 
-def _descends(own: optax.GradientTransformation) -> bool:
+def _descends(custom: optax.GradientTransformation) -> bool:
     """Whether its first update goes against the gradient, so that it has the sign already."""
     params = {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}
     gradient = jax.tree.map(jnp.ones_like, params)
     with jax.ensure_compile_time_eval():
         try:
-            update, _ = own.update(gradient, own.init(params), params)
+            update, _ = custom.update(gradient, custom.init(params), params)
             return bool(sum(leaf.sum() for leaf in jax.tree.leaves(update)) < 0)
         except Exception:  # made for other parameters
             return False
@@ -112,3 +106,16 @@ def _caffe_adam(delta: float) -> optax.GradientTransformation:
         return direction, moments
 
     return optax.GradientTransformation(adam.init, update)
+
+
+def _momentum(config: config_lib.OptimizerConfig) -> optax.GradientTransformation:
+    if not config.momentum:
+        return optax.identity()
+    return optax.trace(config.momentum, nesterov=config.nesterov)
+
+
+_DIRECTIONS: dict[str, Callable[[config_lib.OptimizerConfig], optax.GradientTransformation]] = {
+    "sgd": _momentum,
+    "adam": lambda config: optax.scale_by_adam(eps=config.epsilon),
+    "caffe_adam": lambda config: _caffe_adam(config.epsilon),
+}

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 import jax
 from jax.sharding import Mesh
 
-from dm_jax.train import build, parallel, trained
+from dm_jax.train import build, parallel
 from dm_jax.train import workdir as workdir_lib
 from dm_jax.train.array_engine import ArrayEngine
-from dm_jax.train.checkpoints import Checkpoints
+from dm_jax.train.checkpoints import Checkpoints, Restored
 from dm_jax.train.config import Config
 from dm_jax.train.engine import Engine
 from dm_jax.train.loop import fit
@@ -93,13 +93,7 @@ def _run(
     parallel.check_batch(mesh, config.train.batch_size)
     experiment = build.experiment(config)
     with workdir_lib.lock(folder):
-        workdir_lib.check(
-            folder,
-            config,
-            experiment.corruption,
-            fingerprint=experiment.dataset.fingerprint,
-            allow_changes=allow_changes,
-        )
+        workdir_lib.check(folder, experiment, allow_changes=allow_changes)
         with contextlib.closing(make_engine(experiment, mesh, config.parallel.mode)) as engine:
             step = _train(engine, folder, progress, stop_requested, clock)
         rows = list(read_metrics(folder / "metrics.jsonl"))
@@ -153,19 +147,12 @@ def _train(
     with contextlib.closing(Checkpoints(folder / "checkpoints", keep=keep)) as checkpoints:
         restored = checkpoints.restore((fresh, empty))
         if restored is None:
-            start, saved, window = 0, experiment.create_state(seed), empty
-        else:
-            start, (saved, window), clock.before = restored
+            restored = Restored(0, (experiment.create_state(seed), empty), 0.0)
+        start, (saved, window), clock.before = restored
         state = _as_configured(saved, fresh)
         _check_goes_on(folder, experiment.config, start, engine.plan.total_steps)
         # Only now, as a refused run must not change the workdir of another run.
-        workdir_lib.record(
-            folder,
-            experiment.config,
-            experiment.corruption,
-            fingerprint=experiment.dataset.fingerprint,
-            network=trained.metadata(experiment),
-        )
+        workdir_lib.record(folder, experiment)
         if parallel.any_host(stop_requested()):
             return start
         recorder = Recorder(engine, folder, checkpoints, progress, start, clock.seconds)

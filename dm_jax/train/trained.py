@@ -13,22 +13,10 @@ import numpy as np
 from dm_jax import files, models
 from dm_jax.data import augment
 from dm_jax.dtypes import at_least_float32
-from dm_jax.train import checkpoints
+from dm_jax.train import checkpoint_reader
 from dm_jax.train.config import Config
-from dm_jax.train.setup import Setup, create_model
+from dm_jax.train.setup import create_model
 from dm_jax.train.workdir import NETWORK_FILE
-
-
-def metadata(experiment: Setup) -> dict[str, Any]:
-    """The content of `NETWORK_FILE`: classes, and shape, dtype and normalisation of an input."""
-    example, settings = experiment.example, experiment.settings
-    return {
-        "class_names": list(experiment.dataset.class_names),
-        "shape": list(example.shape[1:]),
-        "dtype": jnp.dtype(example.dtype).name,
-        "mean": [float(value) for value in settings.mean],
-        "std": [float(value) for value in settings.std],
-    }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -127,7 +115,7 @@ def load(
     if not (folder / "config.json").exists():
         raise FileNotFoundError(f"{folder} is not the workdir of a run: it has no config.json")
     config = Config.parse(files.read_json(folder / "config.json"))
-    found, variables = checkpoints.read_variables(folder / "checkpoints", step)
+    found, variables = checkpoint_reader.read_variables(folder / "checkpoints", step)
     return TrainedModel(
         config=config,
         step=found,

@@ -4,17 +4,19 @@ import contextlib
 import datetime
 import pathlib
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
 import jax
+import numpy as np
 
 from dm_jax import files
 from dm_jax.noise import Corruption
 from dm_jax.train import parallel
 from dm_jax.train.config import Config
 from dm_jax.train.differences import differences
+from dm_jax.train.setup import Setup
 
 # Holds what a trained network needs besides the config and the weights (`train.load`).
 NETWORK_FILE = "network.json"
@@ -53,20 +55,12 @@ def changes(workdir: pathlib.Path, config: Config) -> list[str]:
     return differences(old, config.to_dict())
 
 
-def check(
-    workdir: pathlib.Path,
-    config: Config,
-    corruption: Corruption,
-    *,
-    fingerprint: str,
-    allow_changes: bool = False,
-) -> None:
+def check(workdir: pathlib.Path, experiment: Setup, *, allow_changes: bool = False) -> None:
     """Raises if the workdir holds another run; writes nothing.
 
     Args:
       workdir: need not exist.
-      config, corruption: of the run that is to start or resume.
-      fingerprint: of the run's data.
+      experiment: the one that is to start or resume.
       allow_changes: whether the config may differ.
 
     Raises:
@@ -74,6 +68,8 @@ def check(
         other data, because they or their code changed.
       OSError: it cannot be read.
     """
+    config, corruption = experiment.config, experiment.corruption
+    fingerprint = experiment.dataset.fingerprint
     with _usable(workdir):
         begun_with = _read_if_there(workdir / "environment.json").get("data") or fingerprint
     if (changed := changes(workdir, config)) and not allow_changes:
@@ -100,36 +96,34 @@ def _read_if_there(path: pathlib.Path) -> dict[str, Any]:
     return files.read_json(path) if path.exists() else {}
 
 
-def record(
-    workdir: pathlib.Path,
-    config: Config,
-    corruption: Corruption,
-    *,
-    fingerprint: str,
-    network: Mapping[str, Any],
-) -> None:
-    """On the first host, writes config, environment and network (JSON) and the corruption (.npz).
-
-    Args:
-      workdir: of the run.
-      config, corruption: of the run.
-      fingerprint: of the run's data, for environment.json.
-      network: the content of network.json.
-    """
+def record(workdir: pathlib.Path, experiment: Setup) -> None:
+    """On the first host, writes config, environment, network (JSON) and corruption (.npz)."""
     if not parallel.is_primary():
         return
     contents = {
-        "config.json": config.to_dict(),
-        "environment.json": environment() | {"data": fingerprint},
-        NETWORK_FILE: network,
+        "config.json": experiment.config.to_dict(),
+        "environment.json": environment() | {"data": experiment.dataset.fingerprint},
+        NETWORK_FILE: _network(experiment),
     }
     with _usable(workdir):
         for left_over in workdir.glob("*.partial"):  # by a start that was killed
             left_over.unlink()
         if not (workdir / "corruption.npz").exists():
-            corruption.save(workdir / "corruption.npz")
+            experiment.corruption.save(workdir / "corruption.npz")
         for name, content in contents.items():
             files.write_json(workdir / name, content)
+
+
+def _network(experiment: Setup) -> dict[str, Any]:
+    """Classes, and shape, dtype and normalisation of an input."""
+    example, settings = experiment.example, experiment.settings
+    return {
+        "class_names": list(experiment.dataset.class_names),
+        "shape": list(example.shape[1:]),
+        "dtype": np.dtype(example.dtype).name,
+        "mean": [float(value) for value in settings.mean],
+        "std": [float(value) for value in settings.std],
+    }
 
 
 class WorkdirInUseError(OSError):

@@ -13,7 +13,7 @@ import pytest
 
 from configs import digits
 from dm_jax import data, models, npz, train
-from dm_jax.train import checkpoints, population
+from dm_jax.train import checkpoint_content, checkpoint_reader, checkpoints, population
 from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.config import OptimizerConfig, ParallelConfig
 from dm_jax.train.parallel import make_mesh
@@ -233,13 +233,13 @@ def test_what_a_running_trainer_deletes_is_chosen_again(run, tmp_path, monkeypat
     workdir, _ = run
     shutil.copytree(workdir, tmp_path / "run")
     shutil.copytree(workdir / "checkpoints" / "30", tmp_path / "run" / "checkpoints" / "40")
-    read = checkpoints._read_variables
+    read = checkpoint_reader._read_variables
 
     def delete_and_read(directory, step):
         shutil.rmtree(directory / "40", ignore_errors=True)
         return read(directory, step)
 
-    monkeypatch.setattr(checkpoints, "_read_variables", delete_and_read)
+    monkeypatch.setattr(checkpoint_reader, "_read_variables", delete_and_read)
     assert train.load(tmp_path / "run").step == 30
 
 
@@ -277,8 +277,9 @@ def test_what_cannot_be_loaded_is_named(run, tmp_path):
 
 def test_a_damaged_checkpoint_is_not_loaded(run, tmp_path, monkeypatch):
     workdir, _ = run
-    sums = checkpoints._checksums
-    monkeypatch.setattr(checkpoints, "_checksums", lambda *args: dict.fromkeys(sums(*args), 1))
+    sums = checkpoint_content.checksums
+    ones = lambda *args: dict.fromkeys(sums(*args), 1)  # noqa: E731
+    monkeypatch.setattr(checkpoint_content, "checksums", ones)
     with pytest.raises(ValueError, match=r"the checksum of \[0\]\.params\[.* is 1, recorded"):
         train.load(workdir)
 
