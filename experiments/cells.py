@@ -82,7 +82,7 @@ class StoppedError(Exception):
     """A stop was requested; finished results are kept, and the next start runs the rest."""
 
 
-Built = tuple[Cell, build.Experiment | build.StreamedExperiment]
+Built = tuple[Cell, build.ArrayExperiment | build.StreamedExperiment]
 
 
 def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, Exception]]]:
@@ -102,7 +102,7 @@ def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, E
             failures.append((cell, error))
             continue
         name: Hashable = folder_name(cell)
-        if isinstance(experiment, build.Experiment) and not trains_alone(cell):
+        if isinstance(experiment, build.ArrayExperiment) and not trains_alone(cell):
             name = population.signature(experiment)
         found.setdefault(name, []).append((cell, experiment))
     return list(found.values()), failures
@@ -116,9 +116,9 @@ def trains_alone(cell: Cell) -> bool:
     return cell.config.model.name != "mlp" or cell.config.parallel.mode == "pmap"
 
 
-def members(group: Sequence[Built]) -> list[build.Experiment]:
+def members(group: Sequence[Built]) -> list[build.ArrayExperiment]:
     """The experiments of a population; none of them is streamed."""
-    return [experiment for _, experiment in group if isinstance(experiment, build.Experiment)]
+    return [experiment for _, experiment in group if isinstance(experiment, build.ArrayExperiment)]
 
 
 def _run_group(

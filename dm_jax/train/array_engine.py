@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from dm_jax import metrics
 from dm_jax.train import parallel
-from dm_jax.train.build import Experiment
+from dm_jax.train.build import ArrayExperiment
 from dm_jax.train.engine import Engine
 from dm_jax.train.sampler import Sampler, in_order
 from dm_jax.train.state import State
@@ -26,14 +26,20 @@ class ArrayEngine(Engine):
     """Trains on arrays that stay on the devices; a block holds the indices of its rows.
 
     Attributes:
+      experiments: one, or the members of a population (`dm_jax.train.population`).
       population: whether state and totals have a leading axis of members.
       scans: whether one call scans several steps; not for convolutions on the CPU.
     """
 
-    experiments: Sequence[Experiment]
+    experiment: ArrayExperiment
 
     def __init__(
-        self, experiments: Sequence[Experiment], mesh: Mesh, mode: str, *, population: bool = False
+        self,
+        experiments: Sequence[ArrayExperiment],
+        mesh: Mesh,
+        mode: str,
+        *,
+        population: bool = False,
     ):
         if population and mode == "pmap":
             raise ValueError("a population needs parallel mode 'jit', got 'pmap'")
@@ -42,7 +48,8 @@ class ArrayEngine(Engine):
         plan = experiments[0].plan
         if not self.scans:
             plan = dataclasses.replace(plan, max_steps_per_call=1)
-        super().__init__(experiments, mesh, mode, plan)
+        super().__init__(experiments[0], mesh, mode, plan)
+        self.experiments = experiments
         self._samplers = _distinct([experiment.sampler for experiment in experiments])
         self._data = {split: self._split_on_devices(split) for split in ("train", "test")}
         self._train_data = self._data["train"]
@@ -79,7 +86,7 @@ class ArrayEngine(Engine):
         """Does nothing, as the data are in memory."""
 
     def _evaluate_one(self, state: State, name: str) -> dict[str, Any]:
-        """Exact means over the rows of `Experiment.evaluated[name]`."""
+        """Exact means over the rows of `ArrayExperiment.evaluated[name]`."""
         split, blocks = self._evaluation[name]
         parts = [self._evaluate(state, self._data[split], block) for block in blocks]
         return functools.reduce(metrics.Totals.add, parts).means()
@@ -89,13 +96,13 @@ class ArrayEngine(Engine):
     ) -> Any:
         if not self.population:
             return super()._compile(make_step, many, donate=donate)
-        steps = many(make_step(self.experiments[0].settings))
+        steps = many(make_step(self.experiment.settings))
         return parallel.compile_step(
             lambda axis_name: _over_members(steps), self.mesh, "jit", donate=donate, members=True
         )
 
     def _split_on_devices(self, split: str) -> dict[str, jax.Array]:
-        arrays = getattr(self.experiments[0].dataset, split)
+        arrays = getattr(self.experiment.dataset, split)
         true_labels = parallel.replicate(arrays.labels, self._placement)
         data = {
             "inputs": parallel.replicate(arrays.inputs, self._placement),
@@ -106,15 +113,15 @@ class ArrayEngine(Engine):
             labels = np.stack([experiment.train_labels for experiment in self.experiments])
             data["labels"] = parallel.shard_members(labels, self._placement)
         elif split == "train":
-            data["labels"] = parallel.replicate(self.experiments[0].train_labels, self._placement)
+            data["labels"] = parallel.replicate(self.experiment.train_labels, self._placement)
         return data
 
     def _evaluation_blocks(self, name: str) -> tuple[str, list[Any]]:
         """The split and the blocks to evaluate: one of all batches, or one per batch."""
-        split, rows = self.experiments[0].evaluated[name]
+        split, rows = self.experiment.evaluated[name]
         each = _distinct([experiment.evaluated[name][1] for experiment in self.experiments])
         devices = self.mesh.shape[parallel.DATA]
-        size = min(self.experiments[0].config.train.evaluate_batch, len(rows))
+        size = min(self.experiment.config.train.evaluate_batch, len(rows))
         index, where = in_order(len(rows), -(-size // devices) * devices)
         count = len(index) if self.scans else 1
         return split, [
@@ -127,7 +134,7 @@ class ArrayEngine(Engine):
         return parallel.shard_block(block, self.mesh, self.mode)
 
 
-def _convolves(experiment: Experiment) -> bool:
+def _convolves(experiment: ArrayExperiment) -> bool:
     """Whether the network has convolutions, of any rank: its initialisation traces all of it."""
     program = jax.make_jaxpr(lambda: experiment.create_state(0, pretrained=False))()
     return "conv_general_dilated" in str(program)

@@ -14,7 +14,7 @@ from dm_jax.train.sampler import Sampler
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Experiment(setup_lib.Setup):
+class ArrayExperiment(setup_lib.Experiment):
     """A resolved config of a data set in memory.
 
     Attributes:
@@ -53,7 +53,7 @@ class Experiment(setup_lib.Setup):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class StreamedExperiment(setup_lib.Setup):
+class StreamedExperiment(setup_lib.Experiment):
     """A resolved config of a streamed data set."""
 
     dataset: StreamedDataset
@@ -72,18 +72,18 @@ def load(name: str, data_dir: str) -> data.Dataset | StreamedDataset:
 
 
 @typing.overload
-def experiment(config: config_lib.Config, dataset: data.Dataset) -> Experiment: ...
+def experiment(config: config_lib.Config, dataset: data.Dataset) -> ArrayExperiment: ...
 
 
 @typing.overload
 def experiment(
     config: config_lib.Config, dataset: data.Dataset | StreamedDataset | None = None
-) -> Experiment | StreamedExperiment: ...
+) -> ArrayExperiment | StreamedExperiment: ...
 
 
 def experiment(
     config: config_lib.Config, dataset: data.Dataset | StreamedDataset | None = None
-) -> Experiment | StreamedExperiment:
+) -> ArrayExperiment | StreamedExperiment:
     """Loads and corrupts the data and resolves the config; the network is not initialised.
 
     Args:
@@ -114,7 +114,9 @@ def experiment(
         augment=config.data.augment == "crop_flip",
     )
     sampler = Sampler(corruption.kept, config.train.batch_size, config.seed, config.data.last_batch)
-    return Experiment(**vars(setup), validation_corruption=validation_corruption, sampler=sampler)
+    return ArrayExperiment(
+        **vars(setup), validation_corruption=validation_corruption, sampler=sampler
+    )
 
 
 def _check_counts(

@@ -1,7 +1,7 @@
 """What compiled training and evaluation have in common, wherever the data are."""
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,8 +9,8 @@ from jax.sharding import Mesh
 
 from dm_jax import metrics
 from dm_jax.train import parallel
-from dm_jax.train.build import Experiment, StreamedExperiment
 from dm_jax.train.plan import Plan
+from dm_jax.train.setup import Experiment
 from dm_jax.train.state import State
 from dm_jax.train.step import make_evaluate_step, make_train_step, many_evaluations, many_steps
 
@@ -19,23 +19,16 @@ class Engine(abc.ABC):
     """Compiled training and evaluation; `close` it when done.
 
     Attributes:
-      experiments: one, or the members of a population (`dm_jax.train.population`).
+      experiment: of a population the first, with whose config and settings all members train.
       mesh, mode: of `dm_jax.train.parallel`.
       plan: the experiment's plan, with calls sized for the device.
     """
 
-    experiments: Sequence[Experiment] | Sequence[StreamedExperiment]
+    experiment: Experiment
 
-    def __init__(
-        self,
-        experiments: Sequence[Experiment] | Sequence[StreamedExperiment],
-        mesh: Mesh,
-        mode: str,
-        plan: Plan,
-    ):
-        """Compiles the steps."""
-        parallel.check_batch(mesh, experiments[0].config.train.batch_size)
-        self.experiments, self.mesh, self.mode, self.plan = experiments, mesh, mode, plan
+    def __init__(self, experiment: Experiment, mesh: Mesh, mode: str, plan: Plan):
+        parallel.check_batch(mesh, experiment.config.train.batch_size)
+        self.experiment, self.mesh, self.mode, self.plan = experiment, mesh, mode, plan
         self._placement = parallel.placement_mesh(mesh, mode)
         self._train_data: Any = None  # on the devices; what a block's indices refer to
         self._advance = self._compile(make_train_step, many_steps, donate=True)
@@ -86,7 +79,7 @@ class Engine(abc.ABC):
     def _compile(
         self, make_step: Callable[..., Any], many: Callable[..., Any], *, donate: bool
     ) -> Any:
-        settings = self.experiments[0].settings
+        settings = self.experiment.settings
         return parallel.compile_step(
             lambda axis_name: many(make_step(settings, axis_name=axis_name)),
             self.mesh,

@@ -21,7 +21,7 @@ from dm_jax import metrics
 from dm_jax.edf import EDF
 from dm_jax.train import parallel
 from dm_jax.train.array_engine import ArrayEngine
-from dm_jax.train.build import Experiment
+from dm_jax.train.build import ArrayExperiment
 from dm_jax.train.config import ParallelConfig
 from dm_jax.train.differences import differences
 from dm_jax.train.loop import fit
@@ -57,12 +57,12 @@ class SwitchEDF(EDF):
         return jnp.stack([edf.log_area() for edf in self.edfs])[self.index]
 
 
-def signature(experiment: Experiment) -> Hashable:
+def signature(experiment: ArrayExperiment) -> Hashable:
     """A key that is equal for experiments that can train as one population."""
     return json.dumps(_program(experiment), sort_keys=True)
 
 
-def _program(experiment: Experiment) -> dict[str, Any]:
+def _program(experiment: ArrayExperiment) -> dict[str, Any]:
     """The config without what may differ between members, the plan, and the sizes of the splits."""
     config = experiment.config.to_dict()
     config.pop("seed")
@@ -79,7 +79,10 @@ def _program(experiment: Experiment) -> dict[str, Any]:
 
 
 def train_population(
-    experiments: Sequence[Experiment], *, mesh: Mesh | None = None, progress: Progress | None = None
+    experiments: Sequence[ArrayExperiment],
+    *,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
 ) -> list[Summary]:
     """Trains all experiments at once.
 
@@ -105,7 +108,7 @@ def train_population(
     return [recorder.summary(engine.experiments.index(e), step, seconds) for e in experiments]
 
 
-def _check_members(experiments: Sequence[Experiment]) -> None:
+def _check_members(experiments: Sequence[ArrayExperiment]) -> None:
     """Raises ValueError if they cannot be one program; names what differs."""
     if not experiments:
         raise ValueError("experiments must not be empty")
@@ -124,7 +127,7 @@ def _check_members(experiments: Sequence[Experiment]) -> None:
 
 
 def prepare(
-    experiments: Sequence[Experiment], *, mesh: Mesh | None = None
+    experiments: Sequence[ArrayExperiment], *, mesh: Mesh | None = None
 ) -> tuple[ArrayEngine, State]:
     """The compiled population and its first state.
 
@@ -159,7 +162,7 @@ def _run_mesh(config: ParallelConfig, members: int) -> Mesh:
     return parallel.make_mesh(dataclasses.replace(config, devices=runs), runs=runs)
 
 
-def _create_states(members: Sequence[Experiment]) -> State:
+def _create_states(members: Sequence[ArrayExperiment]) -> State:
     """The members' states, stacked; one compiled initialisation for all seeds."""
     seeds = jnp.array([member.config.seed for member in members], jnp.uint32)
     state = jax.jit(jax.vmap(members[0].create_state))(seeds)

@@ -52,7 +52,7 @@ class Recorder:
           seconds: returns the wall time of the run so far.
         """
         self._engine, self._checkpoints, self._seconds = engine, checkpoints, seconds
-        self._experiment = engine.experiments[0]
+        self._experiment = engine.experiment
         self._file: MetricsFile | NullWriter = NullWriter()
         self._board: TensorBoard | NullWriter = NullWriter()
         if parallel.is_primary():

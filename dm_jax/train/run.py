@@ -123,7 +123,7 @@ def _check_whole(rows: list[Row], step: int, total: int, folder: pathlib.Path) -
 
 
 def make_engine(
-    experiment: build.Experiment | build.StreamedExperiment, mesh: Mesh, mode: str
+    experiment: build.ArrayExperiment | build.StreamedExperiment, mesh: Mesh, mode: str
 ) -> Engine:
     """The engine for data in memory, or for streamed data."""
     if isinstance(experiment, build.StreamedExperiment):
@@ -139,7 +139,7 @@ def _train(
     clock: _Clock,
 ) -> int:
     """Trains to the end or to a stop; returns the step reached."""
-    experiment = engine.experiments[0]
+    experiment = engine.experiment
     seed = experiment.config.seed
     fresh = experiment.create_state(seed, pretrained=False)  # a resumed run does without the file
     empty = engine.empty_totals(fresh)

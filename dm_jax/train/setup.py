@@ -25,7 +25,7 @@ _MAX_STEPS_PER_CALL = 1000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Setup:
+class Experiment:
     """A resolved config.
 
     Attributes:
@@ -75,7 +75,7 @@ def resolve(
     *,
     examples: int,
     augment: bool,
-) -> Setup:
+) -> Experiment:
     """The parts of a run that do not depend on how its data are stored.
 
     Args:
@@ -101,7 +101,7 @@ def resolve(
         edf_schedules = schedules.edf_transitions(
             config.loss, edf, total_steps=total, length=length
         )
-    return Setup(
+    return Experiment(
         config=config,
         dataset=dataset,
         corruption=corruption,

@@ -11,7 +11,7 @@ equals `accuracy_given` and `p_clean` is over all examples.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -35,13 +35,13 @@ class StreamEngine(Engine):
         numbers of devices.
     """
 
-    experiments: Sequence[StreamedExperiment]
+    experiment: StreamedExperiment
 
     def __init__(self, experiment: StreamedExperiment, mesh: Mesh, mode: str):
         _check_shares(mesh)
         config = experiment.config
         plan = dataclasses.replace(experiment.plan, max_steps_per_call=1)
-        super().__init__([experiment], mesh, mode, plan)
+        super().__init__(experiment, mesh, mode, plan)
         self._training = train_stream(
             experiment.dataset.train,
             self._batching(config.train.batch_size, experiment.dataset.num_classes),
@@ -65,7 +65,7 @@ class StreamEngine(Engine):
         If damaged images are skipped, `test_examples` is the number of the others.
         """
         del last  # a pass over the training set would take as long as an epoch
-        experiment = self.experiments[0]
+        experiment = self.experiment
         values: dict[str, Any] = {}
         for name, source in experiment.dataset.held_out.items():
             if name != "test" or experiment.config.data.test:
@@ -86,7 +86,7 @@ class StreamEngine(Engine):
 
     def _classify(self, state: State, source: Source) -> metrics.Totals:
         """Totals over all images of a source."""
-        classes = self.experiments[0].dataset.num_classes
+        classes = self.experiment.dataset.num_classes
         parts = self._results(self._evaluate, state, source, num_classes=classes)
         return functools.reduce(metrics.Totals.add, parts)
 
@@ -94,7 +94,7 @@ class StreamEngine(Engine):
         self, step: Callable[..., Any], state: State, source: Source, *, num_classes: int | None
     ) -> Iterator[Any]:
         """The step's result for each batch of a source, while the next batch is decoded."""
-        config = self.experiments[0].config
+        config = self.experiment.config
         size = min(config.train.evaluate_batch, len(source))
         batching = self._batching(-(-size // self.mesh.size) * self.mesh.size, num_classes)
         stream = eval_stream(source, batching, workers=config.parallel.workers)
@@ -110,7 +110,7 @@ class StreamEngine(Engine):
             stream.close()
 
     def _batching(self, batch_size: int, num_classes: int | None) -> Batching:
-        config = self.experiments[0].config.data
+        config = self.experiment.config.data
         return Batching(
             batch_size,
             resize=config.resize,
@@ -123,8 +123,8 @@ class StreamEngine(Engine):
 
     def example_block(self) -> Any:
         """A block of zeros, so that nothing has to be decoded."""
-        own = self.experiments[0].config.train.batch_size // jax.process_count()
-        example = self.experiments[0].example
+        own = self.experiment.config.train.batch_size // jax.process_count()
+        example = self.experiment.example
         images = np.zeros((own, *example.shape[1:]), example.dtype)
         labels = np.zeros(own, np.int32)
         index, where = np.zeros(own, np.int64), np.zeros(own, bool)

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from dm_jax.train import workdir
-from dm_jax.train.setup import Setup
+from dm_jax.train.setup import Experiment
 
 Row = dict[str, Any]
 
@@ -36,7 +36,7 @@ class Summary:
     device: str
 
     @classmethod
-    def of(cls, experiment: Setup, rows: list[Row], *, step: int, seconds: float) -> "Summary":
+    def of(cls, experiment: Experiment, rows: list[Row], *, step: int, seconds: float) -> "Summary":
         """The summary of an experiment that has taken `step` steps."""
         corruption = experiment.corruption
         return cls(

@@ -16,7 +16,7 @@ from dm_jax.noise import Corruption
 from dm_jax.train import parallel
 from dm_jax.train.config import Config
 from dm_jax.train.differences import differences
-from dm_jax.train.setup import Setup
+from dm_jax.train.setup import Experiment
 
 # Holds what a trained network needs besides the config and the weights (`train.load`).
 NETWORK_FILE = "network.json"
@@ -55,7 +55,7 @@ def changes(workdir: pathlib.Path, config: Config) -> list[str]:
     return differences(old, config.to_dict())
 
 
-def check(workdir: pathlib.Path, experiment: Setup, *, allow_changes: bool = False) -> None:
+def check(workdir: pathlib.Path, experiment: Experiment, *, allow_changes: bool = False) -> None:
     """Raises if the workdir holds another run; writes nothing.
 
     Args:
@@ -96,7 +96,7 @@ def _read_if_there(path: pathlib.Path) -> dict[str, Any]:
     return files.read_json(path) if path.exists() else {}
 
 
-def record(workdir: pathlib.Path, experiment: Setup) -> None:
+def record(workdir: pathlib.Path, experiment: Experiment) -> None:
     """On the first host, writes config, environment, network (JSON) and corruption (.npz)."""
     if not parallel.is_primary():
         return
@@ -114,7 +114,7 @@ def record(workdir: pathlib.Path, experiment: Setup) -> None:
             files.write_json(workdir / name, content)
 
 
-def _network(experiment: Setup) -> dict[str, Any]:
+def _network(experiment: Experiment) -> dict[str, Any]:
     """Classes, and shape, dtype and normalisation of an input."""
     example, settings = experiment.example, experiment.settings
     return {

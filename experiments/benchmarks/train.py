@@ -111,7 +111,7 @@ def _dataset(count: int) -> data.Dataset:
     return data.Dataset("random", split, split, tuple("0123456789"))
 
 
-def _engine(built: build.Experiment) -> Steps:
+def _engine(built: build.ArrayExperiment) -> Steps:
     engine = ArrayEngine([built], parallel.make_mesh(ParallelConfig(devices=1)), "jit")
     state = engine.place(built.create_state(0))
     window = engine.place(engine.empty_totals(state))
@@ -142,7 +142,7 @@ class _Log:
         """Does nothing."""
 
 
-def _bare_step(built: build.Experiment) -> Steps:
+def _bare_step(built: build.ArrayExperiment) -> Steps:
     train_step = jax.jit(make_train_step(built.settings), donate_argnums=0)
     state = built.create_state(0)
     size = built.config.train.batch_size

@@ -78,7 +78,7 @@ def test_evaluation_is_exact_however_the_padding_falls(mode, devices):
 
 def _collectives(running) -> list[tuple[str, list[int]]]:
     """(operation, elements of each operand) of every collective of the compiled training step."""
-    built = running.experiments[0]
+    built = running.experiment
     state = running.place(built.create_state(0))
     block = running.block(0, 1)
     return tiny.collectives(running.lower(state, block))

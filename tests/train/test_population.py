@@ -26,7 +26,7 @@ def digits():
     return data.load("digits")
 
 
-def _members(digits, **common) -> list[build.Experiment]:
+def _members(digits, **common) -> list[build.ArrayExperiment]:
     common = {"model__dtype": "float64", "model__dropout": 0.2} | common
     common |= {"data__last_batch": "mask", "data__validation": 0.1}
     return [build.experiment(tiny.config(**(common | own)), digits) for own in _MEMBERS]

@@ -215,7 +215,7 @@ def test_a_change_that_is_allowed_takes_effect(tmp_path):
 
 def _newest_checkpoint(workdir, config) -> Restored:
     running = tiny.engine(build.experiment(config))
-    state = running.experiments[0].create_state(0)
+    state = running.experiment.create_state(0)
     with contextlib.closing(Checkpoints(workdir / "checkpoints", keep=2)) as checkpoints:
         return checkpoints.restore((state, running.empty_totals(state)))
 

@@ -50,7 +50,7 @@ def config(**changes: Any) -> Config:
     return Config.parse(values)
 
 
-def experiment(**changes: Any) -> build.Experiment:
+def experiment(**changes: Any) -> build.ArrayExperiment:
     """`Net` with BatchNorm, batch DN, augmentation, dropout and a padded last batch."""
     changes = {"data__augment": "crop_flip", "data__last_batch": "mask"} | changes
     changes = {"train__batch_size": 200, "train__evaluate_batch": 100} | changes
@@ -59,13 +59,13 @@ def experiment(**changes: Any) -> build.Experiment:
     return dataclasses.replace(built, settings=dataclasses.replace(built.settings, model=net))
 
 
-def engine(built: build.Experiment, mode: str = "jit", devices: int = 1) -> ArrayEngine:
+def engine(built: build.ArrayExperiment, mode: str = "jit", devices: int = 1) -> ArrayEngine:
     return ArrayEngine([built], parallel.make_mesh(ParallelConfig(devices=devices)), mode)
 
 
 def train(running: ArrayEngine, state=None, *, begin: int = 0, end: int | None = None):
     """(state, merged totals) after the steps begin .. end - 1."""
-    built = running.experiments[0]
+    built = running.experiment
     state = running.place(built.create_state(built.config.seed) if state is None else state)
     totals = running.place(running.empty_totals(state))
     for first, last in running.plan.blocks(begin):
