@@ -2,23 +2,21 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from dm_jax import loss_arguments as arguments
 from dm_jax.dtypes import at_least_float32
 from dm_jax.edf import EDF
-from dm_jax.errors import unknown
+from dm_jax.loss_arguments import Normalization
 from dm_jax.margin import MAX_MARGIN, is_label, soft_margin
 from dm_jax.probability import log_p_and_q
 
 _MAX_EXPONENT = 80.0  # whose exponential is finite in float32
-
-Normalization = Literal["batch", "density"] | None
 
 
 def dm_softmax_cross_entropy(
@@ -84,101 +82,21 @@ def dm_softmax_cross_entropy(
     >>> print(" ".join(f"{x:.4f}" for x in share))
     0.2958 0.7042
     """
-    logits, labels = _as_array("logits", logits), _as_array("labels", labels)
-    _check(logits, labels, edf, normalization, saturation)
+    logits, labels = arguments.as_array("logits", logits), arguments.as_array("labels", labels)
+    arguments.check(logits, labels, edf, normalization, saturation)
     labels = labels.astype(jnp.int32)
     if where is not None:
-        where = _as_array("where", where)
-        _check_array("where", where, jnp.bool_, "bool", labels.shape)
+        where = arguments.as_array("where", where)
+        arguments.check_array("where", where, jnp.bool_, "bool", labels.shape)
         labels = jnp.where(where, labels, 0)
         # Masked examples may hold any logits, even NaN: zeros give them a finite loss and, through
         # this `where`, a zero gradient.
         logits = jnp.where(where[..., None], logits, 0)
     if class_weights is not None:
-        class_weights = _checked_class_weights(class_weights, logits.shape[-1:])
+        class_weights = arguments.checked_class_weights(class_weights, logits.shape[-1:])
     return _loss(
         logits, labels, edf, where, class_weights, normalization, axis_name, float(saturation)
     )
-
-
-def _check(logits: Array, labels: Array, edf: Any, normalization: Any, saturation: Any) -> None:
-    if not jnp.issubdtype(logits.dtype, jnp.floating):
-        raise TypeError(f"logits must be floating, got {logits.dtype}")
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise TypeError(f"labels must be integers, got {labels.dtype}")
-    if logits.ndim == 0 or logits.shape[-1] < 2:
-        raise ValueError(f"logits must be [..., C] with C >= 2, got shape {logits.shape}")
-    if logits.shape[:-1] != labels.shape:
-        raise ValueError(
-            f"labels must be {logits.shape[:-1]} for logits {logits.shape}, got {labels.shape}"
-        )
-    if isinstance(edf, type) and issubclass(edf, EDF):
-        raise TypeError(f"edf must be an instance, such as {edf.__name__}(...), got the class")
-    if not isinstance(edf, EDF):
-        raise TypeError(
-            f"edf must be a dm_jax.EDF, got {edf!r}; subclass dm_jax.EDF (class X(dm_jax.EDF)), or "
-            "wrap a function of p with dm_jax.from_weight"
-        )
-    _check_parameter_shapes(edf, labels.shape)
-    if normalization not in ("batch", "density", None):
-        raise unknown("normalization", normalization, ("batch", "density", "None"))
-    if isinstance(saturation, jax.core.Tracer):
-        raise TypeError("saturation must be known when the function is traced, got a tracer")
-    number = isinstance(saturation, (int, float, np.number, jax.Array)) and np.ndim(saturation) == 0
-    if not number or not 0 <= float(saturation) < float("inf"):
-        raise ValueError(f"saturation must be a finite number >= 0, got {saturation!r}")
-
-
-def _check_parameter_shapes(edf: EDF, shape: tuple[int, ...]) -> None:
-    """Raises ValueError if parameters that are arrays give other weights than one per label."""
-    shapes = [list(jnp.shape(leaf)) for leaf in jax.tree.leaves(edf)]
-    if not any(shapes):
-        return
-    found, cause = None, None
-    try:
-        found = jax.eval_shape(edf.log_shape, jax.ShapeDtypeStruct(shape, jnp.float32)).shape
-    except jax.errors.JAXTypeError:  # it cannot be traced, and says so
-        raise
-    except (TypeError, ValueError) as error:
-        cause = error
-    if found not in (shape, ()):
-        raise ValueError(
-            f"parameters of edf must be numbers or give one weight for each label, {list(shape)}; "
-            f"those of {type(edf).__name__} have shapes {', '.join(map(str, shapes))}"
-        ) from cause
-
-
-def _as_array(name: str, value: Any) -> Array:
-    try:
-        return jnp.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be an array, got {type(value).__name__}") from error
-
-
-def _check_array(
-    name: str, array: Array | np.ndarray, kind: Any, kind_name: str, shape: tuple
-) -> None:
-    if not jnp.issubdtype(array.dtype, kind):
-        raise TypeError(f"{name} must be {kind_name}, got {array.dtype}")
-    if array.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
-
-
-def _checked_class_weights(class_weights: Any, shape: tuple) -> Array:
-    # Concrete even while a function is traced, so that the values can be checked.
-    with jax.ensure_compile_time_eval():
-        array = _as_array("class_weights", class_weights)
-    _check_array("class_weights", array, jnp.floating, "floating", shape)
-    if isinstance(array, jax.core.Tracer) or not array.is_fully_addressable:
-        return array
-    values = np.asarray(array)
-    good = (values >= 0) & (values < np.inf)
-    if not good.all():
-        label = int(np.argmin(good))
-        raise ValueError(
-            f"class_weights must be finite and at least 0, got {values[label]} for class {label}"
-        )
-    return array
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
@@ -192,20 +110,22 @@ def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis
     log_p, log_q = log_p_and_q(soft.margin)
     log_shape = edf.log_shape(jnp.maximum(soft.margin, -MAX_MARGIN)).astype(log_q.dtype)
     log_scale = jnp.asarray(edf.log_scale, log_q.dtype)
-    factor = (
-        None if class_weights is None else _of_labels(class_weights, labels).astype(log_q.dtype)
+    class_weight = (
+        None
+        if class_weights is None
+        else _weights_of_labels(class_weights, labels).astype(log_q.dtype)
     )
     if normalization == "batch":
         counted = jnp.ones(labels.shape, bool) if where is None else where
         weight = _batch_normalised(
-            log_shape, log_scale, soft.correction, factor, counted, axis_name
+            log_shape, log_scale, soft.correction, class_weight, counted, axis_name
         )
         weight = weight * _saturation(log_q, saturation)
     else:
         log_constant = log_scale if normalization is None else _minus_log_area(edf, log_q.dtype)
         log_weight = log_shape + soft.correction + log_constant
         # In one exponential: a weight may overflow where its saturation underflows (Beta, eta < 1).
-        weight = _scaled_exp(log_weight + _log_saturation(log_q, saturation), factor)
+        weight = _scaled_exp(log_weight + _log_saturation(log_q, saturation), class_weight)
     weight = jnp.minimum(weight, jnp.finfo(log_q.dtype).max)
     dtype_like = jnp.zeros((0,), logits.dtype)  # residuals are arrays; this one carries the dtype
     return _masked(where, -log_p), (soft, weight, labels, dtype_like)
@@ -224,7 +144,7 @@ def _loss_backward(normalization, axis_name, saturation, residuals, cotangent):
 _loss.defvjp(_loss_forward, _loss_backward)
 
 
-def _of_labels(class_weights: Array, labels: Array) -> Array:
+def _weights_of_labels(class_weights: Array, labels: Array) -> Array:
     """class_weights[labels], which a mesh with explicit axes refuses in this form."""
     of_all = jnp.broadcast_to(class_weights, (*labels.shape, *class_weights.shape))
     return jnp.take_along_axis(of_all, labels[..., None], axis=-1, mode="clip")[..., 0]
@@ -234,13 +154,13 @@ def _batch_normalised(
     log_shape: Array,
     log_scale: Array,
     correction: Array,
-    factor: Array | None,
+    class_weight: Array | None,
     counted: Array,
     axis_name: Any,
 ) -> Array:
     """N * w_i / sum_j w_j over the counted examples of the whole batch.
 
-    log w is log_shape + log_scale + correction + log(factor), the correction small.
+    log w is log_shape + log_scale + correction + log(class_weight), the correction small.
     """
     log_shape = jnp.where(counted, log_shape, -jnp.inf)
     if log_scale.ndim:
@@ -248,11 +168,11 @@ def _batch_normalised(
     elif axis_name is None:  # one constant, which cancels
         log_scale = jnp.zeros_like(log_scale)
     leading = log_shape + log_scale
-    leading = leading if factor is None else leading + _safe_log(factor)
+    leading = leading if class_weight is None else leading + _safe_log(class_weight)
     # Both cancel, so that they need not be exact and have no gradient.
     scale, largest = _largest((log_scale, leading), axis_name)
     log_ratio = (log_shape + (log_scale - scale)) - (largest - scale) + correction
-    ratio = _scaled_exp(log_ratio, factor)
+    ratio = _scaled_exp(log_ratio, class_weight)
     total = jnp.sum(ratio)
     count = jnp.sum(counted, dtype=log_shape.dtype)
     if axis_name is not None:

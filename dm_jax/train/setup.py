@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from dm_jax import data, emphasis, models, noise
 from dm_jax.data import StreamedDataset
-from dm_jax.losses import Normalization
+from dm_jax.loss_arguments import Normalization
 from dm_jax.models import pretrained
 from dm_jax.train import config as config_lib
 from dm_jax.train import optimizers, schedules

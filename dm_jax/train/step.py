@@ -18,6 +18,7 @@ import optax
 from dm_jax import losses as losses_lib
 from dm_jax import metrics
 from dm_jax.data import augment
+from dm_jax.loss_arguments import Normalization
 from dm_jax.train.schedules import Schedule
 from dm_jax.train.state import State
 
@@ -46,7 +47,7 @@ class StepSettings:
     std: np.ndarray
     dtype: Any = jnp.float32
     augment: bool = False
-    normalization: losses_lib.Normalization = "batch"
+    normalization: Normalization = "batch"
     saturation: float = 1e-6
     class_weights: tuple[float, ...] = ()
     edf_schedules: Mapping[str, Schedule] = dataclasses.field(default_factory=dict)
