@@ -7,6 +7,8 @@ from typing import Any
 
 import ml_collections
 
+from configs import length
+
 # Published parameters of the losses; GCE's exponent is from its own paper.
 _METHODS = {
     "DM": {"lam": 0.5, "beta": 8.0},
@@ -78,62 +80,19 @@ def _set_steps(config: ml_collections.ConfigDict, text: str) -> None:
     steps = _read("steps", text, int)
     if steps < 1:
         raise ValueError(f"config argument 'steps' must be at least 1, got {text}")
-    length, unit = _split(config.train.length)
-    if unit != "steps" or not length:
+    number, unit = length.split(config.train.length)
+    if unit != "steps" or not number:
         raise ValueError(
             f"'steps' scales a length in steps, but train.length is {config.train.length!r}; set "
             "train.length instead"
         )
-    scale_length(config, steps / length)
+    length.scale(config, steps / number)
 
 
 def _precedence(argument: tuple[str, str]) -> tuple[bool, bool]:
     """The network first, as a custom one accepts further keys; then `_FIRST`."""
     name, _ = argument
     return _path(name) != "model.name", name not in _FIRST
-
-
-def scale_length(config: ml_collections.ConfigDict, factor: float) -> None:
-    """Multiplies the length of the training and of its schedules by `factor`, in place.
-
-    Intervals of logging, evaluation and checkpoints shrink where fewer than twenty would fit.
-    Every evaluation coincides with a log: together they make one point of a curve.
-    """
-    train, length = config.train, _times(config.train.length, factor)
-    config.schedule.boundaries = tuple(_times(b, factor) for b in config.schedule.boundaries)
-    config.schedule.warmup = _times(config.schedule.warmup, factor)
-    config.loss.schedule_length = _times(config.loss.schedule_length, factor)
-    train.length = length
-    for name in ("log_every", "evaluate_every", "checkpoint_every"):
-        if _split(train[name])[1] == _split(length)[1]:
-            twentieth = _times(length, 1 / 20)
-            train[name] = min(train[name], twentieth, key=_split)
-    (log, of_log), (every, of_every) = _split(train.log_every), _split(train.evaluate_every)
-    if of_log == of_every == "steps" and min(log, every) >= 1:  # `Config.parse` refuses others
-        every = int(every)
-        divisors = [d for d in range(1, every + 1) if every % d == 0]
-        train.log_every = f"{min(divisors, key=lambda d: max(d / log, log / d))} steps"
-
-
-def _split(duration: str | int) -> tuple[float, str]:
-    """The number and the unit of a duration; an int is a number of steps."""
-    if isinstance(duration, int):
-        return float(duration), "steps"
-    try:
-        number, unit = duration.split()
-        return float(number), unit
-    except ValueError:
-        raise ValueError(
-            f"a duration reads like '30000 steps', '40 epochs' or '1e6 examples', got {duration!r}"
-        ) from None
-
-
-def _times(duration: str | int, factor: float) -> str:
-    """A duration times a factor; steps are rounded, to at least one."""
-    number, unit = _split(duration)
-    if unit == "steps":
-        return f"{max(round(number * factor), 1) if number else 0} steps"
-    return f"{number * factor:.12g} {unit}"
 
 
 def _set_method(config: ml_collections.ConfigDict, method: str) -> None:

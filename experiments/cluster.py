@@ -11,10 +11,9 @@ from typing import Any
 
 from dm_jax import files, train
 from experiments import cells as cells_lib
-from experiments import record, results_file, same_data, startup
-from experiments import searches as searches_lib
+from experiments import record, results_file, same_data, startup, tuning_file
 from experiments.progress import ProgressBar
-from experiments.searches import ParameterSearch
+from experiments.tuning_file import ParameterSearch
 
 # SLURM lists a job seconds after it was submitted, or minutes on a busy cluster.
 _SECONDS_TO_BE_LISTED = 600
@@ -174,7 +173,7 @@ def _run(
     """Runs the cell, unless its data are other than those of the results or its search."""
     path = folder / "results.jsonl"
     results = results_file.read(path) if path.exists() else []
-    known = searches_lib.read(folder).values()
+    known = tuning_file.read(folder).values()
     try:
         same_data.check([cell], results, [search for search in known if _follows(cell, search)])
     except ValueError as error:

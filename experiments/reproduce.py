@@ -22,20 +22,19 @@ from experiments import (
     cluster,
     estimate,
     record,
-    report,
     results_file,
     same_data,
     startup,
     table_flags,
     tune,
+    tuning_file,
     workers,
 )
-from experiments import searches as searches_lib
 from experiments.progress import ProgressBar
-from experiments.reporting import terminal
+from experiments.reporting import report, terminal
 from experiments.reporting.text import count
-from experiments.searches import Parameters, ParameterSearch
 from experiments.spec import TableSpec
+from experiments.tuning_file import Parameters, ParameterSearch
 
 _TUNE = flags.DEFINE_bool("tune", False, "Search the parameters of methods that have a grid.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only print what would run, and how long.")
@@ -150,8 +149,8 @@ def _write_report(spec: TableSpec, folder: pathlib.Path) -> None:
     """Reports all results of the folder, and prints this table."""
     results = results_file.read(folder / "results.jsonl")
     names = {result.table for result in results}
-    known = searches_lib.read(folder).values()
-    page = report.write_report(results, folder, searches=known, only=names)
+    known = tuning_file.read(folder).values()
+    page = report.write(results, folder, searches=known, only=names)
     print(terminal.table(results, spec.name))
     print(f"full report, with curves and provenance: {page}")
 

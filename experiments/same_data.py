@@ -6,7 +6,7 @@ from dm_jax.train import build
 from experiments.cells import Cell
 from experiments.reporting import text
 from experiments.results_file import Result
-from experiments.searches import ParameterSearch
+from experiments.tuning_file import ParameterSearch
 
 
 def check(

@@ -8,7 +8,7 @@ from typing import Any
 
 import ml_collections
 
-from configs import overrides
+from configs import length, overrides
 from dm_jax import errors
 from dm_jax.train import Config
 
@@ -176,7 +176,7 @@ class TableSpec:
             raise ValueError("data.test must be true: a table reports the test set")
         if self.scale == 1.0:
             return Config.parse(config)
-        overrides.scale_length(config, self.scale)
+        length.scale(config, self.scale)
         try:
             return Config.parse(config)
         except ValueError as error:

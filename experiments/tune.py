@@ -22,10 +22,10 @@ from absl import flags
 from configs import overrides
 from dm_jax import train
 from experiments import cells as cells_lib
-from experiments import results_file, same_data, searches, startup, table_flags, workers
+from experiments import results_file, same_data, startup, table_flags, tuning_file, workers
 from experiments.progress import ProgressBar
-from experiments.searches import Parameters, ParameterSearch
 from experiments.spec import TableSpec
+from experiments.tuning_file import Parameters, ParameterSearch
 
 flags.adopt_module_key_flags(table_flags)
 
@@ -91,7 +91,7 @@ def search(
                 failed[pair] = f"{name}: {error}"
             if sum(map(len, by_parameters.values())) == len(SEARCH_SEEDS) * len(candidates(grid)):
                 found = _outcome(spec, pair, by_parameters, data.get(pair, ""))
-                searches.add(folder, _name(spec, pair), found)
+                tuning_file.add(folder, _name(spec, pair), found)
     for message in failed.values():
         warnings.warn(f"the search did not finish: {message}", stacklevel=2)
     return finished(spec, wanted, folder)
@@ -121,7 +121,7 @@ def finished(
     spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
 ) -> dict[tuple[str, str], ParameterSearch]:
     """The finished searches of the wanted pairs."""
-    known = searches.read(folder)
+    known = tuning_file.read(folder)
     names = {pair: _name(spec, pair) for pair in wanted if spec.grid(*pair)}
     return {pair: known[name] for pair, name in names.items() if name in known}
 

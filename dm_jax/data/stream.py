@@ -8,13 +8,8 @@ their crops or their flips.
 import contextlib
 import dataclasses
 import functools
-import multiprocessing
 import numbers
-import os
-import signal
-import threading
 from collections.abc import Iterator
-from multiprocessing import resource_tracker
 from typing import Literal, Protocol
 
 import grain
@@ -24,6 +19,7 @@ from absl import flags
 from dm_jax import draws, errors
 from dm_jax.data.image_decoding import DamagedImageError, resized_crop
 from dm_jax.data.records import Record
+from dm_jax.data.worker_processes import end_with_parent, stop_signals_blocked
 
 Batch = dict[str, np.ndarray]
 Example = dict[str, np.ndarray]  # one row of a Batch
@@ -169,7 +165,7 @@ class Stream(Iterator[Batch]):
     def _next_batch(self) -> Batch:
         if self._running is not None:
             return next(self._running)
-        unstoppable = _stop_signals_blocked() if self._workers else contextlib.nullcontext()
+        unstoppable = stop_signals_blocked() if self._workers else contextlib.nullcontext()
         with unstoppable:  # grain starts its workers with the first batch
             self._running = self._start()
             return next(self._running)
@@ -222,35 +218,8 @@ class Stream(Iterator[Batch]):
             options = grain.multiprocessing.MultiprocessingOptions(
                 num_workers=self._workers, per_worker_buffer_size=_AHEAD
             )
-            batches = batches.mp_prefetch(options, worker_init_fn=_end_with_parent)
+            batches = batches.mp_prefetch(options, worker_init_fn=end_with_parent)
         return iter(batches)
-
-
-def _end_with_parent(*_: int) -> None:
-    """Ends this worker if the trainer dies without `Stream.close`, as by SIGKILL."""
-
-    def wait() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-@contextlib.contextmanager
-def _stop_signals_blocked() -> Iterator[None]:
-    """Processes and threads started in this context ignore SIGTERM and Ctrl-C from their start.
-
-    Schedulers and terminals signal all processes of a job, but the trainer needs its workers until
-    it has saved.
-    """
-    resource_tracker.ensure_running()  # it unblocks these signals when it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _content(batching: Batching) -> dict:

@@ -101,6 +101,16 @@ def check_batch(mesh: Mesh, size: int) -> None:
         )
 
 
+def check_equal_shares(mesh: Mesh) -> None:
+    """Raises ValueError unless all hosts, which feed equal shares, have equally many devices."""
+    counts = devices_per_host(list(mesh.devices.flat))
+    if len(set(counts)) > 1:
+        raise ValueError(
+            f"streams need the same number of devices on every host, got {counts}; "
+            "config.parallel.devices of 0 takes all"
+        )
+
+
 def compile_step(
     make_step: Callable[..., Any], mesh: Mesh, mode: str, *, donate: bool, members: bool = False
 ):
@@ -155,6 +165,17 @@ def shard_block(block: Any, mesh: Mesh, mode: str) -> Any:
         own = NamedSharding(mesh.local_mesh, PartitionSpec((RUN, DATA)))
         return _put(jax.tree.map(lambda array: _by_device(array, mesh), block), own)
     return jax.tree.map(lambda array: _put(array, _batch_sharding(mesh, array.shape)), block)
+
+
+def shard_share(share: Any, mesh: Mesh, mode: str) -> Any:
+    """Shards arrays [b, ...], this host's share of a batch, as a block of one step."""
+    if mode == "pmap":
+        local = mesh.local_mesh
+        by_device = NamedSharding(local, PartitionSpec((RUN, DATA)))
+        parts = jax.tree.map(lambda x: x.reshape(local.size, 1, -1, *x.shape[1:]), share)
+        return jax.device_put(parts, by_device)
+    sharding = NamedSharding(mesh, PartitionSpec(None, DATA))
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x[None]), share)
 
 
 def _batch_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:

@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from dm_jax import metrics
 from dm_jax.data.stream import Batch, Batching, Source, eval_stream, train_stream
@@ -38,7 +38,7 @@ class StreamEngine(Engine):
     experiment: StreamedExperiment
 
     def __init__(self, experiment: StreamedExperiment, mesh: Mesh, mode: str):
-        _check_shares(mesh)
+        parallel.check_equal_shares(mesh)
         config = experiment.config
         plan = dataclasses.replace(experiment.plan, max_steps_per_call=1)
         super().__init__(experiment, mesh, mode, plan)
@@ -139,23 +139,4 @@ class StreamEngine(Engine):
             "index": batch["index"].astype(np.int32),
             "where": batch["where"],
         }
-        return jax.tree.map(self._shard, block)
-
-    def _shard(self, own: np.ndarray) -> jax.Array:
-        """This host's [b, ...] as part of a global [1, B, ...], or split by device for pmap."""
-        if self.mode == "pmap":
-            by_device = PartitionSpec((parallel.RUN, parallel.DATA))
-            parts = own.reshape(self._placement.size, 1, -1, *own.shape[1:])
-            return jax.device_put(parts, NamedSharding(self._placement, by_device))
-        sharding = NamedSharding(self.mesh, PartitionSpec(None, parallel.DATA))
-        return jax.make_array_from_process_local_data(sharding, own[None])
-
-
-def _check_shares(mesh: Mesh) -> None:
-    """Raises ValueError unless all hosts, which feed equal shares, have equally many devices."""
-    counts = parallel.devices_per_host(list(mesh.devices.flat))
-    if len(set(counts)) > 1:
-        raise ValueError(
-            f"streams need the same number of devices on every host, got {counts}; "
-            "config.parallel.devices of 0 takes all"
-        )
+        return parallel.shard_share(block, self.mesh, self.mode)

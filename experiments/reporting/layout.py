@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from experiments import paper, table_specs
 from experiments.reporting.comparison import Entry, Section, Table, rate_of
 from experiments.reporting.measured import Cells, MeasuredCell, comparable
-from experiments.searches import ParameterSearch
 from experiments.spec import TableSpec
+from experiments.tuning_file import ParameterSearch
 
 NOT_RANKED = ("train_corrupted",)  # more is not better: it fits wrong labels
 

@@ -11,9 +11,9 @@ import time
 import pytest
 
 from dm_jax.train.stop_request import StopRequest
-from experiments import cluster, record, reproduce, results_file, searches, table_specs
+from experiments import cluster, record, reproduce, results_file, table_specs, tuning_file
 from experiments.results_file import Result
-from experiments.searches import ParameterSearch
+from experiments.tuning_file import ParameterSearch
 
 
 def cells():
@@ -48,7 +48,7 @@ def test_a_job_compares_the_data_of_its_own_search(tmp_path, table, status):
     pair, chosen = ("GCE", "sym_0.2"), {"q": 0.5}
     (cell,) = reproduce.make_cells(spec, [pair], {pair: chosen}, seeds=[1])
     found = ParameterSearch(table, *pair, chosen, [(chosen, 90.0)], [1], 0.01, data="f" * 64)
-    searches.add(tmp_path, "GCE", found)
+    tuning_file.add(tmp_path, "GCE", found)
     assert cluster.run_one(cell, tmp_path, []) == status
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import digits, overrides
+from configs import digits, length, overrides
 from dm_jax.train import Config
 from tests.experiments.test_own_scheme import HERE
 
@@ -91,7 +91,7 @@ def test_steps_need_a_length_in_steps():
 
 def test_a_length_in_epochs_is_scaled_exactly():
     config = digits.get_config("train.length=12345678 examples")
-    overrides.scale_length(config, 0.9)
+    length.scale(config, 0.9)
     assert config.train.length == "11111110.2 examples"
 
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from experiments import report, results_file, searches
-from experiments.reporting import search_rows, terminal
+from experiments import results_file, tuning_file
+from experiments.reporting import report, search_rows, terminal
 from tests.experiments.browser import browser, executable
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -18,8 +18,8 @@ GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    folder, found = tmp_path_factory.mktemp("report"), searches.read(GOLDEN).values()
-    report.write_report(results_file.read(GOLDEN / "results.jsonl"), folder, searches=found)
+    folder, found = tmp_path_factory.mktemp("report"), tuning_file.read(GOLDEN).values()
+    report.write(results_file.read(GOLDEN / "results.jsonl"), folder, searches=found)
     return folder
 
 
@@ -53,8 +53,8 @@ def test_markdown_equals_the_golden_report(written):
 
 
 def test_the_same_results_in_any_order_give_the_same_files(written, tmp_path):
-    found, results = searches.read(GOLDEN).values(), results_file.read(GOLDEN / "results.jsonl")
-    report.write_report(results[::-1], tmp_path, searches=[*found][::-1])
+    found, results = tuning_file.read(GOLDEN).values(), results_file.read(GOLDEN / "results.jsonl")
+    report.write(results[::-1], tmp_path, searches=[*found][::-1])
     for name in ("report.md", "report.html"):  # the page holds the figures
         assert (tmp_path / name).read_bytes() == (written / name).read_bytes()
 
@@ -124,7 +124,7 @@ def test_what_a_search_tried_is_shown_the_best_first_and_under_which_protocol(wr
 def test_searches_of_another_version_are_named(tmp_path):
     (tmp_path / "tuning.json").write_text('{"digits / DM": {"chosen": {"beta": 8.0}}}')
     with pytest.raises(ValueError, match=r"tuning.json does not hold searches .*; remove it"):
-        searches.read(tmp_path)
+        tuning_file.read(tmp_path)
 
 
 def test_text_from_results_is_escaped(tmp_path):
@@ -137,7 +137,7 @@ def test_text_from_results_is_escaped(tmp_path):
         best=50.0,
         config={"a": "<"},
     )
-    report.write_report([result], tmp_path)
+    report.write([result], tmp_path)
     page = parsed(tmp_path)
     assert page.open == []
     assert "<i>" not in (tmp_path / "report.html").read_text()
@@ -145,7 +145,7 @@ def test_text_from_results_is_escaped(tmp_path):
 
 
 def test_no_results_give_a_report_that_says_so(tmp_path):
-    report.write_report([], tmp_path)
+    report.write([], tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert text.count("| not run |") == 7
     assert text.count("| not run: data not at hand |") == 2

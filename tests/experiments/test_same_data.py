@@ -12,14 +12,14 @@ from experiments import (
     reproduce,
     results_file,
     same_data,
-    searches,
     table_flags,
     table_specs,
     tune,
+    tuning_file,
 )
 from experiments.cells import Cell
 from experiments.results_file import Result
-from experiments.searches import ParameterSearch
+from experiments.tuning_file import ParameterSearch
 
 NAME = "npz:own.npz"
 
@@ -131,7 +131,7 @@ def test_a_finished_table_is_not_taken_for_that_of_other_data(folders, tmp_path)
 def test_a_finished_search_is_not_taken_for_that_of_other_data(folders, tmp_path):
     a, b = folders
     with flags_for(a, "GCE", tmp_path):
-        searches.add(tmp_path, tune._name(table_flags.spec(), ("GCE", "clean")), search(a))
+        tuning_file.add(tmp_path, tune._name(table_flags.spec(), ("GCE", "clean")), search(a))
         tune.main()
     other, message = flags_for(b, "GCE", tmp_path), "the search for GCE at clean is of data"
     with other, pytest.raises(ValueError, match=message):

@@ -12,15 +12,15 @@ from dm_jax import train
 from experiments import (
     cells,
     results_file,
-    searches,
     table_specs,
     tune,
+    tuning_file,
 )
 from experiments.progress import ProgressBar
 
 
 def test_the_default_of_the_digits_is_what_was_chosen_on_validation():
-    found = searches.read("experiments/results/digits").values()
+    found = tuning_file.read("experiments/results/digits").values()
     (search,) = [s for s in found if (s.row, s.column) == ("DM", "sym_0.4")]
     assert search.chosen == train.Config.parse(digits.get_config()).loss.parameters
 
@@ -33,7 +33,7 @@ def test_the_documented_short_search_compares_with_the_committed_one():
         text,
         re.DOTALL,
     ).groups()
-    found = searches.read("experiments/results/digits").values()
+    found = tuning_file.read("experiments/results/digits").values()
     (search,) = [s for s in found if (s.row, s.column) == ("DM", "sym_0.4")]
     scores = {f"lambda {t['lam']:g}, beta {t['beta']:g}": s for t, s in search.tried}
     assert (f"{scores[short]:.1f}", f"{max(scores.values()):.1f}") == (score, best)
@@ -55,13 +55,13 @@ def test_a_pair_that_has_run_without_a_search_is_not_searched(tmp_path):
 
 def test_searches_that_end_at_once_are_all_kept(tmp_path):
     def a_search(row):
-        return searches.ParameterSearch(
+        return tuning_file.ParameterSearch(
             "digits", row, "clean", {"beta": 1.0}, [({"beta": 1.0}, 50.0)], [1]
         )
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda n: searches.add(tmp_path, str(n), a_search(str(n))), range(20)))
-    assert searches.read(tmp_path) == {str(n): a_search(str(n)) for n in range(20)}
+        list(pool.map(lambda n: tuning_file.add(tmp_path, str(n), a_search(str(n))), range(20)))
+    assert tuning_file.read(tmp_path) == {str(n): a_search(str(n)) for n in range(20)}
 
 
 def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):

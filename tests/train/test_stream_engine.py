@@ -14,7 +14,7 @@ from dm_jax import retrieval, train
 from dm_jax.data import streamed_dataset
 from dm_jax.data.records import Records
 from dm_jax.data.stream import Batching, eval_stream, train_stream
-from dm_jax.train import build, stream_engine
+from dm_jax.train import build, parallel
 from dm_jax.train.config import Config
 from tests.train import hosts, streams, tiny
 
@@ -241,7 +241,7 @@ def test_hosts_with_different_numbers_of_devices_are_refused(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     devices = [types.SimpleNamespace(process_index=host) for host in (0, 0, 1)]
     with pytest.raises(ValueError, match=r"the same number of devices on every host, got \[2, 1\]"):
-        stream_engine._check_shares(types.SimpleNamespace(devices=np.array([devices])))
+        parallel.check_equal_shares(types.SimpleNamespace(devices=np.array([devices])))
 
 
 @pytest.mark.parametrize("name", ["clothing1m", "mars"])

@@ -1,7 +1,6 @@
 """tuning.json: what searches on a validation split tried, and what they chose."""
 
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -46,13 +45,13 @@ def read(folder: str | os.PathLike[str]) -> dict[str, ParameterSearch]:
     """The searches stored in a folder, by a name with all that their outcome depends on.
 
     Raises:
-      ValueError: the file does not hold searches.
+      ValueError: the file is damaged or does not hold searches.
     """
     path = pathlib.Path(folder) / FILE
     if not path.exists():
         return {}
+    known = files.read_json(path)
     try:
-        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return {name: _search(fields) for name, fields in known.items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
