@@ -12,7 +12,7 @@ from jax.nn import sigmoid
 from jax.typing import ArrayLike
 
 from dm_jax import quadrature
-from dm_jax.edf_fields import checked, parameter, readable, register, static
+from dm_jax.edf_fields import checked, is_static, parameter, readable, register, static
 from dm_jax.log_function import log_of_function
 from dm_jax.probability import as_float, log_p_and_q, logit
 
@@ -47,7 +47,7 @@ class EDF:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            if not field.metadata.get("static"):
+            if not is_static(field):
                 value = checked(type(self).__name__, field, getattr(self, field.name))
                 object.__setattr__(self, field.name, value)
 

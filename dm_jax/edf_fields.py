@@ -24,9 +24,14 @@ def static(*, default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"static": True})
 
 
+def is_static(field: dataclasses.Field) -> bool:
+    """Whether the field was declared with `static`."""
+    return field.metadata.get("static", False)
+
+
 def values(edf: Any) -> dict[str, Any]:
     """The traced parameters, as {name: value}."""
-    traced = (f.name for f in dataclasses.fields(edf) if not f.metadata.get("static"))
+    traced = (f.name for f in dataclasses.fields(edf) if not is_static(f))
     return {name: getattr(edf, name) for name in traced}
 
 
@@ -39,8 +44,8 @@ def register(cls: type) -> None:
     `flax.serialization` is told of it, too; its state is the traced fields by name.
     """
     fields = dataclasses.fields(cls)
-    static_names = tuple(f.name for f in fields if f.metadata.get("static"))
-    names = tuple(f.name for f in fields if not f.metadata.get("static"))
+    static_names = tuple(f.name for f in fields if is_static(f))
+    names = tuple(f.name for f in fields if not is_static(f))
 
     def flatten(edf: Any) -> tuple[list, tuple]:
         children = [(jax.tree_util.GetAttrKey(name), getattr(edf, name)) for name in names]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Hashable, Iterator, Sequence
 
@@ -36,9 +35,23 @@ class Cell:
         return f"{self.row}, {self.column}, seed {self.seed}"
 
     @property
+    def folder_name(self) -> str:
+        """The name of its workdir; with the hash, so that other settings start from scratch."""
+        name = f"{self.table}-{self.row}-{self.column}-{self.seed}-{self.config_hash}"
+        return "".join(c if c.isalnum() or c in "-_.=+" else "_" for c in name)
+
+    @property
+    def trains_alone(self) -> bool:
+        """Whether it trains by itself, as every network does but the built-in "mlp", and all pmap.
+
+        vmap would turn convolutions into slow grouped ones.
+        """
+        return self.config.model.name != "mlp" or self.config.parallel.mode == "pmap"
+
+    @property
     def recorded_config(self) -> dict:
         """The config as plain JSON values, without devices and file locations."""
-        config = json.loads(json.dumps(self.config.to_dict()))
+        config = self.config.to_dict()
         del config["parallel"]
         config["data"]["data_dir"] = ""
         config["model"]["pretrained"] = pathlib.Path(config["model"]["pretrained"]).name
@@ -55,8 +68,7 @@ def run_all(
 ) -> Iterator[tuple[Cell, train.Summary | Exception]]:
     """Runs cells and yields each with its summary, or the error it failed with, as it finishes.
 
-    Cells of the built-in MLP share a program where they can; vmap would turn convolutions into slow
-    grouped ones.
+    Cells share a program where they can (`Cell.trains_alone`).
 
     Args:
       cells: the cells to run.
@@ -101,19 +113,11 @@ def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, E
         except Exception as error:  # recorded as the cell's failure
             failures.append((cell, error))
             continue
-        name: Hashable = folder_name(cell)
-        if isinstance(experiment, build.ArrayExperiment) and not trains_alone(cell):
+        name: Hashable = cell.folder_name
+        if isinstance(experiment, build.ArrayExperiment) and not cell.trains_alone:
             name = population.signature(experiment)
         found.setdefault(name, []).append((cell, experiment))
     return list(found.values()), failures
-
-
-def trains_alone(cell: Cell) -> bool:
-    """Whether it trains by itself, as every network does but the built-in "mlp", and all pmap.
-
-    vmap would turn convolutions into slow grouped ones.
-    """
-    return cell.config.model.name != "mlp" or cell.config.parallel.mode == "pmap"
 
 
 def members(group: Sequence[Built]) -> list[build.ArrayExperiment]:
@@ -130,7 +134,7 @@ def _run_group(
             raise StoppedError(f"{len(group)} runs that train together start over next time")
         return [_if_finite(summary) for summary in summaries]
     cell = group[0][0]
-    summary = train.run(use_all_devices(cell.config), folder / folder_name(cell), progress=progress)
+    summary = train.run(use_all_devices(cell.config), folder / cell.folder_name, progress=progress)
     if not summary.finished:
         at = f"step {summary.step} of {summary.total}"
         raise StoppedError(f"{cell.name} will resume at {at}")
@@ -153,9 +157,3 @@ def _if_finite(summary: train.Summary) -> train.Summary | Exception:
     if summary.diverged_at is None:
         return summary
     return train.NonFiniteLossError(f"the loss was not finite by step {summary.diverged_at}")
-
-
-def folder_name(cell: Cell) -> str:
-    """The name of a cell's workdir; with the hash, so that other settings start from scratch."""
-    name = f"{cell.table}-{cell.row}-{cell.column}-{cell.seed}-{cell.config_hash}"
-    return "".join(c if c.isalnum() or c in "-_.=+" else "_" for c in name)

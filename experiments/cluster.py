@@ -86,7 +86,7 @@ def _submit_missing(executor: Any, cells: Sequence[cells_lib.Cell], folder: path
     """Submits the cells without a job on its way; returns the new jobs."""
     submitted = folder / "jobs" / "submitted.json"
     known = files.read_json(submitted) if submitted.exists() else {}
-    names = [cells_lib.folder_name(cell) for cell in cells]
+    names = [cell.folder_name for cell in cells]
     just_now = (
         submitted.exists() and time.time() - submitted.stat().st_mtime < _SECONDS_TO_BE_LISTED
     )

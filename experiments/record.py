@@ -85,7 +85,7 @@ def _curves(summary: train.Summary, measure: str) -> dict[str, list[float]]:
 
 def _provenance(cell: Cell) -> dict[str, Any]:
     """The fields of a result that say what ran, where and how."""
-    environment = workdir.environment()
+    environment = workdir.environment(cell.config.parallel)
     return {
         "table": cell.table,
         "row": cell.row,

@@ -96,6 +96,8 @@ def reproduce(folder: pathlib.Path) -> int:
         flags.FLAGS["slurm"].present or flags.FLAGS["minutes"].present
     ):
         raise ValueError("--slurm and --minutes require --executor=slurm")
+    if table_flags.AT_ONCE.value > 1:
+        workers.share_devices()  # the checks of custom schemes compute with JAX
     record.commit()  # cached before the cells train
     spec, path = table_flags.spec(), folder / "results.jsonl"
     wanted, progress = table_flags.pairs(spec), ProgressBar(quiet=True)
@@ -183,7 +185,7 @@ def _run(
 
 def _prints_a_line(cell: cells_lib.Cell) -> bool:
     """Whether a finished cell gets a line: if there is no bar and it trained alone."""
-    return cells_lib.trains_alone(cell) and not sys.stderr.isatty()
+    return cell.trains_alone and not sys.stderr.isatty()
 
 
 def _seeds() -> range:

@@ -105,21 +105,9 @@ class TableSpec:
         Raises:
           ValueError: the name is taken, or an argument would change the protocol.
         """
-        accepted = {"method", *overrides.parse(self.method_defaults)}
-        for key in overrides.parse(arguments):
-            if key not in accepted and not key.startswith("loss."):
-                raise ValueError(
-                    f"{name}: {overrides.short_name(key)} belongs to the protocol, not to a "
-                    "method; --set changes it for all methods and marks it in every output"
-                )
+        self._check_method(name, arguments)
         rows, columns = dict(self.rows), dict(self.columns)
         methods = columns if self.methods_are_columns else rows
-        if "," in re.sub(r"\(.*?\)", "", name):
-            raise ValueError(
-                f"a method's name must not have a comma outside brackets, got {name!r}"
-            )
-        if name in rows or name in columns:
-            raise ValueError(f"table {self.name} already has a {name!r}; choose another name")
         methods[name] = f"{self.method_defaults},{arguments}" if self.method_defaults else arguments
         grids = {**self.grids, name: dict(grid)} if grid else self.grids
         extended = dataclasses.replace(self, rows=rows, columns=columns, grids=grids)
@@ -128,6 +116,21 @@ class TableSpec:
         own = [(row, column) for row in rows for column in columns if name in (row, column)]
         distinct = [pair for i, pair in enumerate(own) if not extended._is_repeated(pair, own[:i])]
         return dataclasses.replace(extended, existing_cells=(*self.existing_cells, *distinct))
+
+    def _check_method(self, name: str, arguments: str) -> None:
+        accepted = {"method", *overrides.parse(self.method_defaults)}
+        for key in overrides.parse(arguments):
+            if key not in accepted and not key.startswith("loss."):
+                raise ValueError(
+                    f"{name}: {overrides.short_name(key)} belongs to the protocol, not to a "
+                    "method; --set changes it for all methods and marks it in every output"
+                )
+        if "," in re.sub(r"\(.*?\)", "", name):
+            raise ValueError(
+                f"a method's name must not have a comma outside brackets, got {name!r}"
+            )
+        if name in self.rows or name in self.columns:
+            raise ValueError(f"table {self.name} already has a {name!r}; choose another name")
 
     def _is_repeated(self, pair: tuple[str, str], earlier: Sequence[tuple[str, str]]) -> bool:
         """Whether an earlier cell has the same config, as Table 3's two columns of DM would."""

@@ -205,6 +205,8 @@ def refuse_untuned(cells: Sequence[cells_lib.Cell], path: pathlib.Path) -> None:
 
 def main() -> None:
     """Searches and prints what was chosen; exits with 1 if a search could not be finished."""
+    if table_flags.AT_ONCE.value > 1:
+        workers.share_devices()
     folder, spec = table_flags.workdir(), table_flags.spec()
     wanted = [pair for pair in table_flags.pairs(spec) if spec.grid(*pair)]
     if not wanted:

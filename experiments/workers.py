@@ -48,13 +48,14 @@ def run_all(
         yield from cells_lib.run_all(cells, folder, progress)
         return
     _check_one_device(cells)
-    os.environ.setdefault(_PREALLOCATE, "false")  # before JAX reserves GPU memory
+    share_devices()
     devices = assignable_devices()
     found, failures = cells_lib.groups(cells)
     yield from failures
     waiting = collections.deque([cell for cell, _ in group] for group in found)
     del found  # frees the data, which each process loads itself
-    running, stopped = list[_Worker](), list[str]()
+    running: list[_Worker] = []
+    stopped: list[str] = []
     with StopRequest() as stop_requested, contextlib.ExitStack() as stack:
         stack.callback(_stop, running)
         while running or (waiting and not stop_requested()):
@@ -178,6 +179,11 @@ def _check_one_device(cells: Sequence[cells_lib.Cell]) -> None:
             )
 
 
+def share_devices() -> None:
+    """Leaves GPU memory to the processes that `run_all` starts; call it before JAX reserves it."""
+    os.environ.setdefault(_PREALLOCATE, "false")
+
+
 def assignable_devices() -> list[str | None]:
     """The GPUs that processes can be assigned to, as CUDA_VISIBLE_DEVICES names them."""
     backend = jax.default_backend()
@@ -194,7 +200,7 @@ def assignable_devices() -> list[str | None]:
 
 @contextlib.contextmanager
 def _ignoring_sigint() -> Iterator[None]:
-    """Processes started within ignore Ctrl-C; this one stops them instead."""
+    """Processes started within ignore Ctrl-C until they handle it; this one stops them instead."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -75,6 +75,11 @@ class LossConfig:
 LOSS_KEYS = frozenset(f.name for f in dataclasses.fields(LossConfig)) - {"parameters"}
 
 
+def scheme_parameters(loss: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of the scheme among the keys of config.loss as plain values."""
+    return {name: value for name, value in loss.items() if name not in LOSS_KEYS}
+
+
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
     """An optimiser of the tables, or a custom one. Weight decay is L2 in the gradient."""
@@ -165,7 +170,7 @@ class Config:
 
 
 # Placeholder for the import path of a custom function.
-_OWN = "package.module:function"
+_CUSTOM = "package.module:function"
 _CHOICES = {
     "data.augment": ("none", "crop_flip"),
     "data.damaged": ("raise", "skip"),
@@ -173,9 +178,9 @@ _CHOICES = {
     "data.validation_labels": ("clean", "noisy"),
     "model.dtype": ("float32", "bfloat16", "float64"),
     "loss.normalization": ("batch", "density", "none"),
-    "optimizer.name": ("sgd", "adam", "caffe_adam", _OWN),
+    "optimizer.name": ("sgd", "adam", "caffe_adam", _CUSTOM),
     "optimizer.decay": ("all", "kernels"),
-    "schedule.name": ("constant", "steps", "inv", "cosine", _OWN),
+    "schedule.name": ("constant", "steps", "inv", "cosine", _CUSTOM),
     "parallel.mode": ("jit", "pmap"),
 }
 _POSITIVE = ("train.batch_size", "train.evaluate_batch", "train.keep_checkpoints")
@@ -205,8 +210,8 @@ def get(config: Config, path: str) -> Any:
 
 def _check_values(config: Config) -> None:
     for path, choices in _CHOICES.items():
-        own = _OWN in choices and ":" in get(config, path)
-        if get(config, path) not in choices and not own:
+        custom = _CUSTOM in choices and ":" in get(config, path)
+        if get(config, path) not in choices and not custom:
             raise errors.unknown(f"value of config.{path}:", get(config, path), choices)
     for path in _POSITIVE:
         if get(config, path) < 1:
@@ -287,7 +292,8 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         items = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return items | items.pop("parameters", {})
+        parameters = items.pop("parameters", {})
+        return items | parameters
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value

@@ -18,8 +18,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from dm_jax import metrics
-from dm_jax.edf import EDF
-from dm_jax.train import parallel
+from dm_jax.train import parallel, stacked_edfs
 from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.build import ArrayExperiment
 from dm_jax.train.config import ParallelConfig
@@ -30,31 +29,6 @@ from dm_jax.train.progress import NoProgress, Progress
 from dm_jax.train.state import State
 from dm_jax.train.stop_request import StopRequest
 from dm_jax.train.summary import Row, Summary
-
-
-class SwitchEDF(EDF):
-    """One of several EDFs, chosen by a traced index, so that members may differ in their scheme.
-
-    Attributes:
-      edfs: the candidates; all of them are computed.
-      index: int array, the index of the chosen one.
-    """
-
-    edfs: Any
-    index: Any
-
-    def log_shape(self, margin):
-        """log w of the chosen EDF, minus its `log_scale`."""
-        return jnp.stack([edf.log_shape(margin) for edf in self.edfs])[self.index]
-
-    @property
-    def log_scale(self):
-        """`log_scale` of the chosen EDF."""
-        return jnp.stack([edf.log_scale for edf in self.edfs])[self.index]
-
-    def log_area(self):
-        """`log_area` of the chosen EDF, in closed form if it has one."""
-        return jnp.stack([edf.log_area() for edf in self.edfs])[self.index]
 
 
 def signature(experiment: ArrayExperiment) -> Hashable:
@@ -174,23 +148,8 @@ def _create_states(members: Sequence[ArrayExperiment]) -> State:
     return dataclasses.replace(
         state,
         opt_state=state.opt_state._replace(hyperparams=hyperparams),
-        edf=_stacked([member.edf for member in members]),
+        edf=stacked_edfs.stack([member.edf for member in members]),
     )
-
-
-def _stacked(edfs: Sequence[EDF]) -> EDF:
-    """One EDF whose leaves have an axis of members; a `SwitchEDF` if the schemes differ."""
-    first = {jax.tree.structure(edf): edf for edf in reversed(edfs)}
-    if len(first) > 1:
-        kinds = list(first)
-        own = [kinds.index(jax.tree.structure(edf)) for edf in edfs]
-        edfs = [
-            SwitchEDF(
-                tuple(edf if k == i else first[kinds[k]] for k in range(len(kinds))), np.array(i)
-            )
-            for i, edf in zip(own, edfs, strict=True)
-        ]
-    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *edfs)
 
 
 class _Recorder:
@@ -224,4 +183,6 @@ class _Recorder:
             {"step": step} | {name: float(value[member]) for name, value in values.items()}
             for step, values in self._rows
         ]
-        return Summary.of(experiment, rows, step=step, seconds=seconds)
+        return Summary.of(
+            experiment, rows, step=step, seconds=seconds, devices=self._engine.mesh.size
+        )

@@ -38,6 +38,7 @@ class Recorder:
         folder: pathlib.Path,
         checkpoints: Checkpoints,
         progress: Progress,
+        *,
         start: int,
         seconds: Callable[[], float] = lambda: 0.0,
     ):

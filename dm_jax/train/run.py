@@ -98,7 +98,7 @@ def _run(
             step = _train(engine, folder, progress, stop_requested, clock)
         rows = list(read_metrics(folder / "metrics.jsonl"))
     _check_whole(rows, step, experiment.plan.total_steps, folder)
-    return Summary.of(experiment, rows, step=step, seconds=clock.seconds())
+    return Summary.of(experiment, rows, step=step, seconds=clock.seconds(), devices=mesh.size)
 
 
 class _Clock:
@@ -155,7 +155,9 @@ def _train(
         workdir_lib.record(folder, experiment)
         if parallel.any_host(stop_requested()):
             return start
-        recorder = Recorder(engine, folder, checkpoints, progress, start, clock.seconds)
+        recorder = Recorder(
+            engine, folder, checkpoints, progress, start=start, seconds=clock.seconds
+        )
         with contextlib.closing(recorder):
             _, step = fit(
                 engine,

@@ -48,16 +48,16 @@ def learning_rate_factor(
         "inv": lambda step: (1.0 + config.gamma * step) ** -config.power,
         "cosine": optax.cosine_decay_schedule(1.0, max(total_steps, 1)),
     }
-    own = ":" in config.name
-    base = import_path.load_function(config.name)(total_steps) if own else known[config.name]
-    if own:
-        _check_own(config.name, base)
+    custom = ":" in config.name
+    base = import_path.load_function(config.name)(total_steps) if custom else known[config.name]
+    if custom:
+        _check_custom(config.name, base)
     if not warmup:
         return base
     return lambda step: base(step) * jnp.minimum(1.0, jnp.asarray(step + 1, float) / warmup)
 
 
-def _check_own(name: str, schedule: Any) -> None:
+def _check_custom(name: str, schedule: Any) -> None:
     """Raises ValueError unless a custom schedule maps the step to a factor."""
     if not callable(schedule):
         raise ValueError(f"{name} must return a function of the step, got {schedule!r}")

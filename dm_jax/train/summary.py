@@ -36,8 +36,10 @@ class Summary:
     device: str
 
     @classmethod
-    def of(cls, experiment: Experiment, rows: list[Row], *, step: int, seconds: float) -> "Summary":
-        """The summary of an experiment that has taken `step` steps."""
+    def of(
+        cls, experiment: Experiment, rows: list[Row], *, step: int, seconds: float, devices: int
+    ) -> "Summary":
+        """The summary of an experiment that has taken `step` steps on that many devices."""
         corruption = experiment.corruption
         return cls(
             step=step,
@@ -47,7 +49,7 @@ class Summary:
             data=experiment.dataset.fingerprint,
             actual_rate=corruption.actual_rate if corruption.kept.size else math.nan,
             seconds=seconds,
-            device=workdir.devices(),
+            device=workdir.devices(devices),
         )
 
     @property

@@ -14,7 +14,7 @@ import numpy as np
 from dm_jax import files
 from dm_jax.noise import Corruption
 from dm_jax.train import parallel
-from dm_jax.train.config import Config
+from dm_jax.train.config import Config, ParallelConfig
 from dm_jax.train.differences import differences
 from dm_jax.train.setup import Experiment
 
@@ -23,20 +23,20 @@ NETWORK_FILE = "network.json"
 _PACKAGES = ("dm_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def environment() -> dict[str, Any]:
-    """Package versions, the devices, and the date (ISO 8601, UTC)."""
+def environment(config: ParallelConfig) -> dict[str, Any]:
+    """Package versions, the devices of a run, and the date (ISO 8601, UTC)."""
     return {
         "versions": {"python": platform.python_version()} | {p: _version(p) for p in _PACKAGES},
-        "device": devices(),
+        "device": devices(config.devices),
         "processes": jax.process_count(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 
 
-def devices() -> str:
-    """The devices of this process, as "1 x NVIDIA H200 (gpu)"."""
+def devices(count: int) -> str:
+    """`count` devices of all hosts (0 for all of them), as "1 x NVIDIA H200 (gpu)"."""
     found = jax.devices()
-    return f"{len(found)} x {found[0].device_kind} ({found[0].platform})"
+    return f"{count or len(found)} x {found[0].device_kind} ({found[0].platform})"
 
 
 def _version(package: str) -> str:
@@ -100,9 +100,10 @@ def record(workdir: pathlib.Path, experiment: Experiment) -> None:
     """On the first host, writes config, environment, network (JSON) and corruption (.npz)."""
     if not parallel.is_primary():
         return
+    config, data = experiment.config, experiment.dataset.fingerprint
     contents = {
-        "config.json": experiment.config.to_dict(),
-        "environment.json": environment() | {"data": experiment.dataset.fingerprint},
+        "config.json": config.to_dict(),
+        "environment.json": environment(config.parallel) | {"data": data},
         NETWORK_FILE: _network(experiment),
     }
     with _usable(workdir):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from configs import overrides
-from dm_jax.train.config import LOSS_KEYS
+from dm_jax.train.config import scheme_parameters
 from experiments.reporting.comparison import Table
 from experiments.reporting.measured import MeasuredCell
 from experiments.reporting.text import count, duration, fingerprint, moves, parameters
@@ -94,8 +94,8 @@ def _scheme(loss: Mapping[str, Any]) -> str:
     """The loss of a config with its parameters: DM(lam=0.5, beta=8), CCE-DN."""
     own = {
         name: value
-        for name, value in loss.items()
-        if name not in LOSS_KEYS and isinstance(value, int | float)
+        for name, value in scheme_parameters(loss).items()
+        if isinstance(value, int | float)
     }
     name, normalization = loss.get("name", ""), loss.get("normalization")
     always_normalised = overrides.is_always_normalised(name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dm_jax import EDF, emphasis
-from dm_jax.train.config import LOSS_KEYS
+from dm_jax.train.config import scheme_parameters
 from experiments.reporting.text import moves
 
 Loss = Mapping[str, Any]  # the group "loss" of a config
@@ -46,14 +46,13 @@ def by_name(losses: Sequence[Loss]) -> dict[str, Scheme]:
 def _identity(loss: Loss) -> str:
     parameters = {
         name: float(value) if type(value) is int else value
-        for name, value in loss.items()
-        if name not in LOSS_KEYS
+        for name, value in scheme_parameters(loss).items()
     }
     return json.dumps([loss.get("name"), loss.get("schedule"), parameters], sort_keys=True)
 
 
 def _path(loss: Loss) -> str:
-    given = [f"{k}={v}" for k, v in loss.items() if k not in LOSS_KEYS]
+    given = [f"{name}={value}" for name, value in scheme_parameters(loss).items()]
     return f"{loss['name']}({', '.join(given)})"
 
 
@@ -64,9 +63,8 @@ def _name(edf: EDF | None, loss: Loss) -> str:
 
 
 def _edf(loss: Loss) -> EDF | None:
-    parameters = {name: value for name, value in loss.items() if name not in LOSS_KEYS}
     try:
-        edf = emphasis.create(loss["name"], **parameters)
+        edf = emphasis.create(loss["name"], **scheme_parameters(loss))
         edf.density(0.5)
     except Exception:  # custom code may raise anything, and a report is made of results
         return None

@@ -151,7 +151,7 @@ def test_bad_arguments_name_what_is_accepted(tmp_path, monkeypatch, arguments, m
 def test_a_run_that_another_process_trains_is_left_out(tmp_path):
     spec = dataclasses.replace(table_specs.get("digits"), scale=0.02)
     (cell,) = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=[1])
-    with workdir_lib.lock(tmp_path / "runs" / cells.folder_name(cell)):
+    with workdir_lib.lock(tmp_path / "runs" / cell.folder_name):
         done = command(tmp_path, "--rows=CCE", "--columns=clean", "--seeds=1")
     assert done.returncode == 0, done.stderr
     assert "CCE, clean, seed 1 left out: another process trains in" in done.stdout
@@ -292,7 +292,7 @@ def test_tables_and_settings_share_a_folder_without_meeting():
     for table, changes in (("1", ""), ("2", ""), ("1", "train.batch_size=128")):
         spec = dataclasses.replace(table_specs.get(table), changes=changes)
         (cell,) = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=[1])
-        names.add(cells.folder_name(cell))
+        names.add(cell.folder_name)
     assert len(names) == 3
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import dm_jax
 from dm_jax import data, train
-from dm_jax.train import build, parallel, population
+from dm_jax.train import build, parallel, population, stacked_edfs
 from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.config import ParallelConfig
 from tests.train import tiny
@@ -179,10 +179,16 @@ def test_pmap_takes_no_population(digits):
 
 def test_choice_is_the_chosen_scheme():
     """To the last digit: members divide by the same areas as single runs, closed forms included."""
-    schemes = (dm_jax.DM(lam=0.5, beta=8.0), dm_jax.GCE(q=0.7), dm_jax.Beta(alpha=0.5, eta=0.1))
+    constant = dm_jax.from_weight(lambda p: 1.0)
+    schemes = (
+        dm_jax.DM(lam=0.5, beta=8.0),
+        dm_jax.GCE(q=0.7),
+        dm_jax.Beta(alpha=0.5, eta=0.1),
+        constant,
+    )
     margin = jnp.linspace(-30, 30, 7)
     for index, scheme in enumerate(schemes):
-        choice = population.SwitchEDF(schemes, np.array(index))
+        choice = stacked_edfs.SwitchEDF(schemes, np.array(index))
         np.testing.assert_array_equal(choice.log_weight(margin), scheme.log_weight(margin))
         np.testing.assert_array_equal(choice.log_area(), scheme.log_area())
         np.testing.assert_allclose(choice.weight(0.3), scheme.weight(0.3), rtol=1e-6)

@@ -310,7 +310,7 @@ def test_parameters_that_are_not_finite_are_not_kept(tmp_path):
     state, window = tiny.train(running, end=10)
     spoilt = state.replace(params=jax.tree.map(lambda x: x * np.inf, state.params))
     with contextlib.closing(Checkpoints(tmp_path / "checkpoints", keep=2)) as checkpoints:
-        recorder = Recorder(running, tmp_path, checkpoints, train.NoProgress(), 0)
+        recorder = Recorder(running, tmp_path, checkpoints, train.NoProgress(), start=0)
         message = r"parameters were not finite at step 9 .*; there is no checkpoint"
         with pytest.raises(train.NonFiniteLossError, match=message):
             recorder.checkpoint(10, spoilt, window)
