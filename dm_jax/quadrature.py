@@ -3,7 +3,7 @@
 The substitution ``m = sinh(t)`` handles both extremes: an emphasis that is singular in p
 (``p**-0.9``) decays exponentially in m, so a fixed range of t covers it, while a sharp peak
 (``beta = 200``) still spans many nodes. One composite Gauss-Legendre rule on t then serves every
-scheme whose peaks are no narrower than about 0.003 in p.
+scheme whose peaks are no narrower than about 0.005 in p.
 """
 
 from collections.abc import Callable

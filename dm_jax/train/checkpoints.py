@@ -158,7 +158,7 @@ class Checkpoints:
             try:
                 meta = content.unsealed(self._read(step, meta=ocp.args.JsonRestore()).meta)
                 old, new = meta["arrays"], content.description(shapes)
-                different = differences(old, new, path="state", ignored=())
+                different = differences(old, new, path="", ignored=())
                 if not different:
                     arrays = self._read_arrays(step, shapes, meta["checksums"])
                     return Restored(step, content.wrap_keys(like, arrays), meta["seconds"])

@@ -18,7 +18,7 @@ def differences(
 
     Args:
       old, new: nested dicts of plain values.
-      path: of the dicts themselves, with which the lines begin.
+      path: of the dicts themselves, with which the lines begin; may be "".
       ignored: paths to leave out; by default those that do not change results.
 
     >>> differences({"seed": 0, "parallel": {"mode": "jit"}}, {"seed": 1, "parallel": {}})
@@ -26,7 +26,7 @@ def differences(
     """
     lines = []
     for key in sorted(old.keys() | new.keys()):
-        before, after, where = old.get(key), new.get(key), f"{path}.{key}"
+        before, after, where = old.get(key), new.get(key), f"{path}.{key}" if path else key
         if where in ignored:
             continue
         if isinstance(before, dict) and isinstance(after, dict):
