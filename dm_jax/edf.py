@@ -12,6 +12,7 @@ from jax.nn import sigmoid
 from jax.typing import ArrayLike
 
 from dm_jax import quadrature
+from dm_jax.dtypes import widened
 from dm_jax.edf_fields import checked, is_static, parameter, readable, register, static
 from dm_jax.log_function import log_of_function
 from dm_jax.probability import as_float, log_p_and_q, logit
@@ -89,7 +90,8 @@ class EDF:
 
     def density(self, p: ArrayLike) -> Array:
         """h(p) = w(p) / integral of w over [0, 1] (Eq. 8)."""
-        return jnp.exp(self.log_shape(logit(p)) - self.log_area())
+        margin = logit(widened(as_float(p)))
+        return jnp.exp(self.log_shape(margin) - self.log_area())
 
     @property
     def mode(self) -> Array:
@@ -103,7 +105,10 @@ class EDF:
     def potential(self, margin: ArrayLike) -> Array:
         """phi(m), the loss whose derivative with respect to m is -w/2, with phi(0) = 0."""
         margin = as_float(margin)
-        return -0.5 * quadrature.integral_from_zero(lambda m: jnp.exp(self.log_weight(m)), margin)
+        integral = quadrature.integral_from_zero(
+            lambda m: jnp.exp(self.log_weight(m)), widened(margin)
+        )
+        return (-0.5 * integral).astype(margin.dtype)
 
 
 def _check_parameters(cls: type[EDF]) -> None:

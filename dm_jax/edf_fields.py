@@ -79,24 +79,23 @@ def checked(owner: str, field: dataclasses.Field, value: Any) -> Any:
     """The value as a leaf; raises if it is concrete and invalid."""
     if isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool):
         value = float(value)
-    if isinstance(value, (np.ndarray, jax.Array)) and jnp.issubdtype(
-        value.dtype, jnp.unsignedinteger
-    ):
-        value = value.astype(int)  # -beta would wrap round
+    if isinstance(value, (np.ndarray, jax.Array)) and jnp.issubdtype(value.dtype, jnp.integer):
+        value = value.astype(int)  # -beta of a small or unsigned integer would wrap round
     parts = value if isinstance(value, tuple) and value else (value,)
     composed = all(map(dataclasses.is_dataclass, parts))  # EDFs, which checked their fields
     if composed or isinstance(value, jax.core.Tracer):
         return value
-    dtype = np.asarray(value).dtype if isinstance(value, (float, np.ndarray, jax.Array)) else None
-    if dtype is None or not any(
-        jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer)
-    ):
+    kinds = (jnp.floating, jnp.integer)
+    dtype: Any = getattr(value, "dtype", np.dtype(float))
+    is_array = isinstance(value, (float, np.ndarray, jax.Array))
+    if not is_array or not any(jnp.issubdtype(dtype, kind) for kind in kinds):
         is_axis = value is None or isinstance(value, PartitionSpec)
         raise TypeError(
             f"{owner}: {field.name} must be a number or an array of numbers, got {value!r}"
             + ("; write in_axes and in_specs with jax.tree.unflatten" if is_axis else "")
         )
-    _check_range(owner, field, np.asarray(value))
+    if getattr(value, "is_fully_addressable", True):  # other hosts check their parts of an array
+        _check_range(owner, field, np.asarray(value))
     return value
 
 
@@ -112,5 +111,7 @@ def _check_range(owner: str, field: dataclasses.Field, value: np.ndarray) -> Non
 def readable(value: Any) -> str:
     """A value for `repr`: scalars as numbers, arrays as dtype and shape, functions by name."""
     if isinstance(value, (jax.Array, np.ndarray)) and not isinstance(value, jax.core.Tracer):
+        if value.dtype == jax.dtypes.float0:  # of an integer's gradient
+            return f"float0{list(value.shape)}"
         return f"{float(value):.6g}" if value.ndim == 0 else f"{value.dtype}{list(value.shape)}"
     return getattr(value, "__name__", None) or repr(value)

@@ -6,11 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
 from dm_jax import loss_arguments as arguments
-from dm_jax.dtypes import at_least_float32
+from dm_jax.dtypes import widened
 from dm_jax.edf import EDF
 from dm_jax.loss_arguments import Normalization
 from dm_jax.margin import MAX_MARGIN, is_label, soft_margin
@@ -101,13 +102,15 @@ def dm_softmax_cross_entropy(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
 def _loss(logits, labels, edf, where, class_weights, normalization, axis_name, saturation):
-    margin = soft_margin(_upcast(logits), labels, edf).margin
+    margin = soft_margin(widened(logits), labels, edf).margin
     return _masked(where, -log_p_and_q(margin)[0])
 
 
 def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis_name, saturation):
-    soft = soft_margin(_upcast(logits), labels, edf)
+    soft = soft_margin(widened(logits), labels, edf)
     log_p, log_q = log_p_and_q(soft.margin)
+    if saturation / 2 < jnp.finfo(log_q.dtype).tiny:
+        saturation = 0.0  # q / (q + 0) would be 0 / 0
     log_shape = edf.log_shape(jnp.maximum(soft.margin, -MAX_MARGIN)).astype(log_q.dtype)
     log_scale = jnp.asarray(edf.log_scale, log_q.dtype)
     class_weight = (
@@ -126,7 +129,6 @@ def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis
         log_weight = log_shape + soft.correction + log_constant
         # In one exponential: a weight may overflow where its saturation underflows (Beta, eta < 1).
         weight = _scaled_exp(log_weight + _log_saturation(log_q, saturation), class_weight)
-    weight = jnp.minimum(weight, jnp.finfo(log_q.dtype).max)
     dtype_like = jnp.zeros((0,), logits.dtype)  # residuals are arrays; this one carries the dtype
     return _masked(where, -log_p), (soft, weight, labels, dtype_like)
 
@@ -204,18 +206,20 @@ def _log_saturation(log_q: Array, saturation: float) -> Array | float:
     return log_q - jnp.log(jnp.exp(log_q) + saturation / 2) if saturation > 0 else 0.0
 
 
-def _upcast(logits: Array) -> Array:
-    return logits.astype(at_least_float32(logits.dtype))
-
-
 def _scaled_exp(log_value: Array, factor: Array | None) -> Array:
     """factor * exp(log_value), of which the exponential alone may overflow."""
     if factor is None:
-        return jnp.exp(log_value)
+        return _bounded_exp(log_value)
     positive = factor > 0
     # A product, not the constant 0, so that it has a derivative with respect to the factor.
     zero = jnp.where(positive, 0, factor) * jnp.exp(jnp.minimum(log_value, _MAX_EXPONENT))
-    return jnp.where(positive, jnp.exp(log_value + _safe_log(factor)), zero)
+    return jnp.where(positive, _bounded_exp(log_value + _safe_log(factor)), zero)
+
+
+def _bounded_exp(x: Array) -> Array:
+    """exp(x), with value the largest float and derivative 0 where it would overflow."""
+    limit = np.nextafter(np.log(jnp.finfo(x.dtype).max), 0, dtype=x.dtype)
+    return jnp.exp(jnp.minimum(x, limit))
 
 
 def _safe_log(x: Array) -> Array:

@@ -307,6 +307,24 @@ def test_a_float16_gradient_uses_the_whole_range():
     assert largest(2.0**20) == float(jnp.finfo(jnp.float16).max)
 
 
+@pytest.mark.parametrize("normalization", [None, "batch", "density"])
+def test_a_saturation_below_the_smallest_float_is_none(normalization):
+    logits, labels = jnp.array([[300.0, 0.0, 0.0], [2.0, 1.0, 0.0]]), jnp.zeros(2, int)
+
+    def gradient(saturation):
+        return jax.grad(
+            lambda z: dm_softmax_cross_entropy(
+                z,
+                labels,
+                DM(lam=0.5, beta=8.0),
+                normalization=normalization,
+                saturation=saturation,
+            ).mean()
+        )(logits)
+
+    np.testing.assert_array_equal(gradient(1e-40), gradient(0.0))
+
+
 def test_nothing_to_weight_is_a_zero_gradient():
     logits, labels = examples(8, 4, 1.0)
     zeros = from_weight(lambda p: 0 * p)

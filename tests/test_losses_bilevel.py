@@ -170,6 +170,29 @@ def test_first_derivative_by_the_parameters_is_zero():
     assert isinstance(got[0], DM)
 
 
+@pytest.mark.parametrize("edf", [DM(lam=0.0, beta=88.0), Beta(alpha=0.5, eta=2.0)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_weight_beyond_the_largest_float_hides_no_other_derivative(edf, weighted):
+    """The weight of example 0 is clamped; the objective reads the gradient of example 1."""
+    logits, labels = jnp.array([[-300.0, 0.0, 1.0], [2.0, 1.0, -2.0]]), jnp.array([0, 1])
+
+    def objective(edf, class_weights, logits):
+        gradient = jax.grad(
+            lambda z: dm_softmax_cross_entropy(
+                z, labels, edf, normalization=None, class_weights=class_weights
+            ).sum()
+        )(logits)
+        return (gradient[-1] * jnp.arange(3.0)).sum()
+
+    class_weights = jnp.array([1e3, 1.0, 1.0]) if weighted else None
+    derivative = jax.jit(jax.grad(objective, argnums=(0, 1) if weighted else 0))
+    got = derivative(edf, class_weights, logits)
+    expected = jax.tree.leaves(derivative(edf, class_weights, logits.at[0].set(0.0)))
+    for leaf in jax.tree.leaves(got):
+        assert np.isfinite(leaf).all()
+    np.testing.assert_allclose(jax.tree.leaves(got)[0], expected[0], rtol=1e-5)
+
+
 def test_one_trace_serves_all_parameter_values():
     traces = []
 

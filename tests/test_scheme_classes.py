@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dm_jax import DM, EDF, Exponential, dm_softmax_cross_entropy, from_loss
+from dm_jax import DM, EDF, Beta, Exponential, dm_softmax_cross_entropy, from_loss
 
 
 class _Twice(DM):
@@ -60,6 +60,25 @@ def test_super_is_the_parents_scheme(child, parent):
 @pytest.mark.parametrize("array", [np.array(2, np.uint8), jnp.uint8(2), np.array([2, 2])])
 def test_whole_numbers_are_numbers(array):
     np.testing.assert_allclose(Exponential(array).density(0.3), Exponential(2.0).density(0.3))
+
+
+def test_the_smallest_integer_does_not_wrap_round():
+    lowest = jnp.int8(-128)
+    np.testing.assert_allclose(Exponential(lowest).density(1.0), 128.0, rtol=1e-5)
+
+
+def test_whatever_jax_puts_in_a_scheme_can_be_printed():
+    edf = DM(jnp.array([1, 2]), jnp.array(3))
+    gradient = jax.grad(lambda edf: 0.0 * edf.beta, allow_int=True)(edf)
+    assert repr(gradient) == "DM(lam=float0[2], beta=float0[])"
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_loses_digits_only_once(dtype):
+    p, margin, edf = jnp.asarray(0.99, dtype), jnp.asarray(-20, dtype), Beta(alpha=0.5, eta=0.5)
+    np.testing.assert_allclose(edf.density(p), edf.density(p.astype("float32")), rtol=1e-6)
+    expected = edf.potential(margin.astype("float32"))
+    assert edf.potential(margin) == expected.astype(dtype)
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 1)])
