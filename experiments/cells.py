@@ -1,14 +1,16 @@
 """The cells of a table: their configs, and how to run them."""
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import jax
 
 from dm_jax import train
-from dm_jax.train import build, population
+from dm_jax.train import build, population, setup
+from dm_jax.train.config import RECORDED_WEIGHTS
 from experiments.results_file import hash_config
 
 
@@ -48,19 +50,35 @@ class Cell:
         """
         return self.config.model.name != "mlp" or self.config.parallel.mode == "pmap"
 
-    @property
+    @functools.cached_property
     def recorded_config(self) -> dict:
-        """The config as plain JSON values, without devices and file locations."""
+        """The config as plain JSON values, without devices and file locations.
+
+        With weights of a custom scheme, so that results of changed code are told apart.
+        """
         config = self.config.to_dict()
         del config["parallel"]
         config["data"]["data_dir"] = ""
         config["model"]["pretrained"] = pathlib.Path(config["model"]["pretrained"]).name
+        with contextlib.suppress(TypeError, ValueError):  # the cell fails with the reason
+            if weights := setup.custom_weights(self.config.loss):
+                config["loss"][RECORDED_WEIGHTS] = weights
         return config
 
-    @property
+    @functools.cached_property
     def config_hash(self) -> str:
         """The hash of `recorded_config`."""
         return hash_config(self.recorded_config)
+
+
+def check_parts(cells: Iterable[Cell]) -> None:
+    """Raises ValueError if the network or the scheme of a cell cannot be created."""
+    for cell in cells:
+        try:
+            setup.create_model(cell.config.model, num_classes=2)
+            setup.create_edf(cell.config.loss)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{cell.row} at {cell.column}: {error}") from error
 
 
 def run_all(

@@ -16,7 +16,6 @@ from absl import flags
 
 from configs import overrides
 from dm_jax import train
-from dm_jax.train import setup
 from experiments import cells as cells_lib
 from experiments import (
     cluster,
@@ -223,7 +222,7 @@ def _check_before_a_search(
     parameters = {pair: search.chosen for pair, search in searches.items()}
     cells = make_cells(spec, known, parameters, seeds=_seeds())
     candidates = tune.missing_candidates(spec, wanted, folder) if searches_grids else []
-    _check_parts(cells, candidates)
+    cells_lib.check_parts([*cells, *candidates])
     if path.exists() and not _DRY_RUN.value:
         path.open("ab").close()
     todo = [*missing_cells(path, cells), *candidates]
@@ -231,20 +230,6 @@ def _check_before_a_search(
         results = results_file.read(path) if path.exists() else []
         compared = same_data.at_hand([*cells, *candidates], todo)
         same_data.check(compared, results, searches.values())
-
-
-def _check_parts(cells: Sequence[cells_lib.Cell], candidates: Sequence[cells_lib.Cell]) -> None:
-    """Raises ValueError if a network, or the scheme of a candidate, cannot be created.
-
-    Schemes of cells may fail when they run, which leaves the other cells alone.
-    """
-    for cell, searched in [(c, False) for c in cells] + [(c, True) for c in candidates]:
-        try:
-            setup.create_model(cell.config.model, num_classes=2)
-            if searched:
-                setup.create_edf(cell.config.loss)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{cell.row} at {cell.column}: {error}") from error
 
 
 def _searched(

@@ -68,7 +68,9 @@ METHOD = flags.DEFINE_multi_string(
     "A custom method next to the table's, as 'NAME: CONFIG ARGUMENTS'; can be repeated.",
 )
 GRID = flags.DEFINE_multi_string(
-    "grid", [], "Its grid to search with --tune, as 'NAME: PARAMETER=VALUE;VALUE,...'."
+    "grid",
+    [],
+    "A custom method's grid to search with --tune, as 'NAME: PARAMETER=VALUE;VALUE,...'.",
 )
 AT_ONCE = flags.DEFINE_integer(
     "at_once", 1, "Runs (or populations) at a time, each in its own process.", lower_bound=1
@@ -162,7 +164,7 @@ def _named(flag: str, texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, separator, rest = (part.strip() for part in text.partition(": "))
         if not (name and separator and rest):
-            raise ValueError(f"{flag} must be 'NAME: ...', got {text!r}")
+            raise ValueError(f"{flag} must be 'NAME: ...' with a blank, got {text!r}")
         if name in found:
             raise ValueError(f"{flag} has {name!r} twice")
         found[name] = rest

@@ -211,7 +211,9 @@ def main() -> None:
     wanted = [pair for pair in table_flags.pairs(spec) if spec.grid(*pair)]
     if not wanted:
         raise ValueError(f"table {spec.name} has nothing to search in these rows and columns")
-    refuse_untuned(missing_candidates(spec, wanted, folder), folder / "results.jsonl")
+    missing = missing_candidates(spec, wanted, folder)
+    cells_lib.check_parts(missing)
+    refuse_untuned(missing, folder / "results.jsonl")
     _check_data(spec, wanted, folder)
     try:
         results = search(spec, wanted, folder, ProgressBar(), at_once=table_flags.AT_ONCE.value)

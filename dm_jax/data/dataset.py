@@ -40,6 +40,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        return f"Split(inputs {self.inputs.dtype} {list(self.inputs.shape)})"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
@@ -77,6 +80,10 @@ class Dataset:
             raise ValueError(
                 f"superclasses must have shape ({self.num_classes},), got {self.superclasses.shape}"
             )
+
+    def __repr__(self) -> str:
+        splits = f"train={self.train}, test={self.test}"
+        return f"Dataset({self.name!r}, {self.num_classes} classes, {splits})"
 
     @property
     def num_classes(self) -> int:

@@ -103,5 +103,8 @@ def _checked_dtype(dtype: DTypeLike) -> jnp.dtype:
     if found.name not in _DTYPES:
         raise errors.unknown("dtype", found.name, _DTYPES)
     if found == jnp.float64 and not jax.config.read("jax_enable_x64"):
-        raise ValueError("dtype float64 needs jax.config.update('jax_enable_x64', True)")
+        raise ValueError(
+            "dtype float64 needs jax.config.update('jax_enable_x64', True), or the variable "
+            "JAX_ENABLE_X64=1"
+        )
     return found

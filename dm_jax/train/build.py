@@ -94,11 +94,7 @@ def experiment(
       TypeError: a config that was not parsed.
       ValueError: a config that does not fit the data or itself; see the message.
     """
-    if not isinstance(config, config_lib.Config):
-        raise TypeError(
-            f"config must be a train.Config, got {type(config).__name__}; use "
-            "train.Config.parse(config)"
-        )
+    check_parsed(config)
     dataset = dataset or load(config.data.name, config.data.data_dir)
     if isinstance(dataset, StreamedDataset):
         return _streamed(config, dataset)
@@ -117,6 +113,15 @@ def experiment(
     return ArrayExperiment(
         **vars(setup), validation_corruption=validation_corruption, sampler=sampler
     )
+
+
+def check_parsed(config: config_lib.Config) -> None:
+    """Raises TypeError for a ConfigDict or a dict."""
+    if not isinstance(config, config_lib.Config):
+        raise TypeError(
+            f"config must be a train.Config, got {type(config).__name__}; use "
+            "train.Config.parse(config)"
+        )
 
 
 def _check_counts(

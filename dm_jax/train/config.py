@@ -71,8 +71,10 @@ class LossConfig:
     parameters: Parameters = dataclasses.field(default_factory=dict)
 
 
+# A key of a recorded config.loss: weights of a custom scheme, which tell if its code has changed.
+RECORDED_WEIGHTS = "recorded_weights"
 # Keys of config.loss that are not parameters of the scheme.
-LOSS_KEYS = frozenset(f.name for f in dataclasses.fields(LossConfig)) - {"parameters"}
+LOSS_KEYS = {f.name for f in dataclasses.fields(LossConfig)} - {"parameters"} | {RECORDED_WEIGHTS}
 
 
 def scheme_parameters(loss: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,7 +218,7 @@ def _check_values(config: Config) -> None:
     for path in _POSITIVE:
         if get(config, path) < 1:
             raise ValueError(f"config.{path} must be at least 1, got {get(config, path)}")
-    amounts = {path: get(config, path) for path in _NOT_NEGATIVE} | {"seed": config.seed}
+    amounts = {"seed": config.seed} | {path: get(config, path) for path in _NOT_NEGATIVE}
     for path, value in amounts.items():
         if not 0 <= value < math.inf:
             raise ValueError(f"config.{path} must be finite and at least 0, got {value}")

@@ -59,6 +59,7 @@ def run(
       NonFiniteLossError: with the step, the learning rate and the last good checkpoint.
       RuntimeError: another thread of this process trains.
     """
+    build.check_parsed(config)
     with _alone():
         # Before StopRequest, as JAX installs its own signal handler when it joins other hosts.
         parallel.initialize(config.parallel)

@@ -20,8 +20,8 @@ def learning_rate_factor(
     """The factor on the learning rate as a function of the step.
 
     Args:
-      config: "steps" multiplies by `factor` at each of `boundaries`; "inv" is Caffe's
-        (1 + gamma * step) ** -power; "cosine" falls to 0 at `total_steps`. `warmup`
+      config: "steps" multiplies by `factor` at each of `boundaries`, which the others ignore; "inv"
+        is Caffe's (1 + gamma * step) ** -power; "cosine" falls to 0 at `total_steps`. `warmup`
         multiplies the first W steps of any of them by 1/W, 2/W, ..., 1. "package.module:function"
         is a custom function of `total_steps` that returns a function of the step.
       total_steps: length of the run.
@@ -31,7 +31,8 @@ def learning_rate_factor(
       ValueError: boundaries that decrease, boundaries or a warm-up after the end of training, or no
         such function.
     """
-    boundaries = [_steps(duration, "boundaries", text) for text in config.boundaries]
+    used = config.boundaries if config.name == "steps" else ()
+    boundaries = [_steps(duration, "boundaries", text) for text in used]
     warmup = _steps(duration, "warmup", config.warmup)
     if sorted(boundaries) != boundaries:
         raise ValueError(f"config.schedule.boundaries must not decrease, got {config.boundaries}")

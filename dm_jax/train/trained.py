@@ -12,11 +12,13 @@ import numpy as np
 
 from dm_jax import files, models
 from dm_jax.data import augment
-from dm_jax.dtypes import at_least_float32
 from dm_jax.train import checkpoint_reader
 from dm_jax.train.config import Config
 from dm_jax.train.setup import create_model
 from dm_jax.train.workdir import NETWORK_FILE
+
+# The outputs of a network that returns features, too.
+_LOGITS, _FEATURES = 0, 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +55,17 @@ class TrainedModel:
         Raises:
           ValueError: inputs of a different shape or dtype, or a batch_size below 1.
         """
+        return self._outputs(inputs, batch_size, _LOGITS)
+
+    def predict(self, inputs: Any, *, batch_size: int = 1000) -> np.ndarray:
+        """The class of the largest logit, int [n]; see `logits`."""
+        return self.logits(inputs, batch_size=batch_size).argmax(-1)
+
+    def features(self, inputs: Any, *, batch_size: int = 1000) -> np.ndarray:
+        """The input of the network's last layer, [n, F]; see `logits`."""
+        return self._outputs(inputs, batch_size, _FEATURES)
+
+    def _outputs(self, inputs: Any, batch_size: int, which: int) -> np.ndarray:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         inputs = self._as_in_the_data(np.asarray(inputs))
@@ -61,13 +74,13 @@ class TrainedModel:
             raise ValueError(
                 f"inputs must be {self.dtype} [{shape}], got {inputs.dtype} {list(inputs.shape)}"
             )
-        parts = (inputs[i : i + batch_size] for i in range(0, len(inputs), batch_size))
-        empty = np.zeros((0, len(self.class_names)), at_least_float32(self.config.model.dtype))
-        return np.concatenate([empty, *(self._compiled(self.variables, part) for part in parts)])
-
-    def predict(self, inputs: Any, *, batch_size: int = 1000) -> np.ndarray:
-        """The class of the largest logit, int [n]; see `logits`."""
-        return self.logits(inputs, batch_size=batch_size).argmax(-1)
+        one = jax.ShapeDtypeStruct((1, *self.shape), self.dtype)
+        output = jax.eval_shape(self._compiled, self.variables, one)[which]
+        outputs = [np.zeros((0, *output.shape[1:]), output.dtype)]
+        for start in range(0, len(inputs), batch_size):
+            part = inputs[start : start + batch_size]
+            outputs.append(np.asarray(self._compiled(self.variables, part)[which]))
+        return np.concatenate(outputs)
 
     def _as_in_the_data(self, inputs: np.ndarray) -> np.ndarray:
         """Numbers as float32 features, and images without channels as grey, as "npz:" does."""
@@ -81,12 +94,15 @@ class TrainedModel:
         return augment.normalize(inputs, self.mean, self.std, jnp.dtype(self.config.model.dtype))
 
     @functools.cached_property
-    def _compiled(self) -> Callable[[Any, Any], jax.Array]:
+    def _compiled(self) -> Callable[[Any, Any], tuple[jax.Array, jax.Array]]:
         return jax.jit(
             lambda variables, inputs: self.model.apply(
-                variables, self.preprocess(inputs), train=False
+                variables, self.preprocess(inputs), train=False, features=True
             )
         )
+
+    def __repr__(self) -> str:
+        return f"TrainedModel({self.config.model.name}, step {self.step})"
 
 
 def load(

@@ -14,9 +14,9 @@ import numpy as np
 from dm_jax import files
 from dm_jax.noise import Corruption
 from dm_jax.train import parallel
-from dm_jax.train.config import Config, ParallelConfig
+from dm_jax.train.config import RECORDED_WEIGHTS, Config, ParallelConfig
 from dm_jax.train.differences import differences
-from dm_jax.train.setup import Experiment
+from dm_jax.train.setup import Experiment, custom_weights
 
 # Holds what a trained network needs besides the config and the weights (`train.load`).
 NETWORK_FILE = "network.json"
@@ -64,14 +64,14 @@ def check(workdir: pathlib.Path, experiment: Experiment, *, allow_changes: bool 
       allow_changes: whether the config may differ.
 
     Raises:
-      ValueError: it holds a run with another config (names the keys), other training labels or
-        other data, because they or their code changed.
+      ValueError: it holds a run with another config (names the keys), other training labels,
+        other data or another scheme, because they or their code changed.
       OSError: it cannot be read.
     """
     config, corruption = experiment.config, experiment.corruption
     fingerprint = experiment.dataset.fingerprint
     with _usable(workdir):
-        begun_with = _read_if_there(workdir / "environment.json").get("data") or fingerprint
+        begun = _read_if_there(workdir / "environment.json")
     if (changed := changes(workdir, config)) and not allow_changes:
         raise ValueError(
             f"{workdir} holds a run with a different config; changed keys: {'; '.join(changed)}. "
@@ -84,11 +84,18 @@ def check(workdir: pathlib.Path, experiment: Experiment, *, allow_changes: bool 
             f"{path} has hash {found}, but this config now gives {corruption.hash}: "
             "the training labels are not those the run started with"
         )
-    if begun_with != fingerprint:
+    if (begun_with := begun.get("data") or fingerprint) != fingerprint:
         raise ValueError(
             f"{workdir} holds a run on data of fingerprint {begun_with!r}, but that of "
             f"{config.data.name} is {fingerprint!r} now: it was prepared again, or "
             "config.data.data_dir changed"
+        )
+    before, now = begun.get(RECORDED_WEIGHTS), custom_weights(config.loss)
+    if before not in (None, now) and not allow_changes:
+        raise ValueError(
+            f"{workdir} holds a run with weights {before} of {config.loss.name} at p = .1 to .9, "
+            f"but they are {now} now: its code has changed. Choose another workdir, or allow the "
+            "change (--allow_config_change)"
         )
 
 
@@ -100,10 +107,14 @@ def record(workdir: pathlib.Path, experiment: Experiment) -> None:
     """On the first host, writes config, environment, network (JSON) and corruption (.npz)."""
     if not parallel.is_primary():
         return
-    config, data = experiment.config, experiment.dataset.fingerprint
+    config = experiment.config
     contents = {
         "config.json": config.to_dict(),
-        "environment.json": environment(config.parallel) | {"data": data},
+        "environment.json": environment(config.parallel)
+        | {
+            "data": experiment.dataset.fingerprint,
+            RECORDED_WEIGHTS: custom_weights(config.loss),
+        },
         NETWORK_FILE: _network(experiment),
     }
     with _usable(workdir):

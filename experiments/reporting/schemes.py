@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dm_jax import EDF, emphasis
-from dm_jax.train.config import scheme_parameters
+from dm_jax.train.config import RECORDED_WEIGHTS, scheme_parameters
+from dm_jax.train.setup import rounded_weights
 from experiments.reporting.text import moves
 
 Loss = Mapping[str, Any]  # the group "loss" of a config
@@ -18,7 +19,7 @@ class Scheme:
 
     Attributes:
       identity: equal for losses with this scheme.
-      edf: at the start of training; None if it is not installed, or no longer works.
+      edf: at the start of training; None if it is not installed, or its code has changed.
     """
 
     identity: str
@@ -48,7 +49,8 @@ def _identity(loss: Loss) -> str:
         name: float(value) if type(value) is int else value
         for name, value in scheme_parameters(loss).items()
     }
-    return json.dumps([loss.get("name"), loss.get("schedule"), parameters], sort_keys=True)
+    facts = [loss.get("name"), loss.get("schedule"), parameters, loss.get(RECORDED_WEIGHTS)]
+    return json.dumps(facts, sort_keys=True)
 
 
 def _path(loss: Loss) -> str:
@@ -58,7 +60,7 @@ def _path(loss: Loss) -> str:
 
 def _name(edf: EDF | None, loss: Loss) -> str:
     if edf is None:
-        return "a scheme that is not installed"
+        return "a scheme that is not installed as it was"
     return repr(edf).removesuffix("()") + moves(loss.get("schedule"))
 
 
@@ -66,6 +68,7 @@ def _edf(loss: Loss) -> EDF | None:
     try:
         edf = emphasis.create(loss["name"], **scheme_parameters(loss))
         edf.density(0.5)
+        now = rounded_weights(edf)
     except Exception:  # custom code may raise anything, and a report is made of results
         return None
-    return edf
+    return edf if loss.get(RECORDED_WEIGHTS, now) == now else None

@@ -13,10 +13,10 @@ import pytest
 import dm_jax
 from configs import digits
 from dm_jax import data, train
-from dm_jax.train import build, population
-from experiments import table_specs
+from dm_jax.train import build, population, workdir
+from experiments import cells, table_specs
 from experiments.progress import ProgressBar
-from experiments.reporting import plots
+from experiments.reporting import plots, schemes
 
 
 class Plateau(dm_jax.EDF):
@@ -108,6 +108,28 @@ def test_in_a_table_whose_columns_set_a_key_of_its_parameters_name():
     cells = [table.cell_config("Own", "sym_0.4", 1) for table in (spec, changed)]
     assert [cell.noise.rate for cell in cells] == [0.4, 0.4]
     assert [cell.loss.parameters for cell in cells] == [{}, {"rate": 2}]
+
+
+def test_changed_code_is_another_run(dataset, tmp_path, monkeypatch):
+    """Of a run that is resumed, of a cell that is done, and of a scheme that is drawn."""
+    own = config(f"method={HERE},knee=0.5")
+    experiment, before = build.experiment(own, dataset), cells.Cell("digits", "P", "clean", 1, own)
+    recorded = before.recorded_config["loss"]
+    assert recorded["recorded_weights"] == [0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 1.0, 1.0, 1.0]
+    workdir.record(tmp_path, experiment)
+    workdir.check(tmp_path, experiment)
+    (scheme,) = schemes.by_name([recorded]).values()
+    assert scheme.edf == Plateau(0.5)
+    monkeypatch.setattr(Plateau, "weight", lambda self, p: 1 - p)
+    with pytest.raises(
+        ValueError, match=r"weights \[0\.2, .*Plateau at p = .*: its code has changed"
+    ):
+        workdir.check(tmp_path, experiment)
+    workdir.check(tmp_path, experiment, allow_changes=True)
+    (scheme,) = schemes.by_name([recorded]).values()
+    assert scheme.edf is None
+    after = cells.Cell("digits", "P", "clean", 1, own)
+    assert after.config_hash != before.config_hash
 
 
 def test_only_numbers_are_scheduled(dataset):

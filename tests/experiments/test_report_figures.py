@@ -172,7 +172,7 @@ def test_edfs_used_come_from_the_configs_and_strange_ones_are_named():
     )
     (figure,) = table_figures.of_table(tables["digits"])
     assert list(lines_of(figure)) == ["DM(lam=0.5, beta=4.0)"]
-    assert "a scheme that is not installed: Mine at clean" in figure.caption
+    assert "a scheme that is not installed as it was: Mine at clean" in figure.caption
 
 
 class Broken(EDF):
@@ -188,7 +188,7 @@ def test_custom_schemes_that_no_longer_work_do_not_end_a_report():
         a_result(table="digits", row="B", column="clean", config={"loss": {"name": BROKEN}}),
     )
     (figure,) = table_figures.of_table(tables["digits"])
-    assert "a scheme that is not installed: B at clean" in figure.caption
+    assert "a scheme that is not installed as it was: B at clean" in figure.caption
 
 
 @pytest.mark.parametrize("name", [r"Bump $\foo$", "_Bump"])

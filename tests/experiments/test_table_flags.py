@@ -149,7 +149,7 @@ def test_whole_numbers_stay_whole_for_a_custom_scheme():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"method": ["method=DM"]}, "--method must be 'NAME: ...', got 'method=DM'"),
+        ({"method": ["method=DM"]}, "--method must be 'NAME: ...' with a blank, got 'method=DM'"),
         ({"method": ["CCE: method=DM"]}, "table 1 already has a 'CCE'"),
         ({"method": ["Own: method=DM,rate=0"]}, "Own: rate belongs to the protocol, not to a"),
         ({"method": ["Own: method=DM,steps=9"]}, "Own: steps belongs to the protocol"),

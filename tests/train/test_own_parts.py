@@ -199,6 +199,13 @@ def test_a_trained_network_predicts_without_its_data(run, monkeypatch):
     several = trained.logits(test.inputs[:70], batch_size=32)
     np.testing.assert_allclose(several, trained.logits(test.inputs)[:70], atol=1e-5)
     assert trained.logits(test.inputs[:0]).shape == (0, 10)
+    features = trained.features(test.inputs)
+    assert features.shape[0] == len(test)
+    last = trained.variables["params"]["classifier"]["dense"]
+    np.testing.assert_allclose(
+        features @ last["kernel"] + last["bias"], trained.logits(test.inputs), atol=1e-4
+    )
+    assert trained.features(test.inputs[:0]).shape == (0, features.shape[1])
 
 
 def test_nothing_is_predicted_of_nothing_by_any_network(tmp_path):

@@ -33,6 +33,11 @@ def test_steps_divide_at_the_boundaries_themselves():
     assert _values(schedule, (0, 49, 50, 79, 80, 99)) == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
+def test_other_schedules_ignore_boundaries():
+    schedule = _schedule(boundaries=("9999 steps",), name="constant")
+    assert float(schedule(50)) == 1.0
+
+
 def test_boundaries_of_a_very_short_run_may_coincide():
     schedule = _schedule(boundaries=("1 steps", "1 steps", "2 steps"), name="steps", factor=0.1)
     assert _values(schedule, (0, 1, 2)) == pytest.approx([1, 0.01, 0.001])
