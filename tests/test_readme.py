@@ -88,6 +88,6 @@ def test_samples_of_the_training_page_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs/training.md").read_text(encoding="utf-8")
     samples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(samples) == 3
+    assert len(samples) == 4
     for sample in samples:
         exec(compile(sample, "training.md", "exec"), {"__name__": "sample"})

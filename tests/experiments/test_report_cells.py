@@ -5,8 +5,7 @@ import math
 import pytest
 
 from configs import overrides
-from experiments import report
-from experiments.reporting import layout, measured, provenance
+from experiments.reporting import layout, measured, provenance, report
 from experiments.reporting.measured import Measured, MeasuredCell
 from experiments.results_file import Result
 
@@ -257,7 +256,7 @@ def test_a_table_of_another_name_is_reported_without_a_paper():
 def test_names_are_no_html_in_markdown(tmp_path):
     """Neither in cells nor in captions and lists."""
     name = "Own <b>"
-    report.write_report([a_result(row=name)], tmp_path, only={"1"})
+    report.write([a_result(row=name)], tmp_path, only={"1"})
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "Own &lt;b>" in text
     assert name not in text
