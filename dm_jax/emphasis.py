@@ -94,10 +94,15 @@ def _scheme_class(name: str) -> type[EDF]:
 def _check_weight(name: str, edf: EDF) -> None:
     """Raises ValueError if a custom weight is not traceable, not elementwise, or negative."""
     p = jnp.linspace(0.01, 0.99, 99)
-    check_traceable(f"weight of {name}", edf.weight)
+    try:
+        check_traceable(f"weight of {name}", edf.weight)
+    except ValueError:
+        raise
+    except Exception as error:  # custom code may raise anything
+        raise ValueError(f"weight of {name} fails: {first_line(error)}") from error
     try:
         found = jnp.asarray(edf.weight(p))
-    except Exception as error:  # custom code may raise anything
+    except Exception as error:
         raise ValueError(
             f"weight of {name} must be elementwise, but fails for an array of p: "
             f"{first_line(error)}"

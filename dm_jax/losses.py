@@ -1,7 +1,7 @@
 """The DM loss: cross entropy as its value, an emphasis density function as its gradient."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -128,7 +128,8 @@ def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis
         log_constant = log_scale if normalization is None else _minus_log_area(edf, log_q.dtype)
         log_weight = log_shape + soft.correction + log_constant
         # In one exponential: a weight may overflow where its saturation underflows (Beta, eta < 1).
-        weight = _scaled_exp(log_weight + _log_saturation(log_q, saturation), class_weight)
+        log_weight = log_weight + _log_saturation(log_q, saturation)
+        weight = _scaled_exp(log_weight, class_weight, _bounded_exp)
     dtype_like = jnp.zeros((0,), logits.dtype)  # residuals are arrays; this one carries the dtype
     return _masked(where, -log_p), (soft, weight, labels, dtype_like)
 
@@ -174,7 +175,7 @@ def _batch_normalised(
     # Both cancel, so that they need not be exact and have no gradient.
     scale, largest = _largest((log_scale, leading), axis_name)
     log_ratio = (log_shape + (log_scale - scale)) - (largest - scale) + correction
-    ratio = _scaled_exp(log_ratio, class_weight)
+    ratio = _scaled_exp(log_ratio, class_weight, jnp.exp)  # an infinite weight shows, as NaN
     total = jnp.sum(ratio)
     count = jnp.sum(counted, dtype=log_shape.dtype)
     if axis_name is not None:
@@ -206,14 +207,14 @@ def _log_saturation(log_q: Array, saturation: float) -> Array | float:
     return log_q - jnp.log(jnp.exp(log_q) + saturation / 2) if saturation > 0 else 0.0
 
 
-def _scaled_exp(log_value: Array, factor: Array | None) -> Array:
+def _scaled_exp(log_value: Array, factor: Array | None, exp: Callable[[Array], Array]) -> Array:
     """factor * exp(log_value), of which the exponential alone may overflow."""
     if factor is None:
-        return _bounded_exp(log_value)
+        return exp(log_value)
     positive = factor > 0
     # A product, not the constant 0, so that it has a derivative with respect to the factor.
     zero = jnp.where(positive, 0, factor) * jnp.exp(jnp.minimum(log_value, _MAX_EXPONENT))
-    return jnp.where(positive, _bounded_exp(log_value + _safe_log(factor)), zero)
+    return jnp.where(positive, exp(log_value + _safe_log(factor)), zero)
 
 
 def _bounded_exp(x: Array) -> Array:

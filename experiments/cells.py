@@ -1,6 +1,5 @@
 """The cells of a table: their configs, and how to run them."""
 
-import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -10,7 +9,6 @@ import jax
 
 from dm_jax import train
 from dm_jax.train import build, population, setup
-from dm_jax.train.config import RECORDED_WEIGHTS
 from experiments.results_file import hash_config
 
 
@@ -50,22 +48,16 @@ class Cell:
         """
         return self.config.model.name != "mlp" or self.config.parallel.mode == "pmap"
 
-    @functools.cached_property
+    @property
     def recorded_config(self) -> dict:
-        """The config as plain JSON values, without devices and file locations.
-
-        With weights of a custom scheme, so that results of changed code are told apart.
-        """
+        """The config as plain JSON values, without devices and file locations."""
         config = self.config.to_dict()
         del config["parallel"]
         config["data"]["data_dir"] = ""
         config["model"]["pretrained"] = pathlib.Path(config["model"]["pretrained"]).name
-        with contextlib.suppress(TypeError, ValueError):  # the cell fails with the reason
-            if weights := setup.custom_weights(self.config.loss):
-                config["loss"][RECORDED_WEIGHTS] = weights
         return config
 
-    @functools.cached_property
+    @property
     def config_hash(self) -> str:
         """The hash of `recorded_config`."""
         return hash_config(self.recorded_config)

@@ -174,8 +174,10 @@ def _run(
     path = folder / "results.jsonl"
     results = results_file.read(path) if path.exists() else []
     known = tuning_file.read(folder).values()
+    searches = [search for search in known if _follows(cell, search)]
     try:
-        same_data.check([cell], results, [search for search in known if _follows(cell, search)])
+        same_data.check([cell], results, searches)
+        same_data.check_schemes([cell], results, searches)
     except ValueError as error:
         return [(cell, error)]
     return cells_lib.run_all([cell], folder / "runs", ProgressBar(quiet=True))

@@ -222,12 +222,13 @@ def _check_before_a_search(
     parameters = {pair: search.chosen for pair, search in searches.items()}
     cells = make_cells(spec, known, parameters, seeds=_seeds())
     candidates = tune.missing_candidates(spec, wanted, folder) if searches_grids else []
-    cells_lib.check_parts([*cells, *candidates])
     if path.exists() and not _DRY_RUN.value:
         path.open("ab").close()
     todo = [*missing_cells(path, cells), *candidates]
+    cells_lib.check_parts(todo)
+    results = results_file.read(path) if path.exists() else []
+    same_data.check_schemes([*cells, *candidates], results, searches.values())
     if not _DRY_RUN.value and _EXECUTOR.value == "local":
-        results = results_file.read(path) if path.exists() else []
         compared = same_data.at_hand([*cells, *candidates], todo)
         same_data.check(compared, results, searches.values())
 

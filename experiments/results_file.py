@@ -23,7 +23,7 @@ from dm_jax.train.differences import differences
 SCHEMA = 1
 STATUSES = ("ok", "failed")
 # Fields added to this schema later; lines without them get the default.
-_LATER = {"data"}
+_LATER = {"data", "scheme"}
 Key = tuple[str, str, str, int]  # table, row, column, seed
 
 
@@ -42,6 +42,8 @@ class Result:
       config_hash: the config's `hash_config`.
       corruption: hash of the training labels' corruption.
       data: fingerprint of the data set; "" in lines older than the field.
+      scheme: profile of a custom scheme (`dm_jax.train.scheme_profile`); [] of a built-in one, and
+        in lines older than the field.
       versions: package versions by name.
       device: description of the device.
       date: ISO 8601.
@@ -65,6 +67,7 @@ class Result:
     config_hash: str = ""
     corruption: str = ""
     data: str = ""
+    scheme: list[float] = dataclasses.field(default_factory=list)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     device: str = ""
     date: str = ""

@@ -1,8 +1,10 @@
-"""Keeps a workdir from mixing results of different data under one name."""
+"""Keeps a workdir from mixing results of other data, or of changed schemes, under one name."""
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 
-from dm_jax.train import build
+from dm_jax.train import build, scheme_profile
+from dm_jax.train.config import LossConfig, scheme_parameters
 from experiments.cells import Cell
 from experiments.reporting import text
 from experiments.results_file import Result
@@ -44,6 +46,42 @@ def check(
                     f"{name} has fingerprint {text.fingerprint(found)} now, but {what} is of data "
                     f"{then}; use another --workdir for other data"
                 )
+
+
+def check_schemes(
+    cells: Sequence[Cell], results: Iterable[Result], searches: Iterable[ParameterSearch]
+) -> None:
+    """Raises ValueError if the code of a custom scheme has changed since a result or a search.
+
+    Args:
+      cells: of one table; results and searches of other rows and columns are not compared.
+      results: of the workdir.
+      searches: whose parameters the cells take.
+    """
+    losses = {(cell.table, cell.row, cell.column): cell.config.loss for cell in cells}
+    uses = [
+        (result, "result", scheme_parameters(result.config.get("loss", {})))
+        for result in results
+        if result.status == "ok"
+    ] + [(search, "search", search.chosen) for search in searches]
+    for source, what, parameters in uses:
+        loss = losses.get((source.table, source.row, source.column))
+        if loss is not None and not _is_unchanged(loss, parameters, source.scheme):
+            raise ValueError(
+                f"the code of {loss.name} has changed since the {what} for {_cell(source)}; use "
+                "another --workdir for the new code"
+            )
+
+
+def _is_unchanged(
+    loss: LossConfig, parameters: Mapping[str, float], before: Sequence[float]
+) -> bool:
+    """Whether the scheme's profile is as before; true if it is unknown or cannot be created."""
+    changed = dataclasses.replace(loss, parameters={**loss.parameters, **parameters})
+    try:
+        return not before or scheme_profile.same(before, scheme_profile.profile(changed))
+    except ValueError:  # the report and the runs say so
+        return True
 
 
 def at_hand(cells: Iterable[Cell], left: Iterable[Cell]) -> list[Cell]:

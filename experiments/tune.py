@@ -70,7 +70,7 @@ def search(
       The finished searches; if a candidate could not be run, its pair is left out with a warning.
     """
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
-    data: dict[tuple[str, str], str] = {}
+    done: dict[tuple[str, str], dict[str, train.Summary]] = {}
     failed: dict[tuple[str, str], str] = {}
     cells = missing_candidates(spec, wanted, folder)
     runs = workers.run_all(cells, folder / "tuning", progress, at_once=at_once)
@@ -81,7 +81,7 @@ def search(
             by_parameters = scores.setdefault(pair, {})
             name = f"{cell.row}, {cell.column}, {tried}, seed {cell.seed}"
             if isinstance(summary, train.Summary):
-                data[pair] = summary.data
+                done.setdefault(pair, {})[tried] = summary
             try:
                 score = _score(summary)
                 by_parameters.setdefault(tried, []).append(score)
@@ -90,7 +90,7 @@ def search(
             except RuntimeError as error:  # the rest still run
                 failed[pair] = f"{name}: {error}"
             if sum(map(len, by_parameters.values())) == len(SEARCH_SEEDS) * len(candidates(grid)):
-                found = _outcome(spec, pair, by_parameters, data.get(pair, ""))
+                found = _outcome(spec, pair, by_parameters, done.get(pair, {}))
                 tuning_file.add(folder, _name(spec, pair), found)
     for message in failed.values():
         warnings.warn(f"the search did not finish: {message}", stacklevel=2)
@@ -101,9 +101,9 @@ def _outcome(
     spec: TableSpec,
     pair: tuple[str, str],
     by_parameters: Mapping[str, Sequence[float]],
-    data: str,
+    done: Mapping[str, train.Summary],
 ) -> ParameterSearch:
-    """The finished search; `by_parameters` is parameters as JSON -> score of every seed.
+    """The finished search, from parameters as JSON -> score of every seed, and a summary.
 
     Ties go to the first in the grid, in whatever order the runs ended.
     """
@@ -112,8 +112,17 @@ def _outcome(
         for parameters in candidates(spec.grid(*pair))
     ]
     chosen = max(tried, key=lambda candidate: candidate[1])[0]
+    of_chosen = done.get(json.dumps(chosen))
     return ParameterSearch(
-        spec.name, *pair, chosen, tried, list(SEARCH_SEEDS), spec.scale, spec.changes, data
+        spec.name,
+        *pair,
+        chosen,
+        tried,
+        list(SEARCH_SEEDS),
+        spec.scale,
+        spec.changes,
+        data=of_chosen.data if of_chosen else "",
+        scheme=of_chosen.scheme if of_chosen else [],
     )
 
 
@@ -184,7 +193,9 @@ def _check_data(spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: path
         _candidate(spec, *pair, SEARCH_SEEDS[0], candidates(spec.grid(*pair))[0]) for pair in wanted
     ]
     compared = same_data.at_hand(probes, missing_candidates(spec, wanted, folder))
-    same_data.check(compared, [], finished(spec, wanted, folder).values())
+    known = finished(spec, wanted, folder).values()
+    same_data.check(compared, [], known)
+    same_data.check_schemes(probes, [], known)
 
 
 def refuse_untuned(cells: Sequence[cells_lib.Cell], path: pathlib.Path) -> None:

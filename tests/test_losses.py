@@ -307,6 +307,13 @@ def test_a_float16_gradient_uses_the_whole_range():
     assert largest(2.0**20) == float(jnp.finfo(jnp.float16).max)
 
 
+def test_an_infinite_weight_in_a_batch_is_not_a_zero_gradient():
+    logits, labels = jnp.array([[-3.0, 0.0], [1.0, 0.0]]), jnp.zeros(2, int)
+    infinite = from_weight(lambda p: jnp.exp(100 * (1 - p)))
+    gradient = jax.grad(lambda z: dm_softmax_cross_entropy(z, labels, infinite).mean())(logits)
+    assert np.isnan(gradient[0]).all()
+
+
 @pytest.mark.parametrize("normalization", [None, "batch", "density"])
 def test_a_saturation_below_the_smallest_float_is_none(normalization):
     logits, labels = jnp.array([[300.0, 0.0, 0.0], [2.0, 1.0, 0.0]]), jnp.zeros(2, int)

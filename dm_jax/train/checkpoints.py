@@ -167,9 +167,11 @@ class Checkpoints:
                     raise
                 self._set_aside(step, error)
                 continue
+            more = f"; and {len(different) - 3} more" if len(different) > 3 else ""
             raise ValueError(
                 f"checkpoint {step} in {self._directory} was written with a different network, "
-                f"optimiser, scheme or version of dm_jax: {'; '.join(different[:3])}"
+                "optimiser, scheme or version of dm_jax (its -> this run's: "
+                f"{'; '.join(different[:3])}{more})"
             )
         return None
 

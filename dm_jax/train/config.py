@@ -71,10 +71,8 @@ class LossConfig:
     parameters: Parameters = dataclasses.field(default_factory=dict)
 
 
-# A key of a recorded config.loss: weights of a custom scheme, which tell if its code has changed.
-RECORDED_WEIGHTS = "recorded_weights"
 # Keys of config.loss that are not parameters of the scheme.
-LOSS_KEYS = {f.name for f in dataclasses.fields(LossConfig)} - {"parameters"} | {RECORDED_WEIGHTS}
+LOSS_KEYS = frozenset(f.name for f in dataclasses.fields(LossConfig)) - {"parameters"}
 
 
 def scheme_parameters(loss: Mapping[str, Any]) -> dict[str, Any]:

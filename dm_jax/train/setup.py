@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dm_jax import data, emphasis, models, noise
 from dm_jax.data import StreamedDataset
@@ -136,22 +135,6 @@ def create_edf(config: config_lib.LossConfig) -> emphasis.EDF:
                 "is a key of config.loss; rename it"
             )
     return edf
-
-
-def custom_weights(config: config_lib.LossConfig) -> list[float]:
-    """The `rounded_weights` of a custom scheme, which change with its code; [] of a built-in one.
-
-    Raises:
-      ValueError: as `create_edf`.
-    """
-    return rounded_weights(create_edf(config)) if ":" in config.name else []
-
-
-def rounded_weights(edf: emphasis.EDF) -> list[float]:
-    """w at p = .1, .2, ... .9, to three digits."""
-    p = jnp.arange(1, 10) / 10
-    weights = np.broadcast_to(edf.weight(p), p.shape).astype(float)
-    return [float(f"{weight:.3g}") for weight in weights]
 
 
 def create_model(config: config_lib.ModelConfig, num_classes: int) -> models.Network:

@@ -13,10 +13,10 @@ import numpy as np
 
 from dm_jax import files
 from dm_jax.noise import Corruption
-from dm_jax.train import parallel
-from dm_jax.train.config import RECORDED_WEIGHTS, Config, ParallelConfig
+from dm_jax.train import parallel, scheme_profile
+from dm_jax.train.config import Config, ParallelConfig
 from dm_jax.train.differences import differences
-from dm_jax.train.setup import Experiment, custom_weights
+from dm_jax.train.setup import Experiment
 
 # Holds what a trained network needs besides the config and the weights (`train.load`).
 NETWORK_FILE = "network.json"
@@ -90,12 +90,11 @@ def check(workdir: pathlib.Path, experiment: Experiment, *, allow_changes: bool 
             f"{config.data.name} is {fingerprint!r} now: it was prepared again, or "
             "config.data.data_dir changed"
         )
-    before, now = begun.get(RECORDED_WEIGHTS), custom_weights(config.loss)
-    if before not in (None, now) and not allow_changes:
+    known = scheme_profile.same(begun.get("scheme", []), scheme_profile.profile(config.loss))
+    if not known and not allow_changes:
         raise ValueError(
-            f"{workdir} holds a run with weights {before} of {config.loss.name} at p = .1 to .9, "
-            f"but they are {now} now: its code has changed. Choose another workdir, or allow the "
-            "change (--allow_config_change)"
+            f"{workdir} holds a run with other weights of {config.loss.name}: its code has "
+            "changed. Choose another workdir, or allow the change (--allow_config_change)"
         )
 
 
@@ -113,7 +112,7 @@ def record(workdir: pathlib.Path, experiment: Experiment) -> None:
         "environment.json": environment(config.parallel)
         | {
             "data": experiment.dataset.fingerprint,
-            RECORDED_WEIGHTS: custom_weights(config.loss),
+            "scheme": scheme_profile.profile(config.loss),
         },
         NETWORK_FILE: _network(experiment),
     }

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dm_jax import EDF, emphasis
-from dm_jax.train.config import RECORDED_WEIGHTS, scheme_parameters
-from dm_jax.train.setup import rounded_weights
+from dm_jax.train import scheme_profile
+from dm_jax.train.config import scheme_parameters
 from experiments.reporting.text import moves
+from experiments.results_file import Result
 
-Loss = Mapping[str, Any]  # the group "loss" of a config
+Loss = Mapping[str, Any]  # the group "loss" of a config, and its profile
+_PROFILE = "its profile"  # no parameter can have this name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Scheme:
         return _identity(loss) == self.identity
 
 
+def loss_of(run: Result) -> Loss:
+    """The loss of a run, with the profile by which changed code is recognised."""
+    return {**run.config.get("loss", {}), _PROFILE: run.scheme}
+
+
 def by_name(losses: Sequence[Loss]) -> dict[str, Scheme]:
     """The distinct schemes of some losses; two modules' classes of one name have longer names."""
     distinct = {_identity(loss): loss for loss in losses}
@@ -44,17 +51,21 @@ def by_name(losses: Sequence[Loss]) -> dict[str, Scheme]:
     }
 
 
+def _parameters(loss: Loss) -> dict[str, Any]:
+    return {k: v for k, v in scheme_parameters(loss).items() if k != _PROFILE}
+
+
 def _identity(loss: Loss) -> str:
     parameters = {
         name: float(value) if type(value) is int else value
-        for name, value in scheme_parameters(loss).items()
+        for name, value in _parameters(loss).items()
     }
-    facts = [loss.get("name"), loss.get("schedule"), parameters, loss.get(RECORDED_WEIGHTS)]
+    facts = [loss.get("name"), loss.get("schedule"), parameters, loss.get(_PROFILE, [])]
     return json.dumps(facts, sort_keys=True)
 
 
 def _path(loss: Loss) -> str:
-    given = [f"{name}={value}" for name, value in scheme_parameters(loss).items()]
+    given = [f"{name}={value}" for name, value in _parameters(loss).items()]
     return f"{loss['name']}({', '.join(given)})"
 
 
@@ -66,9 +77,9 @@ def _name(edf: EDF | None, loss: Loss) -> str:
 
 def _edf(loss: Loss) -> EDF | None:
     try:
-        edf = emphasis.create(loss["name"], **scheme_parameters(loss))
+        edf = emphasis.create(loss["name"], **_parameters(loss))
         edf.density(0.5)
-        now = rounded_weights(edf)
+        now = scheme_profile.log_weights(edf)
     except Exception:  # custom code may raise anything, and a report is made of results
         return None
-    return edf if loss.get(RECORDED_WEIGHTS, now) == now else None
+    return edf if scheme_profile.same(loss.get(_PROFILE, []), now) else None

@@ -235,7 +235,7 @@ def _symmetric_rate(run: str) -> float | None:
 
 def _edfs(table: Table) -> ReportFigure | None:
     """h(p) of every scheme in the configs of a table."""
-    losses = {key: [run.config.get("loss", {}) for run in c.runs] for key, c in table.cells.items()}
+    losses = {key: [schemes.loss_of(run) for run in c.runs] for key, c in table.cells.items()}
     found = schemes.by_name([loss for of_cell in losses.values() for loss in of_cell])
     edfs = {name: scheme.edf for name, scheme in found.items() if scheme.edf is not None}
     if not edfs:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ import pytest
 import dm_jax
 from configs import digits
 from dm_jax import data, train
-from dm_jax.train import build, population, workdir
-from experiments import cells, table_specs
+from dm_jax.train import build, population, scheme_profile, workdir
+from experiments import cells, results_file, same_data, table_specs, tuning_file
 from experiments.progress import ProgressBar
 from experiments.reporting import plots, schemes
 
@@ -110,26 +111,76 @@ def test_in_a_table_whose_columns_set_a_key_of_its_parameters_name():
     assert [cell.loss.parameters for cell in cells] == [{}, {"rate": 2}]
 
 
-def test_changed_code_is_another_run(dataset, tmp_path, monkeypatch):
-    """Of a run that is resumed, of a cell that is done, and of a scheme that is drawn."""
-    own = config(f"method={HERE},knee=0.5")
-    experiment, before = build.experiment(own, dataset), cells.Cell("digits", "P", "clean", 1, own)
-    recorded = before.recorded_config["loss"]
-    assert recorded["recorded_weights"] == [0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 1.0, 1.0, 1.0]
+class Steep(dm_jax.EDF):
+    """A scheme with a log_weight of its own, which is what the loss uses."""
+
+    slope: float
+
+    def weight(self, p):
+        """w(p)."""
+        return jnp.exp(self.slope * (1 - p))
+
+    def log_weight(self, margin):
+        """log w."""
+        return self.slope * jax.nn.sigmoid(-margin)
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments", "method", "changed"),
+    [
+        (Plateau, "knee=0.5", "weight", lambda self, p: 1 - p),
+        (Steep, "slope=3", "log_weight", lambda self, m: self.slope * jax.nn.sigmoid(m)),
+    ],
+)
+def test_changed_code_is_noticed(cls, arguments, method, changed, dataset, tmp_path, monkeypatch):
+    own = config(f"method={__name__}:{cls.__name__},{arguments}")
+    cell, experiment = cells.Cell("digits", "P", "clean", 1, own), build.experiment(own, dataset)
+    profile, chosen = scheme_profile.profile(own.loss), dict(own.loss.parameters)
+    known = {"table": "digits", "row": "P", "column": "clean", "scheme": profile}
+    result = results_file.Result(**known, seed=1, final=1.0, best=1.0, config=cell.recorded_config)
+    search = tuning_file.ParameterSearch(**known, chosen=chosen, tried=[(chosen, 1.0)], seeds=[1])
     workdir.record(tmp_path, experiment)
+
+    def drawn():
+        (scheme,) = schemes.by_name([schemes.loss_of(result)]).values()
+        return scheme.edf
+
+    def check(results=(), searches=()):
+        same_data.check_schemes([cell], results, searches)
+
     workdir.check(tmp_path, experiment)
-    (scheme,) = schemes.by_name([recorded]).values()
-    assert scheme.edf == Plateau(0.5)
-    monkeypatch.setattr(Plateau, "weight", lambda self, p: 1 - p)
-    with pytest.raises(
-        ValueError, match=r"weights \[0\.2, .*Plateau at p = .*: its code has changed"
-    ):
+    check([result], [search])
+    assert drawn() == experiment.edf
+    monkeypatch.setattr(cls, method, changed)
+    with pytest.raises(ValueError, match=r"holds a run with other weights .* its code has changed"):
         workdir.check(tmp_path, experiment)
     workdir.check(tmp_path, experiment, allow_changes=True)
-    (scheme,) = schemes.by_name([recorded]).values()
-    assert scheme.edf is None
-    after = cells.Cell("digits", "P", "clean", 1, own)
-    assert after.config_hash != before.config_hash
+    with pytest.raises(ValueError, match="has changed since the result for P at clean"):
+        check([result])
+    with pytest.raises(ValueError, match="has changed since the search for P at clean"):
+        check([], [search])
+    check([dataclasses.replace(result, scheme=[])])  # of an older version
+    assert drawn() is None
+
+
+def test_profiles_of_other_precisions_are_the_same():
+    found = config(f"method={__name__}:Narrow,width=0.05").loss
+    with jax.enable_x64(True):
+        double = scheme_profile.profile(found)
+    assert scheme_profile.same(scheme_profile.profile(found), double)
+    assert not scheme_profile.same(
+        double, scheme_profile.profile(dataclasses.replace(found, parameters={"width": 0.06}))
+    )
+
+
+class Narrow(dm_jax.EDF):
+    """A scheme whose weights underflow in float32."""
+
+    width: float
+
+    def weight(self, p):
+        """w(p)."""
+        return jnp.exp(-(((p - 0.3) / self.width) ** 2))
 
 
 def test_only_numbers_are_scheduled(dataset):

@@ -33,9 +33,10 @@ def test_steps_divide_at_the_boundaries_themselves():
     assert _values(schedule, (0, 49, 50, 79, 80, 99)) == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
-def test_other_schedules_ignore_boundaries():
-    schedule = _schedule(boundaries=("9999 steps",), name="constant")
-    assert float(schedule(50)) == 1.0
+@pytest.mark.parametrize("name", ["constant", "inv", "cosine"])
+def test_other_schedules_ignore_boundaries(name):
+    schedule, without = _schedule(boundaries=("9999 steps",), name=name), _schedule(name=name)
+    assert float(schedule(50)) == float(without(50))
 
 
 def test_boundaries_of_a_very_short_run_may_coincide():
