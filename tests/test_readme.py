@@ -77,11 +77,12 @@ def test_what_is_said_of_table_8_run_again_is_in_its_results():
         assert f"| {name} | {best} | {final} |" in page
     finals = {column: [run.final for run in cells["0.4", column].runs] for column in names}
     above = [f"{dm - cce:.1f}" for dm, cce in zip(finals["DM"], finals["Baseline"], strict=True)]
-    assert f"cross entropy by {above[0]} and {above[1]} points" in page
-    assert re.search(rf"by {above[0]} and {above[1]}\s+in \[two seeds\]", README)
+    first, second, third = above
+    assert f"cross entropy by {first}, {second} and {third} points" in page
+    assert re.search(rf"by {first}, {second}\s+and {third} in \[three seeds\]", README)
     more = [after - dm for after, dm in zip(finals["DM+L2"], finals["DM"], strict=True)]
-    said = re.search(r"ends ([\d.]+) points above DM in one\s+and ([\d.]+) below", page).groups()
-    assert said == (f"{max(more):.1f}", f"{-min(more):.1f}")
+    said = re.findall(r"([\d.]+) (above|below)", page.rpartition("by seed,")[2])
+    assert said == [(f"{abs(x):.1f}", "above" if x > 0 else "below") for x in more]
 
 
 def test_samples_of_the_training_page_run(tmp_path, monkeypatch):
