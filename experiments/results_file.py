@@ -131,9 +131,8 @@ def read(path: str | os.PathLike[str]) -> list[Result]:
     if tail and _is_whole(tail):
         lines.append(tail)
     elif tail:
-        warnings.warn(
-            f"{path}:{len(lines) + 1}: torn last line left out ({len(tail)} bytes)", stacklevel=2
-        )
+        text = f"{path}:{len(lines) + 1}: torn last line left out ({len(tail)} bytes)"
+        warnings.warn(text, stacklevel=1)  # shown once, however often and from where it is read
     return [_decode(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line]
 
 
