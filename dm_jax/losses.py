@@ -110,7 +110,7 @@ def _loss_forward(logits, labels, edf, where, class_weights, normalization, axis
     soft = soft_margin(widened(logits), labels, edf)
     log_p, log_q = log_p_and_q(soft.margin)
     if saturation / 2 < jnp.finfo(log_q.dtype).tiny:
-        saturation = 0.0  # q / (q + 0) would be 0 / 0
+        saturation = 0.0  # both would round to 0 where q does: 0 / 0
     log_shape = edf.log_shape(jnp.maximum(soft.margin, -MAX_MARGIN)).astype(log_q.dtype)
     log_scale = jnp.asarray(edf.log_scale, log_q.dtype)
     class_weight = (

@@ -172,7 +172,7 @@ def _run(
 ) -> Iterable[tuple[cells_lib.Cell, train.Summary | Exception]]:
     """Runs the cell, unless its data are other than those of the results or its search."""
     path = folder / "results.jsonl"
-    results = results_file.read(path) if path.exists() else []
+    results = results_file.read_if_there(path)
     known = tuning_file.read(folder).values()
     searches = [search for search in known if _follows(cell, search)]
     try:

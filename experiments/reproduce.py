@@ -74,7 +74,7 @@ def missing_cells(path: pathlib.Path, cells: Sequence[cells_lib.Cell]) -> list[c
     Raises:
       ValueError: the file holds one of them with another config.
     """
-    results = results_file.read(path) if path.exists() else []
+    results = results_file.read_if_there(path)
     done = results_file.completed(results, {cell.key: cell.recorded_config for cell in cells})
     return [cell for cell in cells if cell.key not in done]
 
@@ -226,7 +226,7 @@ def _check_before_a_search(
         path.open("ab").close()
     todo = [*missing_cells(path, cells), *candidates]
     cells_lib.check_parts(todo)
-    results = results_file.read(path) if path.exists() else []
+    results = results_file.read_if_there(path)
     same_data.check_schemes([*cells, *candidates], results, searches.values())
     if not _DRY_RUN.value and _EXECUTOR.value == "local":
         compared = same_data.at_hand([*cells, *candidates], todo)

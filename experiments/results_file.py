@@ -136,6 +136,11 @@ def read(path: str | os.PathLike[str]) -> list[Result]:
     return [_decode(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line]
 
 
+def read_if_there(path: pathlib.Path) -> list[Result]:
+    """As `read`; none if there is no such file."""
+    return read(path) if path.exists() else []
+
+
 def completed(
     results: Iterable[Result], wanted: Mapping[Key, Mapping[str, Any]]
 ) -> dict[Key, Result]:

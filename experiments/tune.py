@@ -100,10 +100,10 @@ def search(
 def _outcome(
     spec: TableSpec,
     pair: tuple[str, str],
-    by_parameters: Mapping[str, Sequence[float]],
+    by_parameters: Mapping[str, Sequence[float]],  # the score of every seed
     done: Mapping[str, train.Summary],
 ) -> ParameterSearch:
-    """The finished search, from parameters as JSON -> score of every seed, and a summary.
+    """The finished search; keys of the mappings are parameters as JSON.
 
     Ties go to the first in the grid, in whatever order the runs ended.
     """
@@ -187,8 +187,8 @@ def _name(spec: TableSpec, pair: tuple[str, str]) -> str:
     return f"{spec.name} / {row} / {column} / {probe.config_hash} / {grid}"
 
 
-def _check_data(spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path) -> None:
-    """Raises ValueError if a finished search that would be reused is of other data."""
+def _check_reused(spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path) -> None:
+    """Raises ValueError if a finished search is of other data, or of a scheme that has changed."""
     probes = [
         _candidate(spec, *pair, SEARCH_SEEDS[0], candidates(spec.grid(*pair))[0]) for pair in wanted
     ]
@@ -205,7 +205,7 @@ def refuse_untuned(cells: Sequence[cells_lib.Cell], path: pathlib.Path) -> None:
       ValueError: one has, by the results file at `path`.
     """
     pairs = {(cell.table, cell.row, cell.column) for cell in cells}
-    for result in results_file.read(path) if path.exists() else []:
+    for result in results_file.read_if_there(path):
         if result.status == "ok" and result.key[:3] in pairs:
             raise ValueError(
                 f"{path} holds {result.row}, {result.column}, seed {result.seed}, which ran "
@@ -225,7 +225,7 @@ def main() -> None:
     missing = missing_candidates(spec, wanted, folder)
     cells_lib.check_parts(missing)
     refuse_untuned(missing, folder / "results.jsonl")
-    _check_data(spec, wanted, folder)
+    _check_reused(spec, wanted, folder)
     try:
         results = search(spec, wanted, folder, ProgressBar(), at_once=table_flags.AT_ONCE.value)
     except cells_lib.StoppedError as stopped:

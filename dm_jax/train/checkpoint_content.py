@@ -86,9 +86,3 @@ def score(metrics: Any) -> float:
     if not isinstance(found, float | int):
         raise ValueError(f"a score must be a number, got {found!r}")
     return found
-
-
-def is_of_the_machine(error: Exception) -> bool:
-    """Whether the error is the machine's: the files may be intact, and a retry may succeed."""
-    of_the_files = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
-    return isinstance(error, MemoryError | OSError) and not of_the_files

@@ -163,7 +163,7 @@ class Checkpoints:
                     arrays = self._read_arrays(step, shapes, meta["checksums"])
                     return Restored(step, content.wrap_keys(like, arrays), meta["seconds"])
             except Exception as error:  # orbax and tensorstore raise bare Exceptions here
-                if content.is_of_the_machine(error):
+                if errors.is_of_the_machine(error):
                     raise
                 self._set_aside(step, error)
                 continue

@@ -11,37 +11,29 @@ from dm_jax.train.config import scheme_parameters
 from experiments.reporting.text import moves
 from experiments.results_file import Result
 
-Loss = Mapping[str, Any]  # the group "loss" of a config, and its profile
-_PROFILE = "its profile"  # no parameter can have this name
-
 
 @dataclasses.dataclass(frozen=True)
 class Scheme:
-    """The emphasis of a loss; its normalisation does not matter.
+    """The emphasis of a run; its normalisation does not matter.
 
     Attributes:
-      identity: equal for losses with this scheme.
+      identity: equal for runs with this scheme.
       edf: at the start of training; None if it is not installed, or its code has changed.
     """
 
     identity: str
     edf: EDF | None
 
-    def is_of(self, loss: Loss) -> bool:
-        """Whether a loss has this scheme."""
-        return _identity(loss) == self.identity
+    def is_of(self, run: Result) -> bool:
+        """Whether a run has this scheme."""
+        return _identity(run) == self.identity
 
 
-def loss_of(run: Result) -> Loss:
-    """The loss of a run, with the profile by which changed code is recognised."""
-    return {**run.config.get("loss", {}), _PROFILE: run.scheme}
-
-
-def by_name(losses: Sequence[Loss]) -> dict[str, Scheme]:
-    """The distinct schemes of some losses; two modules' classes of one name have longer names."""
-    distinct = {_identity(loss): loss for loss in losses}
-    edfs = {identity: _edf(loss) for identity, loss in distinct.items()}
-    short = {identity: _name(edfs[identity], loss) for identity, loss in distinct.items()}
+def by_name(runs: Sequence[Result]) -> dict[str, Scheme]:
+    """The distinct schemes of some runs; two modules' classes of one name have longer names."""
+    distinct = {_identity(run): run for run in runs}
+    edfs = {identity: _edf(run) for identity, run in distinct.items()}
+    short = {identity: _name(edfs[identity], run) for identity, run in distinct.items()}
     names = list(short.values())
     return {
         name if names.count(name) == 1 else f"{name} of {_path(distinct[identity])}": Scheme(
@@ -51,35 +43,36 @@ def by_name(losses: Sequence[Loss]) -> dict[str, Scheme]:
     }
 
 
-def _parameters(loss: Loss) -> dict[str, Any]:
-    return {k: v for k, v in scheme_parameters(loss).items() if k != _PROFILE}
+def _loss(run: Result) -> Mapping[str, Any]:
+    return run.config.get("loss", {})
 
 
-def _identity(loss: Loss) -> str:
+def _identity(run: Result) -> str:
+    loss = _loss(run)
     parameters = {
         name: float(value) if type(value) is int else value
-        for name, value in _parameters(loss).items()
+        for name, value in scheme_parameters(loss).items()
     }
-    facts = [loss.get("name"), loss.get("schedule"), parameters, loss.get(_PROFILE, [])]
+    facts = [loss.get("name"), loss.get("schedule"), parameters, run.scheme]
     return json.dumps(facts, sort_keys=True)
 
 
-def _path(loss: Loss) -> str:
-    given = [f"{name}={value}" for name, value in _parameters(loss).items()]
-    return f"{loss['name']}({', '.join(given)})"
+def _path(run: Result) -> str:
+    given = [f"{name}={value}" for name, value in scheme_parameters(_loss(run)).items()]
+    return f"{_loss(run)['name']}({', '.join(given)})"
 
 
-def _name(edf: EDF | None, loss: Loss) -> str:
+def _name(edf: EDF | None, run: Result) -> str:
     if edf is None:
         return "a scheme that is not installed as it was"
-    return repr(edf).removesuffix("()") + moves(loss.get("schedule"))
+    return repr(edf).removesuffix("()") + moves(_loss(run).get("schedule"))
 
 
-def _edf(loss: Loss) -> EDF | None:
+def _edf(run: Result) -> EDF | None:
     try:
-        edf = emphasis.create(loss["name"], **_parameters(loss))
+        edf = emphasis.create(_loss(run)["name"], **scheme_parameters(_loss(run)))
         edf.density(0.5)
         now = scheme_profile.log_weights(edf)
     except Exception:  # custom code may raise anything, and a report is made of results
         return None
-    return edf if scheme_profile.same(loss.get(_PROFILE, []), now) else None
+    return edf if scheme_profile.same(run.scheme, now) else None

@@ -235,13 +235,12 @@ def _symmetric_rate(run: str) -> float | None:
 
 def _edfs(table: Table) -> ReportFigure | None:
     """h(p) of every scheme in the configs of a table."""
-    losses = {key: [schemes.loss_of(run) for run in c.runs] for key, c in table.cells.items()}
-    found = schemes.by_name([loss for of_cell in losses.values() for loss in of_cell])
+    found = schemes.by_name([run for cell in table.cells.values() for run in cell.runs])
     edfs = {name: scheme.edf for name, scheme in found.items() if scheme.edf is not None}
     if not edfs:
         return None
     used = {
-        name: [key for key, of_cell in losses.items() if any(map(scheme.is_of, of_cell))]
+        name: [key for key, cell in table.cells.items() if any(map(scheme.is_of, cell.runs))]
         for name, scheme in found.items()
     }
     figure, axes = plots.panels(1)

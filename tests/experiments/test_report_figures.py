@@ -264,16 +264,20 @@ def test_bands_stay_where_values_are_possible():
     assert (heights.min(), heights.max()) == (0, 100)
 
 
+def names_of(losses):
+    return list(schemes.by_name([a_result(config={"loss": loss}) for loss in losses]))
+
+
 def test_classes_of_one_name_are_told_apart():
     here, there = ({"name": f"{module}:Knee", "knee": 0.2} for module in (__name__, "my_other"))
     moving = {**here, "schedule": {"knee": 0.4}}
-    names = list(schemes.by_name([here, moving, {**here, "normalization": "none"}]))
+    names = names_of([here, moving, {**here, "normalization": "none"}])
     assert names == ["Knee(knee=0.2)", "Knee(knee=0.2), knee to 0.4"]
     other = types.ModuleType("my_other")
     other.Knee = type("Knee", (Knee,), {})
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "my_other", other)
-        assert list(schemes.by_name([here, there])) == [
+        assert names_of([here, there]) == [
             f"Knee(knee=0.2) of {__name__}:Knee(knee=0.2)",
             "Knee(knee=0.2) of my_other:Knee(knee=0.2)",
         ]
