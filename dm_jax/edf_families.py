@@ -1,9 +1,11 @@
 """The paper's emphasis density functions: DM (Eq. 12) and its variants (Eqs. 9 to 11)."""
 
+import math
+
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.nn import sigmoid
-from jax.scipy.special import betaln
+from jax.scipy.special import betaln, erf
 from jax.typing import ArrayLike
 
 from dm_jax.edf import EDF, parameter
@@ -67,6 +69,18 @@ class Normal(EDF):
     @property
     def log_scale(self) -> Array:
         return jnp.asarray(self.beta * self.psi**2, float)
+
+    def log_area(self) -> Array:
+        """log of sqrt(pi / beta) / 2 * (erf(sqrt(beta) * (1 - psi)) + erf(sqrt(beta) * psi))."""
+        beta, psi = jnp.asarray(self.beta, float), jnp.asarray(self.psi, float)
+        near_zero = beta < 1e-2
+        small, root = jnp.where(near_zero, beta, 0.0), jnp.sqrt(jnp.where(near_zero, 1.0, beta))
+        series = sum(
+            (-small) ** k / math.factorial(k) * ((1 - psi) ** n + psi**n) / n
+            for k, n in enumerate((1, 3, 5, 7))
+        )
+        area = jnp.sqrt(jnp.pi) / 2 * (erf(root * (1 - psi)) + erf(root * psi)) / root
+        return jnp.log(jnp.where(near_zero, series, area))
 
     @property
     def mode(self) -> Array:

@@ -1,7 +1,8 @@
 """Metrics of a batch: accuracy on true and on given labels, and statistics of the emphasis.
 
-Each metric is a sum and a count, accumulated on the device and divided once (`Totals.means`), so a
-padded last batch does not bias it.
+Each metric is a sum and a count, accumulated on the device and divided once (`Totals.means`).
+Losses, accuracies, probabilities and the mean emphasis are summed over examples, so that a padded
+batch does not bias them; the spread of the emphasis is one number a batch, averaged over batches.
 """
 
 from collections.abc import Mapping
@@ -143,14 +144,13 @@ def emphasis_totals(examples: Examples, edf: EDF) -> Totals:
     weight = jnp.where(where, jnp.exp(log_weight - largest), 0)
     count, total, squares = where.sum(), weight.sum(), (weight**2).sum()
     any_weight = total > 0
-    mean = jnp.exp(largest) * total / jnp.maximum(count, 1)
     ratio = count.astype(total.dtype) * squares / jnp.where(any_weight, total, 1) ** 2
     ratio = jnp.maximum(ratio, 1)  # as it is but for rounding
     return Totals.of(
         {
             "p_clean": (jnp.where(clean, p, 0).sum(), clean.sum()),
             "p_noisy": (jnp.where(noisy, p, 0).sum(), noisy.sum()),
-            "emphasis_mean": (mean, count > 0),
+            "emphasis_mean": (jnp.exp(largest) * total, count),
             "emphasis_variance": (jnp.where(any_weight, ratio - 1, 0), any_weight),
             "effective_sample_size": (jnp.where(any_weight, 1 / ratio, 0), any_weight),
             "examples": (count, 1),

@@ -88,7 +88,7 @@ def test_totals_of_unequal_parts_are_those_of_the_whole():
         for s in (slice(0, 10), slice(10, 60))
     ]
     whole, merged = _measured(logits, batch).means(), parts[0].add(parts[1]).means()
-    for name in ("loss", "accuracy", "accuracy_given", "p_clean", "p_noisy"):
+    for name in ("loss", "accuracy", "accuracy_given", "p_clean", "p_noisy", "emphasis_mean"):
         assert merged[name] == pytest.approx(whole[name], rel=1e-6)
 
 

@@ -83,12 +83,3 @@ def test_what_is_said_of_table_8_run_again_is_in_its_results():
     more = [after - dm for after, dm in zip(finals["DM+L2"], finals["DM"], strict=True)]
     said = re.findall(r"([\d.]+) (above|below)", page.rpartition("by seed,")[2])
     assert said == [(f"{abs(x):.1f}", "above" if x > 0 else "below") for x in more]
-
-
-def test_samples_of_the_training_page_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs/training.md").read_text(encoding="utf-8")
-    samples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(samples) == 4
-    for sample in samples:
-        exec(compile(sample, "training.md", "exec"), {"__name__": "sample"})

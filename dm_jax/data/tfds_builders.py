@@ -12,6 +12,8 @@ from dm_jax import errors
 
 # Data sets whose builders are in this package; TFDS itself does not know them.
 OWN_BUILDERS = ("clothing1m", "mars")
+# Data sets whose files have to be downloaded by hand.
+_MANUAL = (*OWN_BUILDERS, "cifar10_n", "cifar100_n")
 # Catalogue names that are made from a TFDS data set of another name.
 _SOURCES = {"imdb": "imdb_reviews", "vehicles10": "cifar100"}
 
@@ -104,7 +106,7 @@ def _not_prepared(name: str, data_dir: str | None, instead: str = "") -> str:
     if instead:
         found, once = f" as array_record files (but as {instead})", "in another folder"
         flag = " --data_dir=FOLDER"
-    manual = " --manual_dir=DIR" if name in OWN_BUILDERS else ""
+    manual = " --manual_dir=DIR" if name in _MANUAL else ""
     return (
         f"data set {name!r} is not prepared in {where}{found}; prepare it {once} with "
         f"`python -m experiments.prepare {name}{flag}{manual}` (see docs/data.md)"

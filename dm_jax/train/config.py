@@ -145,7 +145,7 @@ class Config:
     data: DataConfig = DataConfig()
     noise: NoiseConfig = NoiseConfig()
     model: ModelConfig = ModelConfig()
-    loss: LossConfig = LossConfig()
+    loss: LossConfig = LossConfig(parameters={"lam": 0.5, "beta": 8.0})
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     train: TrainConfig = TrainConfig()

@@ -29,7 +29,7 @@ def test_what_is_not_prepared_names_its_command(tfds, tmp_path):
     command = rf"python -m experiments\.prepare cifar10 --data_dir={tmp_path}`"
     with pytest.raises(FileNotFoundError, match=command):
         tfds_builders.open_prepared("cifar10", str(tmp_path))
-    for name in tfds_builders.OWN_BUILDERS:
+    for name in (*tfds_builders.OWN_BUILDERS, "cifar10_n", "cifar100_n"):
         with pytest.raises(FileNotFoundError, match=rf"prepare {name} .*--manual_dir=DIR"):
             tfds_builders.open_prepared(name, str(tmp_path))
 

@@ -36,11 +36,7 @@ def test_nested_tuples_of_a_network_read_back_the_same():
 
 
 def test_the_config_files_have_the_defaults_of_the_library():
-    default = Config()
-    assert Config.parse(common.base()) == dataclasses.replace(
-        default,
-        loss=dataclasses.replace(default.loss, parameters={"lam": 0.5, "beta": 8.0}),
-    )
+    assert Config.parse(common.base()) == Config()
 
 
 @pytest.mark.parametrize(
