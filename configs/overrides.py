@@ -29,6 +29,11 @@ _SHORT = {
 }
 # They set several keys, so they apply first: a key that is given too overrides them.
 _FIRST = ("seed", "steps")
+# Keys of config.loss and config.model that are not parameters of the scheme or the network.
+_LOSS_KEYS = (
+    "name", "normalization", "saturation", "class_weights", "schedule", "schedule_length",
+)  # fmt: skip
+_MODEL_KEYS = ("name", "pretrained", "dtype", "dropout")
 # Arguments without a dot that are not parameters of a loss.
 _UNDOTTED = ("method", "seed", "steps", *_SHORT)
 
@@ -56,10 +61,8 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
     if "method" in given:
         _refuse_ambiguous(given)
         _set_method(config, given.pop("method"))
-    model = given.get("model.name", given.get("model", config.model.name))
-    if model != "mlp" and "hidden" in config.model:
-        del config.model.hidden  # only the MLP has it
-    if model != config.model.name:
+    if given.get("model.name", given.get("model", config.model.name)) != config.model.name:
+        _remove_parameters(config.model, _MODEL_KEYS)
         config.model.pretrained = ""  # it holds another network's weights
     for name, text in sorted(given.items(), key=_precedence):
         if name == "seed":
@@ -107,11 +110,16 @@ def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
     config.loss.normalization = "batch" if normalised else "none"
     if name == config.loss.name:
         return
-    for parameter in _METHODS.get(config.loss.name, {}):
-        if parameter in config.loss:
-            del config.loss[parameter]
+    _remove_parameters(config.loss, _LOSS_KEYS)
+    config.loss.schedule = {}
     config.loss.name = name
     config.loss.update(_METHODS.get(name, {}))
+
+
+def _remove_parameters(group: ml_collections.ConfigDict, kept: Collection[str]) -> None:
+    """Removes those of the old scheme or network; the new one has its own."""
+    for key in [key for key in group if key not in kept]:
+        del group[key]
 
 
 def _without_dn(method: str) -> str:

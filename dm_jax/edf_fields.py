@@ -12,11 +12,18 @@ from jax.sharding import PartitionSpec
 
 
 def parameter(
-    *, minimum: float = -math.inf, maximum: float = math.inf, default: Any = dataclasses.MISSING
+    *,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    default: Any = dataclasses.MISSING,
+    default_factory: Any = dataclasses.MISSING,
 ) -> Any:
-    """A field of an EDF: a traced leaf whose value, if concrete, must be in the range."""
+    """A field of an EDF: a traced leaf whose value, if concrete, must be in the range.
+
+    An array as its default needs a `default_factory`, as in any dataclass.
+    """
     metadata = {"minimum": minimum, "maximum": maximum}
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, default_factory=default_factory, metadata=metadata)
 
 
 def static(*, default: Any = dataclasses.MISSING) -> Any:

@@ -93,7 +93,7 @@ def _shown(image: np.ndarray) -> np.ndarray:
 
 def _title(dataset: Dataset, corruption: Corruption) -> str:
     settings = corruption.kind
-    if not corruption.kind.startswith(("human:", "file:")):
+    if not corruption.kind.startswith(("human:", "file:", "matrix:")):
         settings += f" {corruption.rate:g}"
     if corruption.imbalance != "none":
         settings += f", {corruption.imbalance} {corruption.ratio:g}"

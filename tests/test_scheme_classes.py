@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dm_jax import DM, EDF, Beta, Exponential, dm_softmax_cross_entropy, from_loss
+from dm_jax.emphasis import parameter
 
 
 class _Twice(DM):
@@ -114,6 +115,21 @@ class _Branching(EDF):
 
     def weight(self, p):
         return p if p.sum() > 0 else self.table
+
+
+class _Knots(EDF):
+    """A table whose default is an array."""
+
+    knots: float = parameter(minimum=0, default_factory=lambda: np.array([1.0, 0.5, 0.0]))
+
+    def weight(self, p):
+        return jnp.interp(p, jnp.linspace(0, 1, 3), self.knots)
+
+
+def test_a_table_may_have_a_default():
+    np.testing.assert_array_equal(_Knots().weight(jnp.array([0.0, 0.25])), [1.0, 0.75])
+    with pytest.raises(ValueError, match=r"_Knots: knots must be finite and in \[0, inf\]"):
+        _Knots(np.array([-1.0]))
 
 
 def test_methods_may_be_static_and_constants_plain():

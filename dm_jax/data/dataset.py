@@ -20,7 +20,7 @@ class Split:
       labels: int32 [n].
 
     Raises:
-      TypeError: if an array has another dtype.
+      TypeError: if one is not an array, or has another dtype.
       ValueError: if an array has another rank, the lengths differ, or a feature is not finite.
     """
 
@@ -29,6 +29,7 @@ class Split:
 
     def __post_init__(self):
         _check_inputs(self.inputs)
+        _check_array("labels", self.labels)
         if self.labels.dtype != np.int32:
             raise TypeError(f"labels must be int32, got {self.labels.dtype}")
         if self.labels.shape != self.inputs.shape[:1]:
@@ -56,7 +57,9 @@ class Dataset:
       human_labels: name -> int32 [len(train)], labels by annotators (CIFAR-N).
 
     Raises:
-      ValueError: if a label, a superclass or a human label does not fit the number of classes.
+      TypeError: if the superclasses or human labels are not arrays of integers.
+      ValueError: if the inputs of the splits differ in shape or dtype, or a label, a superclass or
+        a human label does not fit the number of classes.
     """
 
     name: str
@@ -67,19 +70,19 @@ class Dataset:
     human_labels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
+        _check_alike(self.train.inputs, self.test.inputs)
         as_labels(self.train.labels, self.num_classes, what="train labels")
         as_labels(self.test.labels, self.num_classes, what="test labels")
         for name, labels in self.human_labels.items():
+            _check_array(f"human labels {name!r}", labels)
             as_labels(labels, self.num_classes, what=f"human labels {name!r}")
             if labels.shape != self.train.labels.shape:
                 raise ValueError(
                     f"human labels {name!r} must have shape {list(self.train.labels.shape)}, "
                     f"got {list(labels.shape)}"
                 )
-        if self.superclasses is not None and self.superclasses.shape != (self.num_classes,):
-            raise ValueError(
-                f"superclasses must have shape ({self.num_classes},), got {self.superclasses.shape}"
-            )
+        if self.superclasses is not None:
+            _check_superclasses(self.superclasses, self.num_classes)
 
     def __repr__(self) -> str:
         splits = f"train={self.train}, test={self.test}"
@@ -134,7 +137,39 @@ def image_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32), std.astype(np.float32)
 
 
+def as_features(what: str, rows: np.ndarray) -> np.ndarray:
+    """Numbers [n, d] as float32 features; raises ValueError if one is not finite as float32."""
+    errors.check_finite(what, rows)
+    with np.errstate(over="ignore"):
+        features = rows.astype(np.float32)
+    errors.check_finite(f"{what} as float32", features)
+    return features
+
+
+def _check_array(what: str, value: np.ndarray) -> None:
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{what} must be a NumPy array, got {type(value).__name__}")
+
+
+def _check_alike(train: np.ndarray, test: np.ndarray) -> None:
+    """Raises ValueError if one network cannot take the inputs of both splits."""
+    (first, second) = ((split.dtype.name, list(split.shape[1:])) for split in (train, test))
+    if first != second:
+        raise ValueError(
+            "train and test inputs must have the same dtype and shape, got "
+            f"{first[0]} {first[1]} and {second[0]} {second[1]}"
+        )
+
+
+def _check_superclasses(superclasses: np.ndarray, num_classes: int) -> None:
+    _check_array("superclasses", superclasses)
+    if superclasses.shape != (num_classes,):
+        raise ValueError(f"superclasses must have shape ({num_classes},), got {superclasses.shape}")
+    as_labels(superclasses, num_classes, what="superclasses")
+
+
 def _check_inputs(inputs: np.ndarray) -> None:
+    _check_array("inputs", inputs)
     ranks = {np.dtype(np.uint8): 4, np.dtype(np.float32): 2}
     if inputs.dtype not in ranks:
         raise TypeError(f"inputs must be uint8 images or float32 features, got {inputs.dtype}")

@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from dm_jax import errors, npz
-from dm_jax.data.dataset import Dataset, Split
+from dm_jax import npz
+from dm_jax.data.dataset import Dataset, Split, as_features
 from dm_jax.labels import as_labels
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -53,11 +53,6 @@ def load(path: str, data_dir: str | None = None) -> Dataset:
         )
     train = Split(_inputs(f"x_train of {file}", arrays["x_train"]), y_train)
     test = Split(_inputs(f"x_test of {file}", arrays["x_test"]), y_test)
-    if train.inputs.shape[1:] != test.inputs.shape[1:]:
-        raise ValueError(
-            f"an input has shape {list(train.inputs.shape[1:])} in x_train, "
-            f"but {list(test.inputs.shape[1:])} in x_test"
-        )
     class_names = tuple(str(label) for label in range(num_classes))
     return Dataset(f"npz:{path}", train, test, class_names)
 
@@ -70,11 +65,7 @@ def _inputs(what: str, array: np.ndarray) -> np.ndarray:
     if array.ndim == 4 and array.dtype == np.uint8:
         return array
     if array.ndim == 2 and array.dtype.kind in "iuf":
-        errors.check_finite(what, array)
-        with np.errstate(over="ignore"):
-            features = array.astype(np.float32)
-        errors.check_finite(f"{what} as float32", features)
-        return features
+        return as_features(what, array)
     raise ValueError(
         f"{what} must be uint8 images [n, height, width(, channels)] or features [n, d], "
         f"got {array.dtype} of shape {list(array.shape)}"

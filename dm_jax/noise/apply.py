@@ -28,12 +28,16 @@ _KINDS: dict[str, Callable[[Request], np.ndarray]] = {
     "instance": instance,
 }
 # Kinds with an argument after a colon.
-_WITH_ARGUMENT: dict[str, Callable[[Request], np.ndarray]] = {"human": human, "file": from_file}
+_WITH_ARGUMENT: dict[str, Callable[[Request], np.ndarray]] = {
+    "human": human,
+    "file": from_file,
+    "matrix": class_conditional.matrix,
+}
 
 
 def kinds() -> tuple[str, ...]:
     """The kinds of noise that `corrupt` accepts; NAME and PATH are placeholders."""
-    return (*_KINDS, "human:NAME", "file:PATH")
+    return (*_KINDS, "human:NAME", "file:PATH", "matrix:PATH")
 
 
 def corrupt(
@@ -57,7 +61,7 @@ def corrupt(
     Args:
       labels: true labels, int [n] (or whole floats) in 0 .. num_classes - 1.
       num_classes: C.
-      kind: one of `kinds()`, such as "symmetric", "human:worst" or "file:given.npy".
+      kind: one of `kinds()`, such as "symmetric", "human:worst" or "matrix:T.npy".
       rate: probability r in [0, 1]; see the docstring of each kind for its meaning.
       seed: integer of at least 0; the same arguments always give the same `Corruption`.
       superclasses: int [C], class to superclass; for the kinds that use them.
@@ -68,7 +72,7 @@ def corrupt(
 
     Raises:
       TypeError: an argument of the wrong type, such as labels or a rate that is not a number.
-      FileNotFoundError: the file of kind "file:PATH" does not exist.
+      FileNotFoundError: the file of kind "file:PATH" or "matrix:PATH" does not exist.
       ValueError: an invalid argument; names it, its value and what is accepted.
     """
     num_classes = _class_count(num_classes)
@@ -124,7 +128,7 @@ def _parse(kind: str) -> tuple[Callable[[Request], np.ndarray], str]:
 def _recorded(kind: str) -> str:
     """The kind without the folder of its file, so that the hash is the same on all machines."""
     name, _, path = kind.partition(":")
-    return f"file:{pathlib.PurePath(path).name}" if name == "file" else kind
+    return f"{name}:{pathlib.PurePath(path).name}" if name in ("file", "matrix") else kind
 
 
 def hold_out(

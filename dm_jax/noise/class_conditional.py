@@ -3,9 +3,11 @@
 Each kind is a function from a `Request` to the given labels.
 """
 
+import pathlib
+
 import numpy as np
 
-from dm_jax import draws
+from dm_jax import draws, npz
 from dm_jax.noise.request import Request
 
 # Classes in a block of consecutive ids: the size of CIFAR-100's superclasses.
@@ -87,6 +89,42 @@ def block_next(request: Request) -> np.ndarray:
     On CIFAR-100 only 6 of the 100 classes get a target inside their true superclass.
     """
     return _next(request, _blocks(request, "block_next"))
+
+
+def matrix(request: Request) -> np.ndarray:
+    """Class j for an example of class i with probability T[i, j], "matrix:PATH" with T in a file.
+
+    The file is an .npy of float [C, C] with rows that sum to 1, or an .npz with such an array
+    `matrix`; `dm_jax.noise.transition_matrix` measures one. T sets the true noise rate; `rate` must
+    be 0. A `Corruption` records the file's name without its folder.
+    """
+    kind = f"matrix:{request.argument}"
+    request.require_rate_zero(kind, "matrix")
+    file = pathlib.Path(request.argument).expanduser()
+    rows = _transition_rows(npz.read(file, ["matrix"])["matrix"], request.num_classes, kind)
+    given = request.labels.copy()
+    for true, ends in enumerate(np.cumsum(rows, axis=1)[:, :-1]):
+        own = request.labels == true
+        given[own] = np.searchsorted(ends, request.choice[own], side="right")
+    return given
+
+
+def _transition_rows(values: np.ndarray, num_classes: int, kind: str) -> np.ndarray:
+    """A transition matrix as float64; raises ValueError if it is none."""
+    if values.dtype.kind not in "iuf" or values.shape != (num_classes, num_classes):
+        raise ValueError(
+            f"{kind} must be numbers [{num_classes}, {num_classes}], one row a true class, "
+            f"got {values.dtype} {list(values.shape)}"
+        )
+    rows = values.astype(np.float64)
+    good = (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1) < 1e-6)
+    if not good.all():
+        worst = int(np.argmin(good))
+        raise ValueError(
+            f"each row of {kind} must be probabilities that sum to 1, row {worst} is "
+            f"{rows[worst].tolist()}"
+        )
+    return rows
 
 
 def _swap(request: Request, groups: np.ndarray) -> np.ndarray:

@@ -35,10 +35,7 @@ def from_file(request: Request) -> np.ndarray:
 
 
 def _checked(values: np.ndarray, request: Request, kind: str) -> np.ndarray:
-    if request.rate != 0.0:
-        raise ValueError(
-            f"rate must be 0 for kind {kind!r}, whose labels set it; got {request.rate}"
-        )
+    request.require_rate_zero(kind, "labels")
     given = as_labels(values, request.num_classes, what=kind)
     if given.size != request.labels.size:
         raise ValueError(f"{kind} has {given.size} labels, the training set {request.labels.size}")

@@ -42,6 +42,13 @@ class Request:
         if self.num_classes < 2:
             raise ValueError(f"kind {kind!r} needs 2 classes or more, got {self.num_classes}")
 
+    def require_rate_zero(self, kind: str, source: str) -> None:
+        """Raises ValueError if a rate is given although `source` sets it."""
+        if self.rate != 0.0:
+            raise ValueError(
+                f"rate must be 0 for kind {kind!r}, which is set by its {source}; got {self.rate}"
+            )
+
     def flip_to(self, target: np.ndarray, rates: np.ndarray | None = None) -> np.ndarray:
         """`target` [n] where an example is flipped (with probability `rates` [n] or `rate`)."""
         return np.where(self.flip < (self.rate if rates is None else rates), target, self.labels)

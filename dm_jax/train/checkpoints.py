@@ -36,7 +36,7 @@ class Checkpoints:
     """The checkpoints of one run: the last `keep`, and the best by `score`."""
 
     def __init__(self, directory: pathlib.Path, *, keep: int):
-        logging.getLogger("absl").addFilter(_is_not_expected)
+        logging.getLogger("absl").addFilter(_is_unexpected)
         self._directory = directory.absolute()
         self._set_aside_damaged_scores()
         policies = [
@@ -153,27 +153,40 @@ class Checkpoints:
           MemoryError, OSError: it could not be read, but may be intact; it is not moved.
         """
         like = jax.eval_shape(lambda tree: tree, like)
-        shapes = jax.eval_shape(content.raw_keys, like)
-        while (step := self.latest) is not None:
-            try:
-                meta = content.unsealed(self._read(step, meta=ocp.args.JsonRestore()).meta)
-                old, new = meta["arrays"], content.description(shapes)
-                different = differences(old, new, path="", ignored=())
-                if not different:
-                    arrays = self._read_arrays(step, shapes, meta["checksums"])
-                    return Restored(step, content.wrap_keys(like, arrays), meta["seconds"])
-            except Exception as error:  # orbax and tensorstore raise bare Exceptions here
-                if errors.is_of_the_machine(error):
-                    raise
-                self._set_aside(step, error)
-                continue
-            more = f"; and {len(different) - 3} more" if len(different) > 3 else ""
-            raise ValueError(
-                f"checkpoint {step} in {self._directory} was written with a different network, "
-                "optimiser, scheme or version of dm_jax (its -> this run's: "
-                f"{'; '.join(different[:3])}{more})"
-            )
+        while (step := self._latest_before_any_move()) is not None:
+            found = self._read_if_intact(step, like)
+            damage = found if isinstance(found, Exception) else None
+            if not parallel.any_host(damage is not None):
+                return found
+            self._set_aside(step, damage or ValueError("another host cannot read it"))
         return None
+
+    def _latest_before_any_move(self) -> int | None:
+        """`latest`, which every host reads before the first may set a checkpoint aside."""
+        step = self.latest
+        parallel.barrier()
+        return step
+
+    def _read_if_intact(self, step: int, like: Any) -> Any:
+        """The `Restored` checkpoint, or the exception that its damage raises."""
+        shapes = jax.eval_shape(content.raw_keys, like)
+        try:
+            meta = content.unsealed(self._read(step, meta=ocp.args.JsonRestore()).meta)
+            old, new = meta["arrays"], content.description(shapes)
+            different = differences(old, new, path="", ignored=())
+            if not different:
+                arrays = self._read_arrays(step, shapes, meta["checksums"])
+                return Restored(step, content.wrap_keys(like, arrays), meta["seconds"])
+        except Exception as error:  # orbax and tensorstore raise bare Exceptions here
+            if errors.is_of_the_machine(error):
+                raise
+            return error
+        more = f"; and {len(different) - 3} more" if len(different) > 3 else ""
+        raise ValueError(
+            f"checkpoint {step} in {self._directory} was written with a different network, "
+            "optimiser, scheme or version of dm_jax (its -> this run's: "
+            f"{'; '.join(different[:3])}{more})"
+        )
 
     def close(self) -> None:
         """Waits for pending writes and closes the manager."""
@@ -205,7 +218,7 @@ class Checkpoints:
         parallel.barrier()
 
     def _set_aside(self, step: int, error: Exception) -> None:
-        """Every host detects the damage; the first moves the files while the others wait."""
+        """The first host moves the files while the others wait; every host must call it."""
         if parallel.is_primary():
             self._move(str(step), error)
         parallel.barrier()
@@ -228,6 +241,7 @@ class Checkpoints:
     def _unwritable(self, error: Exception) -> OSError:
         code = re.search(r"os_error_code='(\d+)'", str(error))  # at the end of long messages
         reason = os.strerror(int(code[1])) if code else errors.first_line(error)
+        self._manager.reload()  # a save that fails leaves orbax's list without older checkpoints
         newest = "There is none yet"
         if self.latest is not None:
             newest = f"The newest intact one is of step {self.latest}"
@@ -242,7 +256,7 @@ def _raise_on_all_hosts(problem: OSError | None) -> None:
         raise problem or OSError("the first host could not write a checkpoint; see its error")
 
 
-def _is_not_expected(record: logging.LogRecord) -> bool:
+def _is_unexpected(record: logging.LogRecord) -> bool:
     """A log filter that drops orbax's warnings about what is meant to be.
 
     Most checkpoints have no score, and all hosts but the first only read the folder.

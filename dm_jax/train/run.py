@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import jax
 from jax.sharding import Mesh
 
+from dm_jax.data import Dataset, StreamedDataset
 from dm_jax.train import build, parallel
 from dm_jax.train import workdir as workdir_lib
 from dm_jax.train.array_engine import ArrayEngine
@@ -33,6 +34,7 @@ def run(
     config: Config,
     workdir: pathlib.Path | str,
     *,
+    dataset: Dataset | StreamedDataset | None = None,
     progress: Progress | None = None,
     allow_changes: bool = False,
 ) -> Summary:
@@ -45,6 +47,8 @@ def run(
     Args:
       config: the run's config.
       workdir: folder of this run only; created if missing.
+      dataset: the data set, if it is not to be loaded by `config.data.name`; to resume, pass the
+        same again.
       progress: the progress display.
       allow_changes: whether the workdir's run may resume with another config.
 
@@ -65,7 +69,9 @@ def run(
         parallel.initialize(config.parallel)
         with StopRequest() as stop_requested:
             folder = pathlib.Path(workdir).expanduser()
-            return _run(config, folder, progress or NoProgress(), allow_changes, stop_requested)
+            return _run(
+                config, dataset, folder, progress or NoProgress(), allow_changes, stop_requested
+            )
 
 
 @contextlib.contextmanager
@@ -84,6 +90,7 @@ def _alone() -> Iterator[None]:
 
 def _run(
     config: Config,
+    dataset: Dataset | StreamedDataset | None,
     folder: pathlib.Path,
     progress: Progress,
     allow_changes: bool,
@@ -92,7 +99,7 @@ def _run(
     clock = _Clock()
     mesh = parallel.make_mesh(config.parallel)
     parallel.check_batch(mesh, config.train.batch_size)
-    experiment = build.experiment(config)
+    experiment = build.experiment(config, dataset)
     with workdir_lib.lock(folder):
         workdir_lib.check(folder, experiment, allow_changes=allow_changes)
         with contextlib.closing(make_engine(experiment, mesh, config.parallel.mode)) as engine:

@@ -12,6 +12,7 @@ import numpy as np
 
 from dm_jax import files, models
 from dm_jax.data import augment
+from dm_jax.data.dataset import as_features
 from dm_jax.train import checkpoint_reader
 from dm_jax.train.config import Config
 from dm_jax.train.setup import create_model
@@ -85,7 +86,7 @@ class TrainedModel:
     def _as_in_the_data(self, inputs: np.ndarray) -> np.ndarray:
         """Numbers as float32 features, and images without channels as grey, as "npz:" does."""
         if self.dtype == np.float32 and inputs.dtype.kind in "iuf":
-            inputs = inputs.astype(np.float32)
+            inputs = as_features("inputs", inputs)
         grey = self.shape[-1:] == (1,) and inputs.shape[1:] == self.shape[:-1]
         return inputs[..., None] if grey and len(self.shape) == 3 else inputs
 

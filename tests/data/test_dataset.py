@@ -27,6 +27,8 @@ def small(**changes):
         (np.zeros((2, 3), np.float32), np.zeros(3, np.int32), ValueError, r"\(2,\)"),
         (np.zeros((2, 3), np.uint8), np.zeros(2, np.int32), ValueError, r"\(2, 3\)"),
         (np.full((2, 3), np.inf, np.float32), np.zeros(2, np.int32), ValueError, "finite"),
+        ([[1.0]], np.zeros(1, np.int32), TypeError, "inputs must be a NumPy array, got list"),
+        (np.zeros((1, 3), np.float32), [0], TypeError, "labels must be a NumPy array, got list"),
     ],
 )
 def test_a_split_that_cannot_be(inputs, labels, error, message):
@@ -39,12 +41,19 @@ def test_a_split_that_cannot_be(inputs, labels, error, message):
     [
         ({"class_names": ("a",)}, "train labels: row 1 is 1"),
         ({"superclasses": np.zeros(3, np.int32)}, r"superclasses must have shape \(2,\)"),
+        ({"superclasses": np.array([0, 7])}, "superclasses: row 1 is 7"),
+        ({"superclasses": [0, 1]}, "superclasses must be a NumPy array, got list"),
+        ({"human_labels": {"worst": [0, 1, 1]}}, "'worst' must be a NumPy array, got list"),
+        (
+            {"test": Split(np.zeros((1, 5), np.float32), np.zeros(1, np.int32))},
+            r"same dtype and shape, got float32 \[2\] and float32 \[5\]",
+        ),
         ({"human_labels": {"worst": np.array([0, 1, 2], np.int32)}}, "'worst': row 2 is 2"),
         ({"human_labels": {"worst": np.array([0, 1], np.int32)}}, r"'worst' must have shape"),
     ],
 )
 def test_a_data_set_that_cannot_be(changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         small(**changes)
 
 

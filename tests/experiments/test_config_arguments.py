@@ -1,9 +1,12 @@
 """The arguments of config files: "method=DM,beta=4,steps=100"."""
 
+import dataclasses
+
 import pytest
 
 from configs import digits, length, overrides
 from dm_jax.train import Config
+from dm_jax.train.config import LOSS_KEYS, ModelConfig
 from tests.experiments.test_own_scheme import HERE
 
 
@@ -27,7 +30,21 @@ def test_a_method_and_its_normalization(method, name, normalization):
 
 def test_from_a_scheme_of_ones_own_back_to_another():
     config = overrides.apply(digits.get_config(f"method={HERE},knee=0.2"), "method=GCE")
-    assert config.loss.q == 0.7
+    assert Config.parse(config).loss.parameters == {"q": 0.7}
+
+
+def test_another_method_or_network_keeps_no_parameter_of_the_last():
+    base = digits.get_config(f"method={HERE},knee=0.2,loss.schedule.knee=0.3,model=a:B,width=8")
+    other = Config.parse(overrides.apply(base, "method=a:Other,model=resnet20"))
+    assert other.loss.parameters == {}
+    assert other.loss.schedule == {}
+    assert other.model.parameters == {}
+
+
+def test_the_keys_of_every_scheme_and_network_are_those_of_the_library():
+    assert set(overrides._LOSS_KEYS) == LOSS_KEYS
+    fields = {field.name for field in dataclasses.fields(ModelConfig)}
+    assert {*overrides._MODEL_KEYS, "parameters"} == fields
 
 
 def test_several_values_of_one_key():

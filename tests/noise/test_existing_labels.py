@@ -35,7 +35,7 @@ def test_bad_human_labels_are_named(human_labels, message):
         corrupt("human:worst", human_labels=human_labels)
 
 
-@pytest.mark.parametrize("kind", ["human:worst", "file:given.npy"])
+@pytest.mark.parametrize("kind", ["human:worst", "file:given.npy", "matrix:given.npy"])
 def test_given_labels_have_their_own_rate(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("given.npy", WORST)

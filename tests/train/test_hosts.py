@@ -70,6 +70,16 @@ def test_a_full_disk_ends_both(every, tmp_path):
     assert "the first host could not write a checkpoint" in outputs[1]
 
 
+def test_a_damaged_checkpoint_is_left_by_both(tmp_path):
+    """Whichever of them is first to see the damage, which the first host moves away."""
+    hosts.finish(hosts.start_both(tmp_path, _DIGITS, _CHANGES))
+    meta = tmp_path / "checkpoints" / "30" / "meta" / "metadata"
+    meta.write_text(meta.read_text()[:-20])
+    outputs = hosts.finish(hosts.start_both(tmp_path, _DIGITS, _CHANGES))
+    assert all("falling back to checkpoint 20" in output for output in outputs)
+    assert _rows(tmp_path)[-1]["step"] == 30
+
+
 def _first_line(process) -> str:
     """The first line that is not of Gloo, the transport."""
     return next(line for line in process.stdout if not line.startswith("[Gloo]"))

@@ -261,6 +261,9 @@ def test_inputs_may_be_as_in_an_npz(run, tmp_path):
     model = train.load(tmp_path / "run")
     expected = model.logits(features.astype(np.float32))
     np.testing.assert_array_equal(model.logits(features.astype(float)), expected)
+    for value in (np.nan, 1e300):
+        with pytest.raises(ValueError, match=r"inputs( as float32)? must be finite, row 1 is not"):
+            model.predict(np.stack([features[0], np.full(features.shape[1], value)]))
 
 
 def test_a_config_that_was_not_parsed_is_named():

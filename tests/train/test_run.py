@@ -1,6 +1,7 @@
 """One run from config to summary: what it leaves, what it refuses, how it fails."""
 
 import contextlib
+import dataclasses
 import json
 import shutil
 import threading
@@ -316,3 +317,17 @@ def test_parameters_that_are_not_finite_are_not_kept(tmp_path):
             recorder.checkpoint(10, spoilt, window)
         assert checkpoints.latest is None
         recorder.close()
+
+
+def test_a_data_set_of_arrays_can_be_trained_on_resumed_and_loaded(tmp_path):
+    loaded = data.load("digits")
+    own = dataclasses.replace(loaded, name="own", class_names=tuple("abcdefghij"))
+    config = _config(train__length="20 steps")
+    first = train.run(config, tmp_path, dataset=own)
+    assert first.finished
+    longer = _config(train__length="30 steps")
+    assert train.run(longer, tmp_path, dataset=own, allow_changes=True).step == 30
+    assert train.load(tmp_path).class_names == own.class_names
+    half = data.Split(loaded.train.inputs[:500], loaded.train.labels[:500])
+    with pytest.raises(ValueError, match="data"):
+        train.run(longer, tmp_path, dataset=dataclasses.replace(own, train=half))

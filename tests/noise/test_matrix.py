@@ -1,0 +1,53 @@
+"""Noise of a given transition matrix."""
+
+import numpy as np
+import pytest
+
+from dm_jax import noise
+
+LABELS = np.arange(30_000) % 3
+MATRIX = np.array([[0.7, 0.3, 0.0], [0.1, 0.9, 0.0], [0.25, 0.25, 0.5]])
+
+
+def corrupt(path, **kwargs):
+    return noise.corrupt(LABELS, num_classes=3, kind=f"matrix:{path}", seed=7, **kwargs)
+
+
+def test_the_labels_have_the_transition_matrix(tmp_path):
+    np.save(tmp_path / "T.npy", MATRIX)
+    corruption = corrupt(tmp_path / "T.npy")
+    found = noise.transition_matrix(LABELS, corruption.labels, 3)
+    np.testing.assert_allclose(found, MATRIX, atol=0.02)
+    assert (found[MATRIX == 0] == 0).all()
+    assert corruption.kind == "matrix:T.npy"
+    assert corruption.hash == "b914cb455686346dfc014bca80e562e18c22cfb5aa306b0307a915805ac3cba2"
+
+
+def test_a_measured_matrix_draws_such_noise_again(tmp_path):
+    given = noise.corrupt(LABELS, num_classes=3, rate=0.4, seed=1).labels
+    np.savez(tmp_path / "T.npz", matrix=noise.transition_matrix(LABELS, given, 3))
+    again = noise.transition_matrix(LABELS, corrupt(tmp_path / "T.npz").labels, 3)
+    np.testing.assert_allclose(again, noise.transition_matrix(LABELS, given, 3), atol=0.02)
+
+
+def test_the_identity_changes_nothing(tmp_path):
+    np.save(tmp_path / "T.npy", np.eye(3, dtype=int))
+    assert corrupt(tmp_path / "T.npy").actual_rate == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            MATRIX[:2],
+            r"T\.npy must be numbers \[3, 3\], one row a true class, got float64 \[2, 3\]",
+        ),
+        (MATRIX.T, r"each row of .*T\.npy must be probabilities that sum to 1, row 0 is \[0\.7"),
+        (2 * np.eye(3) - MATRIX, r"sum to 1, row 0 is \[1\.3, -0\.3"),
+        (np.full((3, 3), np.nan), r"sum to 1, row 0 is \[nan"),
+    ],
+)
+def test_a_bad_matrix_is_named(tmp_path, values, message):
+    np.save(tmp_path / "T.npy", values)
+    with pytest.raises(ValueError, match=message):
+        corrupt(tmp_path / "T.npy")
