@@ -116,17 +116,17 @@ def groups(cells: Sequence[Cell]) -> tuple[list[list[Built]], list[tuple[Cell, E
     load = functools.cache(build.load)
     found: dict[Hashable, list[Built]] = {}
     failures: list[tuple[Cell, Exception]] = []
-    for cell in cells:
+    for index, cell in enumerate(cells):
         wanted = cell.config.data
         try:
             experiment = build.experiment(cell.config, load(wanted.name, wanted.data_dir))
         except Exception as error:  # recorded as the cell's failure
             failures.append((cell, error))
             continue
-        name: Hashable = cell.folder_name
+        group: Hashable = index  # its own
         if isinstance(experiment, build.ArrayExperiment) and not cell.trains_alone:
-            name = population.signature(experiment)
-        found.setdefault(name, []).append((cell, experiment))
+            group = population.signature(experiment)
+        found.setdefault(group, []).append((cell, experiment))
     return list(found.values()), failures
 
 

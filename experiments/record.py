@@ -42,7 +42,7 @@ def result(cell: Cell, summary: train.Summary | Exception) -> Result:
         curves=_curves(summary, measure),
         corruption=summary.corruption,
         data=summary.data,
-        scheme=summary.scheme,
+        weight_profile=summary.weight_profile,
         seconds=round(summary.seconds, 3),
     )
 

@@ -23,7 +23,7 @@ from dm_jax.train.differences import differences
 SCHEMA = 1
 STATUSES = ("ok", "failed")
 # Fields added to this schema later; lines without them get the default.
-_LATER = {"data", "scheme"}
+_LATER = {"data", "weight_profile"}
 Key = tuple[str, str, str, int]  # table, row, column, seed
 
 
@@ -42,8 +42,8 @@ class Result:
       config_hash: the config's `hash_config`.
       corruption: hash of the training labels' corruption.
       data: fingerprint of the data set; "" in lines older than the field.
-      scheme: profile of a custom scheme (`dm_jax.train.scheme_profile`); [] of a built-in one, and
-        in lines older than the field.
+      weight_profile: that of a custom scheme (`dm_jax.train.weight_profile`); [] of a built-in one,
+        and in lines older than the field.
       versions: package versions by name.
       device: description of the device.
       date: ISO 8601.
@@ -67,7 +67,7 @@ class Result:
     config_hash: str = ""
     corruption: str = ""
     data: str = ""
-    scheme: list[float] = dataclasses.field(default_factory=list)
+    weight_profile: list[float] = dataclasses.field(default_factory=list)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     device: str = ""
     date: str = ""
@@ -189,7 +189,7 @@ def _is_whole(line: bytes) -> bool:
     """Whether a line without its newline is complete: a truncated JSON object does not parse."""
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -205,7 +205,7 @@ def _encode(result: Result) -> str:
 def _decode(line: bytes, where: str) -> Result:
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{where}: not a line of JSON ({error})") from error
     schema = record.pop("schema", None) if isinstance(record, dict) else None
     if schema != SCHEMA:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from dm_jax.train import build, scheme_profile
+from dm_jax.train import build, weight_profile
 from dm_jax.train.config import LossConfig, scheme_parameters
 from experiments.cells import Cell
 from experiments.reporting import text
@@ -66,7 +66,7 @@ def check_schemes(
     ] + [(search, "search", search.chosen) for search in searches]
     for source, what, parameters in uses:
         loss = losses.get((source.table, source.row, source.column))
-        if loss is not None and not _is_unchanged(loss, parameters, source.scheme):
+        if loss is not None and not _is_unchanged(loss, parameters, source.weight_profile):
             raise ValueError(
                 f"the code of {loss.name} has changed since the {what} for {_cell(source)}; use "
                 "another --workdir for the new code"
@@ -79,7 +79,7 @@ def _is_unchanged(
     """Whether the scheme's profile is as before; true if it is unknown or cannot be created."""
     changed = dataclasses.replace(loss, parameters={**loss.parameters, **parameters})
     try:
-        return not before or scheme_profile.same(before, scheme_profile.profile(changed))
+        return not before or weight_profile.same(before, weight_profile.profile(changed))
     except ValueError:  # the report and the runs say so
         return True
 

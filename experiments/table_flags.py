@@ -177,12 +177,14 @@ def _grid(text: str, *, custom: bool) -> dict[str, tuple[float, ...]]:
     grid = {}
     for part in text.split(",") if text else ():
         name, values = overrides.parse_pair(part)
-        if name.strip() in grid:
-            raise ValueError(f"--grid has {name.strip()!r} twice, got {text!r}")
+        if name in grid:
+            raise ValueError(f"--grid has {name!r} twice, got {text!r}")
         try:
-            grid[name.strip()] = tuple(read(value) for value in values.split(";"))
+            grid[name] = tuple(read(value) for value in values.split(";"))
         except ValueError:
             raise ValueError(f"--grid takes numbers separated by ';', got {part!r}") from None
+        if len(set(grid[name])) < len(grid[name]):
+            raise ValueError(f"--grid has a value of {name} twice, got {part!r}")
     return grid
 
 

@@ -122,7 +122,7 @@ def _outcome(
         spec.scale,
         spec.changes,
         data=of_chosen.data if of_chosen else "",
-        scheme=of_chosen.scheme if of_chosen else [],
+        weight_profile=of_chosen.weight_profile if of_chosen else [],
     )
 
 

@@ -23,7 +23,8 @@ class ParameterSearch:
       seeds: the seeds averaged over.
       scale, changes: budget and protocol of the search, as in `results_file.Result`.
       data: fingerprint of its data set; "" in files older than the field.
-      scheme: profile of a custom scheme with the chosen parameters, as in `results_file.Result`.
+      weight_profile: that of a custom scheme with the chosen parameters, as in
+        `results_file.Result`.
     """
 
     table: str
@@ -35,7 +36,7 @@ class ParameterSearch:
     scale: float = 1.0
     changes: str = ""
     data: str = ""
-    scheme: Sequence[float] = dataclasses.field(default_factory=list)
+    weight_profile: Sequence[float] = dataclasses.field(default_factory=list)
 
     @property
     def ranked(self) -> list[tuple[Parameters, float]]:

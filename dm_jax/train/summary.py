@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from dm_jax.train import scheme_profile, workdir
+from dm_jax.train import weight_profile, workdir
 from dm_jax.train.setup import Experiment
 
 Row = dict[str, Any]
@@ -19,7 +19,7 @@ class Summary:
       rows: {"step": ..., name: value ...} as in metrics.jsonl; accuracies in [0, 1].
       corruption: hash of the training labels' corruption.
       data: fingerprint of the data set.
-      scheme: profile of a custom scheme (`scheme_profile`).
+      weight_profile: that of a custom scheme (`weight_profile.profile`).
       actual_rate: share of the training labels that were changed; NaN for a streamed set, whose
         labels are used as they are.
       seconds: wall time of the training, over all starts up to where each resumed; for a
@@ -32,7 +32,7 @@ class Summary:
     rows: list[Row]
     corruption: str
     data: str
-    scheme: list[float]
+    weight_profile: list[float]
     actual_rate: float
     seconds: float
     device: str
@@ -49,7 +49,7 @@ class Summary:
             rows=rows,
             corruption=corruption.hash,
             data=experiment.dataset.fingerprint,
-            scheme=scheme_profile.profile(experiment.config.loss),
+            weight_profile=weight_profile.profile(experiment.config.loss),
             actual_rate=corruption.actual_rate if corruption.kept.size else math.nan,
             seconds=seconds,
             device=workdir.devices(devices),

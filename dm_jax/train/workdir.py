@@ -13,7 +13,7 @@ import numpy as np
 
 from dm_jax import files
 from dm_jax.noise import Corruption
-from dm_jax.train import parallel, scheme_profile
+from dm_jax.train import parallel, weight_profile
 from dm_jax.train.config import Config, ParallelConfig
 from dm_jax.train.differences import differences
 from dm_jax.train.setup import Experiment
@@ -90,7 +90,9 @@ def check(workdir: pathlib.Path, experiment: Experiment, *, allow_changes: bool 
             f"{config.data.name} is {fingerprint!r} now: it was prepared again, or "
             "config.data.data_dir changed"
         )
-    known = scheme_profile.same(begun.get("scheme", []), scheme_profile.profile(config.loss))
+    known = weight_profile.same(
+        begun.get("weight_profile", []), weight_profile.profile(config.loss)
+    )
     if not known and not allow_changes:
         raise ValueError(
             f"{workdir} holds a run with other weights of {config.loss.name}: its code has "
@@ -112,7 +114,7 @@ def record(workdir: pathlib.Path, experiment: Experiment) -> None:
         "environment.json": environment(config.parallel)
         | {
             "data": experiment.dataset.fingerprint,
-            "scheme": scheme_profile.profile(config.loss),
+            "weight_profile": weight_profile.profile(config.loss),
         },
         NETWORK_FILE: _network(experiment),
     }

@@ -181,8 +181,8 @@ def _best_modes(table: Table) -> dict[float, tuple[MeasuredCell, float]]:
 
 
 def _mode(row: str) -> float | None:
-    """The mode of a row named after its lambda."""
-    found = re.match(r"DM\(lambda=([\d.]+)", row)
+    """The mode of a row named after its lambda; None for other names."""
+    found = re.match(r"DM\(lambda=(\d+(?:\.\d+)?)[,)]", row)
     return float(found[1]) / (float(found[1]) + 1) if found else None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from configs import overrides
+from dm_jax.train import weight_profile
 from experiments.results_file import Result
 
 
@@ -44,8 +45,8 @@ class Curve:
 class MeasuredCell:
     """All runs of one cell of a table.
 
-    Seeds are never averaged over different budgets, protocols, parameters or data: `runs` are those
-    nearest to the table's own protocol (`_rank`), of several equally near the latest.
+    Seeds are never averaged over different budgets, protocols, parameters, schemes or data: `runs`
+    are those nearest to the table's own protocol (`_rank`), of several equally near the latest.
 
     Attributes:
       row, column: the cell.
@@ -67,7 +68,7 @@ class MeasuredCell:
         finished = [result for result in results if result.status == "ok"]
         # Ties go to the latest.
         chosen = max(reversed(finished), key=_rank, default=None)
-        by_seed = {r.seed: r for r in finished if chosen and _protocol(r) == _protocol(chosen)}
+        by_seed = {r.seed: r for r in finished if chosen and _are_alike(r, chosen)}
         failed = {
             result.seed: result
             for result in results
@@ -156,9 +157,14 @@ def _rank(result: Result) -> tuple[bool, bool, float]:
     return own and result.scale == 1, own, result.scale
 
 
-def _protocol(result: Result) -> tuple[float, dict[str, Any], str]:
-    """What averaged runs share: all but the seeds; the data, too."""
-    return *_settings(result), result.data
+def _are_alike(one: Result, other: Result) -> bool:
+    """Whether two runs may be averaged: the same settings, data and code of a custom scheme."""
+    return (
+        _settings(one) == _settings(other)
+        and one.data == other.data
+        and len(one.weight_profile) == len(other.weight_profile)
+        and weight_profile.same(one.weight_profile, other.weight_profile)
+    )
 
 
 def _settings(result: Result) -> tuple[float, dict[str, Any]]:

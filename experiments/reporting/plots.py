@@ -162,7 +162,7 @@ def error_bars(
             capsize=2.5,
             label=label,
         )
-    axes.set(xlabel="noise rate", ylabel="final test accuracy (%)", xticks=rates)
+    axes.set(xlabel="symmetric noise rate", ylabel="final test accuracy (%)", xticks=rates)
 
 
 def legend_text(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dm_jax import EDF, emphasis
-from dm_jax.train import scheme_profile
+from dm_jax.train import weight_profile
 from dm_jax.train.config import scheme_parameters
 from experiments.reporting.text import moves
 from experiments.results_file import Result
@@ -53,7 +53,7 @@ def _identity(run: Result) -> str:
         name: float(value) if type(value) is int else value
         for name, value in scheme_parameters(loss).items()
     }
-    facts = [loss.get("name"), loss.get("schedule"), parameters, run.scheme]
+    facts = [loss.get("name"), loss.get("schedule"), parameters, run.weight_profile]
     return json.dumps(facts, sort_keys=True)
 
 
@@ -72,7 +72,7 @@ def _edf(run: Result) -> EDF | None:
     try:
         edf = emphasis.create(_loss(run)["name"], **scheme_parameters(_loss(run)))
         edf.density(0.5)
-        now = scheme_profile.log_weights(edf)
+        now = weight_profile.log_weights(edf)
     except Exception:  # custom code may raise anything, and a report is made of results
         return None
-    return edf if scheme_profile.same(run.scheme, now) else None
+    return edf if weight_profile.same(run.weight_profile, now) else None

@@ -221,7 +221,7 @@ def _accuracy_by_rate(table: Table) -> ReportFigure | None:
     plots.error_bars(axes[0], points, looks)
     return ReportFigure(
         name=_file_name(f"table_{table.name}_accuracy_by_rate"),
-        title=f"{table.heading}: final test accuracy by noise rate",
+        title=f"{table.heading}: final test accuracy by rate of symmetric noise",
         caption=seeds_caption(cells, deviation="; one deviation as bars"),
         table=table.name,
         figure=plots.finish(figure, axes, remark=remark),

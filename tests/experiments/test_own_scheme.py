@@ -14,7 +14,7 @@ import pytest
 import dm_jax
 from configs import digits
 from dm_jax import data, train
-from dm_jax.train import build, population, scheme_profile, workdir
+from dm_jax.train import build, population, weight_profile, workdir
 from experiments import cells, results_file, same_data, table_specs, tuning_file
 from experiments.progress import ProgressBar
 from experiments.reporting import plots, schemes
@@ -135,8 +135,8 @@ class Steep(dm_jax.EDF):
 def test_changed_code_is_noticed(cls, arguments, method, changed, dataset, tmp_path, monkeypatch):
     own = config(f"method={__name__}:{cls.__name__},{arguments}")
     cell, experiment = cells.Cell("digits", "P", "clean", 1, own), build.experiment(own, dataset)
-    profile, chosen = scheme_profile.profile(own.loss), dict(own.loss.parameters)
-    known = {"table": "digits", "row": "P", "column": "clean", "scheme": profile}
+    profile, chosen = weight_profile.profile(own.loss), dict(own.loss.parameters)
+    known = {"table": "digits", "row": "P", "column": "clean", "weight_profile": profile}
     result = results_file.Result(**known, seed=1, final=1.0, best=1.0, config=cell.recorded_config)
     search = tuning_file.ParameterSearch(**known, chosen=chosen, tried=[(chosen, 1.0)], seeds=[1])
     workdir.record(tmp_path, experiment)
@@ -159,17 +159,17 @@ def test_changed_code_is_noticed(cls, arguments, method, changed, dataset, tmp_p
         check([result])
     with pytest.raises(ValueError, match="has changed since the search for P at clean"):
         check([], [search])
-    check([dataclasses.replace(result, scheme=[])])  # of an older version
+    check([dataclasses.replace(result, weight_profile=[])])  # of an older version
     assert drawn() is None
 
 
 def test_profiles_of_other_precisions_are_the_same():
     found = config(f"method={__name__}:Narrow,width=0.05").loss
     with jax.enable_x64(True):
-        double = scheme_profile.profile(found)
-    assert scheme_profile.same(scheme_profile.profile(found), double)
-    assert not scheme_profile.same(
-        double, scheme_profile.profile(dataclasses.replace(found, parameters={"width": 0.06}))
+        double = weight_profile.profile(found)
+    assert weight_profile.same(weight_profile.profile(found), double)
+    assert not weight_profile.same(
+        double, weight_profile.profile(dataclasses.replace(found, parameters={"width": 0.06}))
     )
 
 

@@ -1,5 +1,6 @@
 """Means, what is bold, what is missing: the numbers of the report before they are printed."""
 
+import dataclasses
 import math
 
 import pytest
@@ -67,6 +68,15 @@ def test_provenance_names_the_whole_scheme(loss, scheme):
 def test_budgets_are_never_mixed_and_the_largest_wins():
     cell = MeasuredCell.of([a_result(), a_result(seed=1, scale=0.1, final=10.0)])
     assert (cell.budget, len(cell.runs), cell.left_out) == ((1.0, ""), 1, 1)
+
+
+def test_a_custom_scheme_is_not_averaged_with_its_old_code():
+    old = [a_result(seed=seed, weight_profile=[0.0, 1.0], final=90.0) for seed in (1, 2)]
+    new = a_result(weight_profile=[0.0, 5.0], final=30.0, date="2027-01-01T00:00:00+00:00")
+    close = dataclasses.replace(new, seed=3, weight_profile=[0.01, 5.0], final=40.0)
+    cell = MeasuredCell.of([*old, new, close])
+    assert [run.final for run in cell.runs] == [30.0, 40.0]
+    assert cell.left_out == 2
 
 
 def test_a_changed_protocol_never_hides_the_table_s_own():

@@ -74,7 +74,8 @@ def test_figure_2c_takes_the_best_mode_of_each_rate():
             a_result(row=f"DM(lambda={lam},beta=12)", column=run, final=final)
             for run, values in finals.items()
             for lam, final in zip((0.5, 1), values, strict=True)
-        )
+        ),
+        a_result(row="DM(lambda=0..1,beta=12)", column="noise_0.2", final=99.0),  # scheduled
     )
     (line,) = figures.figure_2c(tables).figure.axes[0].get_lines()
     assert list(line.get_xdata()) == [0.2, 0.4]

@@ -142,6 +142,7 @@ def test_another_schema_version_is_named(tmp_path):
     ("edit", "message"),
     [
         (lambda line: "nonsense", "r.jsonl:1: not a line of JSON"),
+        (lambda line: "[" * 200_000, "r.jsonl:1: not a line of JSON"),
         (lambda line: "[1, 2]", "r.jsonl:1: results of schema version None"),
         (lambda line: line.replace('"seed": 1, ', ""), "fields missing or unknown: seed"),
         (lambda line: line.replace('"seed": 1', '"seed": "1"'), "seed must be int, got str '1'"),

@@ -192,7 +192,7 @@ def test_a_full_disk_names_the_only_checkpoint(tmp_path):
     only = Checkpoints(tmp_path, keep=1)
     _save_and_wait(only, 10, _tree(0))
     large = _tree(0) | {"w": np.random.default_rng(0).random((500, 400), np.float32)}
-    with tiny.file_size_limit(100_000), pytest.raises(OSError, match="newest intact .* step 10"):
+    with tiny.file_size_limit(100_000), pytest.raises(OSError, match=r"newest intact .* step 10"):
         _save_and_wait(only, 20, large)
 
 
