@@ -14,7 +14,7 @@ def get_config(arguments: str = ""):
     """The config, changed by `arguments` (see `configs.overrides.apply`)."""
     config = common.base()
     config.noise.rate = 0.4
-    # The best of the grid in `experiments.table_specs` by validation at this noise.
+    # The best of the grid in `experiments.tables.table_specs` by validation at this noise.
     config.loss.lam, config.loss.beta = 0.5, 20.0
     config.model.hidden = (128,)
     config.optimizer.learning_rate = 0.03

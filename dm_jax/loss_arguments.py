@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from dm_jax.edf import EDF
+from dm_jax.emphasis.edf import EDF
 from dm_jax.errors import unknown
 
 Normalization = Literal["batch", "density"] | None

@@ -12,12 +12,12 @@ from jax.typing import ArrayLike
 
 from dm_jax import loss_arguments as arguments
 from dm_jax.dtypes import widened
-from dm_jax.edf import EDF
+from dm_jax.emphasis.edf import EDF
+from dm_jax.emphasis.probability import log_p_and_q
 from dm_jax.loss_arguments import Normalization
 from dm_jax.margin import MAX_MARGIN, is_label, soft_margin
-from dm_jax.probability import log_p_and_q
 
-_MAX_EXPONENT = 80.0  # whose exponential is finite in float32
+_LARGEST_EXPONENT = 80.0  # whose exponential is finite in float32
 
 
 def dm_softmax_cross_entropy(
@@ -213,7 +213,7 @@ def _scaled_exp(log_value: Array, factor: Array | None, exp: Callable[[Array], A
         return exp(log_value)
     positive = factor > 0
     # A product, not the constant 0, so that it has a derivative with respect to the factor.
-    zero = jnp.where(positive, 0, factor) * jnp.exp(jnp.minimum(log_value, _MAX_EXPONENT))
+    zero = jnp.where(positive, 0, factor) * jnp.exp(jnp.minimum(log_value, _LARGEST_EXPONENT))
     return jnp.where(positive, exp(log_value + _safe_log(factor)), zero)
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from dm_jax.edf import EDF
+from dm_jax.emphasis.edf import EDF
 
 # exp(60) times 50,257 classes is far from overflow; sums within exp(+-57) have lost no significant
 # term.

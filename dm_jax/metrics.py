@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dm_jax.edf import EDF
+from dm_jax.emphasis.edf import EDF
 
 NEVER = jnp.iinfo(jnp.int32).max
-_MAX_MARGIN = 80.0  # beyond it p or 1 - p underflows float32
+_UNDERFLOW_MARGIN = 80.0  # beyond it p or 1 - p underflows float32
 
 
 @flax.struct.dataclass
@@ -138,7 +138,7 @@ def emphasis_totals(examples: Examples, edf: EDF) -> Totals:
     noisy = where & ~clean
     log_p = -examples.losses
     p, margin = jnp.exp(log_p), log_p - jnp.log(-jnp.expm1(log_p))
-    log_weight = edf.log_weight(jnp.clip(margin, -_MAX_MARGIN, _MAX_MARGIN))
+    log_weight = edf.log_weight(jnp.clip(margin, -_UNDERFLOW_MARGIN, _UNDERFLOW_MARGIN))
     largest = jnp.where(where, log_weight, -jnp.inf).max()
     largest = jnp.where(largest > -jnp.inf, largest, 0)
     weight = jnp.where(where, jnp.exp(log_weight - largest), 0)

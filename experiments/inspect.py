@@ -10,7 +10,8 @@ from ml_collections import config_flags
 
 from dm_jax import data, train
 from dm_jax.train import build
-from experiments import corruption_page, startup
+from experiments import startup
+from experiments.reporting import corruption_page
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The configuration.", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the page and pictures.", required=True)

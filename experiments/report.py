@@ -9,9 +9,10 @@ import pathlib
 
 from absl import flags
 
-from experiments import results_file, startup, tuning_file
+from experiments import startup
 from experiments.reporting import report
-from experiments.tuning_file import ParameterSearch
+from experiments.tables import results_file, tuning_file
+from experiments.tables.tuning_file import ParameterSearch
 
 _RESULTS = flags.DEFINE_list(
     "results",

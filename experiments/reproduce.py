@@ -16,24 +16,23 @@ from absl import flags
 
 from configs import overrides
 from dm_jax import train
-from experiments import cells as cells_lib
-from experiments import (
+from experiments import startup, tune
+from experiments.progress import ProgressBar
+from experiments.reporting import report, terminal
+from experiments.reporting.text import count
+from experiments.tables import cells as cells_lib
+from experiments.tables import (
     cluster,
     estimate,
     record,
     results_file,
     same_data,
-    startup,
     table_flags,
-    tune,
     tuning_file,
     workers,
 )
-from experiments.progress import ProgressBar
-from experiments.reporting import report, terminal
-from experiments.reporting.text import count
-from experiments.spec import TableSpec
-from experiments.tuning_file import Parameters, ParameterSearch
+from experiments.tables.spec import TableSpec
+from experiments.tables.tuning_file import Parameters, ParameterSearch
 
 _TUNE = flags.DEFINE_bool("tune", False, "Search the parameters of methods that have a grid.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only print what would run, and how long.")

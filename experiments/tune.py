@@ -21,11 +21,12 @@ from absl import flags
 
 from configs import overrides
 from dm_jax import train
-from experiments import cells as cells_lib
-from experiments import results_file, same_data, startup, table_flags, tuning_file, workers
+from experiments import startup
 from experiments.progress import ProgressBar
-from experiments.spec import TableSpec
-from experiments.tuning_file import Parameters, ParameterSearch
+from experiments.tables import cells as cells_lib
+from experiments.tables import results_file, same_data, table_flags, tuning_file, workers
+from experiments.tables.spec import TableSpec
+from experiments.tables.tuning_file import Parameters, ParameterSearch
 
 flags.adopt_module_key_flags(table_flags)
 

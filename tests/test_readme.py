@@ -6,8 +6,9 @@ import statistics
 
 import pytest
 
-from experiments import paper, results_file
+from experiments import paper
 from experiments.reporting import measured, text
+from experiments.tables import results_file
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

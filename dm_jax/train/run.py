@@ -64,7 +64,7 @@ def run(
       RuntimeError: another thread of this process trains.
     """
     build.check_parsed(config)
-    with _alone():
+    with _one_training_per_process():
         # Before StopRequest, as JAX installs its own signal handler when it joins other hosts.
         parallel.initialize(config.parallel)
         with StopRequest() as stop_requested:
@@ -75,7 +75,7 @@ def run(
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
+def _one_training_per_process() -> Iterator[None]:
     """Raises RuntimeError if another thread trains: orbax cannot keep their checkpoints apart."""
     if not _running.acquire(blocking=False):
         raise RuntimeError(
@@ -105,7 +105,7 @@ def _run(
         with contextlib.closing(make_engine(experiment, mesh, config.parallel.mode)) as engine:
             step = _train(engine, folder, progress, stop_requested, clock)
         rows = list(read_metrics(folder / "metrics.jsonl"))
-    _check_whole(rows, step, experiment.plan.total_steps, folder)
+    _check_complete(rows, step, experiment.plan.total_steps, folder)
     return Summary.of(experiment, rows, step=step, seconds=clock.seconds(), devices=mesh.size)
 
 
@@ -121,7 +121,7 @@ class _Clock:
         return self.before + time.monotonic() - self._began
 
 
-def _check_whole(rows: list[Row], step: int, total: int, folder: pathlib.Path) -> None:
+def _check_complete(rows: list[Row], step: int, total: int, folder: pathlib.Path) -> None:
     """Raises OSError if a finished run lacks its last line of metrics, which has its results."""
     if step == total and parallel.is_primary() and (not rows or rows[-1]["step"] < total):
         raise OSError(
@@ -158,7 +158,7 @@ def _train(
             restored = Restored(0, (experiment.create_state(seed), empty), 0.0)
         start, (saved, window), clock.before = restored
         state = _as_configured(saved, fresh)
-        _check_goes_on(folder, experiment.config, start, engine.plan.total_steps)
+        _check_can_continue(folder, experiment.config, start, engine.plan.total_steps)
         # Only now, as a refused run must not change the workdir of another run.
         workdir_lib.record(folder, experiment)
         if parallel.any_host(stop_requested()):
@@ -173,13 +173,13 @@ def _train(
                 recorder,
                 window=engine.place(window),
                 start=start,
-                stop_requested=_agreement(stop_requested, engine.plan),
+                stop_requested=_agreed_stop(stop_requested, engine.plan),
             )
             checkpoints.finish()
             return step
 
 
-def _check_goes_on(folder: pathlib.Path, config: Config, taken: int, total: int) -> None:
+def _check_can_continue(folder: pathlib.Path, config: Config, taken: int, total: int) -> None:
     """Raises ValueError if the run has more steps than the config, or ended with another one."""
     if taken > total:
         raise ValueError(
@@ -201,7 +201,7 @@ def _as_configured(saved: State, fresh: State) -> State:
     return dataclasses.replace(saved, opt_state=opt_state, edf=fresh.edf, rng=fresh.rng)
 
 
-def _agreement(stop_requested: Callable[[], bool], plan: Plan) -> Callable[[int], bool]:
+def _agreed_stop(stop_requested: Callable[[], bool], plan: Plan) -> Callable[[int], bool]:
     """Asks this host, or all hosts together, but only where they wait for results anyway."""
     if jax.process_count() == 1:
         return lambda step: stop_requested()

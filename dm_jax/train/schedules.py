@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dm_jax import edf_fields, emphasis, errors, import_path
+from dm_jax import emphasis, errors, import_path
+from dm_jax.emphasis import fields as edf_fields
 from dm_jax.train import config as config_lib
 
 Schedule = Callable[[jax.typing.ArrayLike], jax.Array]

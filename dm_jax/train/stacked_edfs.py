@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dm_jax.edf import EDF
+from dm_jax.emphasis.edf import EDF
 
 
 class SwitchEDF(EDF):

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dm_jax.edf import EDF
+from dm_jax.emphasis.edf import EDF
 from dm_jax.models import pretrained as pretrained_lib
 
-# The first two are kept in the state; the others hold what a network sows for one batch.
-_COLLECTIONS = {"params", "batch_stats", "auxiliary", "intermediates"}
+_KEPT = {"params", "batch_stats"}
+_SOWN = {"auxiliary", "intermediates"}  # by a network, for one batch
 
 
 @flax.struct.dataclass
@@ -70,7 +70,7 @@ def create(
     except TypeError:  # a custom network with a list as a field has no hash
         init = _compiled_init.__wrapped__(model)
     variables = init(init_key, blank)
-    if other := sorted(set(variables) - _COLLECTIONS):
+    if other := sorted(set(variables) - _KEPT - _SOWN):
         raise ValueError(
             f"{type(model).__name__} has variables in the collections {', '.join(other)}; a run "
             "keeps 'params' and 'batch_stats' only"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from dm_jax.edf import EDF
-from dm_jax.probability import logit
+from dm_jax.emphasis.edf import EDF
+from dm_jax.emphasis.probability import logit
 from dm_jax.train.config import LossConfig
 from dm_jax.train.setup import create_edf
 

@@ -51,8 +51,8 @@ def changes(workdir: pathlib.Path, config: Config) -> list[str]:
     with _usable(workdir):
         if not (workdir / "config.json").exists() and any(workdir.glob("checkpoints/[0-9]*")):
             raise ValueError("it has checkpoints but no config.json, which says of what run")
-        old = _read_if_there(workdir / "config.json") or config.to_dict()
-    return differences(old, config.to_dict())
+        old = _read_if_there(workdir / "config.json")
+    return differences(old, config.to_dict()) if old else []
 
 
 def check(workdir: pathlib.Path, experiment: Experiment, *, allow_changes: bool = False) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from experiments import paper
 from experiments.reporting.measured import Cells, Measured, MeasuredCell
 from experiments.reporting.text import count, seeds_range
-from experiments.spec import TableSpec
-from experiments.tuning_file import ParameterSearch
+from experiments.tables.spec import TableSpec
+from experiments.tables.tuning_file import ParameterSearch
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Mapping
 import matplotlib as mpl
 
 from dm_jax import CCE, DM, GCE, MAE, MSE
-from experiments import table_specs
 from experiments.reporting import plots, table_figures
 from experiments.reporting.comparison import Table, rate_of
 from experiments.reporting.measured import MeasuredCell, comparable
 from experiments.reporting.table_figures import ReportFigure
+from experiments.tables import table_specs
 
 FIGURE_2_RUN = "noise_0.4"
 

@@ -4,11 +4,12 @@ import dataclasses
 import itertools
 from collections.abc import Iterable
 
-from experiments import paper, table_specs
+from experiments import paper
 from experiments.reporting.comparison import Entry, Section, Table, rate_of
 from experiments.reporting.measured import Cells, MeasuredCell, comparable
-from experiments.spec import TableSpec
-from experiments.tuning_file import ParameterSearch
+from experiments.tables import table_specs
+from experiments.tables.spec import TableSpec
+from experiments.tables.tuning_file import ParameterSearch
 
 NOT_RANKED = ("train_corrupted",)  # more is not better: it fits wrong labels
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dm_jax import files
 from experiments import paper
 from experiments.reporting import figures, layout, markdown, measured, page
-from experiments.results_file import Result
-from experiments.tuning_file import ParameterSearch
+from experiments.tables.results_file import Result
+from experiments.tables.tuning_file import ParameterSearch
 
 
 def write(

@@ -11,9 +11,10 @@ import time
 import pytest
 
 from dm_jax.train.stop_request import StopRequest
-from experiments import cluster, record, reproduce, results_file, table_specs, tuning_file
-from experiments.results_file import Result
-from experiments.tuning_file import ParameterSearch
+from experiments import reproduce
+from experiments.tables import cluster, record, results_file, table_specs, tuning_file
+from experiments.tables.results_file import Result
+from experiments.tables.tuning_file import ParameterSearch
 
 
 def cells():

@@ -7,8 +7,8 @@ import pytest
 
 from configs import own
 from dm_jax import data, train
-from experiments import cells, record, table_specs
 from experiments.progress import ProgressBar
+from experiments.tables import cells, record, table_specs
 
 # Table -> a cell whose noise needs no superclasses, and the classes of its data.
 CELLS = {

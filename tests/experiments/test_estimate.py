@@ -5,11 +5,8 @@ import dataclasses
 import pytest
 
 from dm_jax.train import parallel
-from experiments import (
-    estimate,
-    reproduce,
-    table_specs,
-)
+from experiments import reproduce
+from experiments.tables import estimate, table_specs
 from tests.experiments.test_reproduce import command
 
 

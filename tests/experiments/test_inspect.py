@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from dm_jax import data, noise
-from experiments import corruption_page
-from experiments.corruption_pictures import _order, _spread
+from experiments.reporting import corruption_page
+from experiments.reporting.corruption_pictures import _order, _spread
 
 ROOT = pathlib.Path(__file__).parents[2]
 

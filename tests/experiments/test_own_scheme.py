@@ -15,9 +15,9 @@ import dm_jax
 from configs import digits
 from dm_jax import data, train
 from dm_jax.train import build, population, weight_profile, workdir
-from experiments import cells, results_file, same_data, table_specs, tuning_file
 from experiments.progress import ProgressBar
 from experiments.reporting import plots, schemes
+from experiments.tables import cells, results_file, same_data, table_specs, tuning_file
 
 
 class Plateau(dm_jax.EDF):

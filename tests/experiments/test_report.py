@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from experiments import results_file, tuning_file
 from experiments.reporting import report, search_rows, terminal
+from experiments.tables import results_file, tuning_file
 from tests.experiments.browser import browser, executable
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"

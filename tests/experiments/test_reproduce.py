@@ -16,17 +16,9 @@ from absl.testing import flagsaver
 from dm_jax import train
 from dm_jax.train import workdir as workdir_lib
 from dm_jax.train.differences import differences
-from experiments import (
-    cells,
-    record,
-    reproduce,
-    results_file,
-    startup,
-    table_specs,
-    tune,
-    workers,
-)
+from experiments import reproduce, startup, tune
 from experiments.progress import ProgressBar
+from experiments.tables import cells, record, results_file, table_specs, workers
 
 COMMAND = [sys.executable, "-m", "experiments.reproduce", "--table=digits", "--scale=0.02"]
 

@@ -8,8 +8,8 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from experiments import results_file
-from experiments.results_file import Result
+from experiments.tables import results_file
+from experiments.tables.results_file import Result
 
 CONFIG = {"seed": 7, "loss": {"beta": -0.33}, "train": {"steps": 10000}}
 

@@ -8,18 +8,11 @@ from absl import flags
 from absl.testing import flagsaver
 
 from dm_jax import data, npz
-from experiments import (
-    reproduce,
-    results_file,
-    same_data,
-    table_flags,
-    table_specs,
-    tune,
-    tuning_file,
-)
-from experiments.cells import Cell
-from experiments.results_file import Result
-from experiments.tuning_file import ParameterSearch
+from experiments import reproduce, tune
+from experiments.tables import results_file, same_data, table_flags, table_specs, tuning_file
+from experiments.tables.cells import Cell
+from experiments.tables.results_file import Result
+from experiments.tables.tuning_file import ParameterSearch
 
 NAME = "npz:own.npz"
 

@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from experiments import cells, record, table_specs
 from experiments import train as command
 from experiments.progress import ProgressBar
+from experiments.tables import cells, record, table_specs
 from tests.train import streams
 
 pytest.importorskip("tensorflow", reason="TensorFlow, which prepares data, is not installed")

@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments import cells, table_flags, table_specs
+from experiments.tables import cells, table_flags, table_specs
 
 
 @pytest.fixture(autouse=True)

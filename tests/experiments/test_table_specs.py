@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments import paper, table_specs
+from experiments import paper
+from experiments.tables import table_specs
 
 
 @pytest.mark.parametrize("number", paper.names())

@@ -9,14 +9,9 @@ import pytest
 
 from configs import digits
 from dm_jax import train
-from experiments import (
-    cells,
-    results_file,
-    table_specs,
-    tune,
-    tuning_file,
-)
+from experiments import tune
 from experiments.progress import ProgressBar
+from experiments.tables import cells, results_file, table_specs, tuning_file
 
 
 def test_the_default_of_the_digits_is_what_was_chosen_on_validation():

@@ -14,8 +14,9 @@ import pytest
 
 from dm_jax import EDF
 from dm_jax.train import workdir as workdir_lib
-from experiments import record, reproduce, table_specs, tune, workers
+from experiments import reproduce, tune
 from experiments.progress import ProgressBar
+from experiments.tables import record, table_specs, workers
 
 
 class Deadly(EDF):

@@ -217,3 +217,14 @@ def test_a_run_goes_on_with_other_devices_or_another_mode(mode, devices, tmp_pat
         state, _ = tiny.train(other, state, begin=step)
         assert tiny.distance(expected.params, state.params) < 1e-9
         made.close()
+
+
+def test_the_best_survives_a_restart(tmp_path):
+    """Scores are on disk: who goes on does not take a later checkpoint for the best."""
+    tree = {"w": np.zeros(3, np.float32)}
+    for steps in (((1, 0.5), (2, 0.9)), ((3, 0.7), (4, None))):
+        made = Checkpoints(tmp_path, keep=1)
+        for step, score in steps:
+            made.save(step, tree, score=score)
+        made.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "4"]

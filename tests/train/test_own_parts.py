@@ -1,8 +1,7 @@
-"""A user's own network, optimiser and schedule, and the network that a run leaves."""
+"""A user's own network, optimiser and schedule."""
 
 import dataclasses
 import json
-import shutil
 
 import flax.linen as nn
 import jax
@@ -12,8 +11,8 @@ import optax
 import pytest
 
 from configs import digits
-from dm_jax import data, models, npz, train
-from dm_jax.train import checkpoint_content, checkpoint_reader, checkpoints, population
+from dm_jax import models, train
+from dm_jax.train import population
 from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.config import OptimizerConfig, ParallelConfig
 from dm_jax.train.parallel import make_mesh
@@ -187,132 +186,9 @@ def test_own_parts_on_several_devices_are_the_same(run, tmp_path):
         assert found.final("train_loss") == pytest.approx(run[1].final("train_loss"), rel=1e-3)
 
 
-def test_a_trained_network_predicts_without_its_data(run, monkeypatch):
-    workdir, summary = run
-    test = data.load("digits").test
-    monkeypatch.setattr(data, "load", None)
-    trained = train.load(workdir)
-    assert trained.step == 30
-    assert trained.class_names == tuple("0123456789")
-    accuracy = np.mean(trained.predict(test.inputs) == test.labels)
-    assert accuracy == pytest.approx(summary.final("test_accuracy"), abs=1e-6)
-    several = trained.logits(test.inputs[:70], batch_size=32)
-    np.testing.assert_allclose(several, trained.logits(test.inputs)[:70], atol=1e-5)
-    assert trained.logits(test.inputs[:0]).shape == (0, 10)
-    features = trained.features(test.inputs)
-    assert features.shape[0] == len(test)
-    last = trained.variables["params"]["classifier"]["dense"]
-    np.testing.assert_allclose(
-        features @ last["kernel"] + last["bias"], trained.logits(test.inputs), atol=1e-4
-    )
-    assert trained.features(test.inputs[:0]).shape == (0, features.shape[1])
-
-
-def test_nothing_is_predicted_of_nothing_by_any_network(tmp_path):
-    train.run(train.Config.parse(digits.get_config("steps=10,parallel.devices=1")), tmp_path)
-    trained = train.load(tmp_path)
-    assert trained.predict(np.zeros((0, 8, 8, 1), np.uint8)).shape == (0,)
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        trained.predict(np.zeros((1, 8, 8, 1), np.uint8), batch_size=0)
-
-
-def test_the_best_is_that_of_the_validation(run):
-    workdir, summary = run
-    scores = dict(summary.curve("validation_accuracy_given"))
-    last_best = max(step for step, score in scores.items() if score == max(scores.values()))
-    assert train.load(workdir, step="best").step == last_best
-    kept = {int(path.name) for path in (workdir / "checkpoints").iterdir()}
-    assert kept == {last_best, 30}
-
-
-def test_the_best_survives_a_restart(tmp_path):
-    """Scores are on disk: who goes on does not take a later checkpoint for the best."""
-    tree = {"w": np.zeros(3, np.float32)}
-    for steps in (((1, 0.5), (2, 0.9)), ((3, 0.7), (4, None))):
-        made = checkpoints.Checkpoints(tmp_path, keep=1)
-        for step, score in steps:
-            made.save(step, tree, score=score)
-        made.close()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "4"]
-
-
-def test_what_a_running_trainer_deletes_is_chosen_again(run, tmp_path, monkeypatch):
-    workdir, _ = run
-    shutil.copytree(workdir, tmp_path / "run")
-    shutil.copytree(workdir / "checkpoints" / "30", tmp_path / "run" / "checkpoints" / "40")
-    read = checkpoint_reader._read_variables
-
-    def delete_and_read(directory, step):
-        shutil.rmtree(directory / "40", ignore_errors=True)
-        return read(directory, step)
-
-    monkeypatch.setattr(checkpoint_reader, "_read_variables", delete_and_read)
-    assert train.load(tmp_path / "run").step == 30
-
-
-def test_inputs_may_be_as_in_an_npz(run, tmp_path):
-    model, images = train.load(run[0]), data.load("digits").test.inputs[:5]
-    np.testing.assert_array_equal(model.logits(images[..., 0]), model.logits(images))
-    features = images.reshape(len(images), -1)
-    arrays = {"x_train": features, "y_train": np.arange(5), "x_test": features}
-    npz.write(tmp_path / "own.npz", arrays | {"y_test": np.arange(5)})
-    values = digits.get_config(f"data.name=npz:{tmp_path}/own.npz,steps=2,model=mlp")
-    train.run(train.Config.parse(values), tmp_path / "run")
-    model = train.load(tmp_path / "run")
-    expected = model.logits(features.astype(np.float32))
-    np.testing.assert_array_equal(model.logits(features.astype(float)), expected)
-    for value in (np.nan, 1e300):
-        with pytest.raises(ValueError, match=r"inputs( as float32)? must be finite, row 1 is not"):
-            model.predict(np.stack([features[0], np.full(features.shape[1], value)]))
-
-
 def test_a_config_that_was_not_parsed_is_named():
     with pytest.raises(TypeError, match=r"config must be a train\.Config, got ConfigDict; use "):
         train.experiment(digits.get_config())
-
-
-def test_what_cannot_be_loaded_is_named(run, tmp_path):
-    workdir, _ = run
-    with pytest.raises(FileNotFoundError, match="is not the workdir of a run"):
-        train.load(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"has no checkpoint 7; available: .*30"):
-        train.load(workdir, step=7)
-    message = r"inputs must be uint8 \[n, 8, 8, 1\], got float64 \[2\]"
-    with pytest.raises(ValueError, match=message):
-        train.load(workdir).predict(np.zeros(2))
-    train.run(_config(), tmp_path / "whole")
-    with pytest.raises(ValueError, match="has no best checkpoint: nothing was held out"):
-        train.load(tmp_path / "whole", step="best")
-
-
-def test_a_damaged_checkpoint_is_not_loaded(run, tmp_path, monkeypatch):
-    workdir, _ = run
-    sums = checkpoint_content.checksums
-    ones = lambda *args: dict.fromkeys(sums(*args), 1)  # noqa: E731
-    monkeypatch.setattr(checkpoint_content, "checksums", ones)
-    with pytest.raises(ValueError, match=r"the checksum of \[0\]\.params\[.* is 1, recorded"):
-        train.load(workdir)
-
-
-def test_damage_is_named(run, tmp_path):
-    workdir = shutil.copytree(run[0], tmp_path / "run")
-    for path in workdir.glob("checkpoints/*/metrics/metrics"):
-        path.write_text("")
-    assert train.load(workdir).step == 30
-    with pytest.raises(ValueError, match=r"a score in .* is damaged"):
-        train.load(workdir, step="best")
-    shutil.rmtree(workdir / "checkpoints" / "30" / "tree")
-    with pytest.raises(ValueError, match=r"checkpoint 30 in .* is damaged"):
-        train.load(workdir)
-    (workdir / "config.json").write_text("{")
-    with pytest.raises(ValueError, match=r"config\.json is damaged"):
-        train.load(workdir)
-    (workdir / "config.json").unlink()
-    with pytest.raises(OSError, match=r"it has checkpoints but no config\.json"):
-        train.run(_config(data__validation=0.2), workdir)
-    (workdir / "network.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"network\.json is damaged: it lacks"):
-        train.load(workdir)
 
 
 @pytest.mark.parametrize(
@@ -389,19 +265,3 @@ def test_a_population_is_on_one_data_set():
     config = train.Config.parse(digits.get_config("steps=20"))
     with pytest.raises(ValueError, match="a population needs one data set"):
         train.train_population([train.experiment(config) for _ in range(2)])
-
-
-def test_inputs_are_preprocessed_as_in_training():
-    trained = train.TrainedModel(
-        config=_config(model__dtype="bfloat16"),
-        step=0,
-        class_names=("a", "b"),
-        model=models.create("mlp", num_classes=2, dtype="bfloat16"),
-        variables={},
-        shape=(3,),
-        dtype=np.dtype("float32"),
-        mean=np.zeros(3),
-        std=np.ones(3),
-    )
-    seen = jax.eval_shape(trained.preprocess, jnp.zeros((2, 3)))
-    assert (seen.dtype, seen.shape) == (jnp.bfloat16, (2, 3))

@@ -8,7 +8,6 @@ import pytest
 import dm_jax
 from dm_jax import data, train
 from dm_jax.train import build, parallel, population, stacked_edfs
-from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.config import ParallelConfig
 from tests.train import tiny
 
@@ -169,12 +168,6 @@ def test_signatures_tell_apart_what_compiles_differently(digits):
         {"schedule__name": "cosine"},
     ):
         assert population.signature(build.experiment(tiny.config(**different), digits)) != plain
-
-
-def test_pmap_takes_no_population(digits):
-    members = _members(digits, model__dtype="float32")
-    with pytest.raises(ValueError, match="a population needs parallel mode 'jit', got 'pmap'"):
-        ArrayEngine(members, parallel.make_mesh(ParallelConfig()), "pmap", population=True)
 
 
 def test_choice_is_the_chosen_scheme():

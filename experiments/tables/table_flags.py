@@ -13,8 +13,9 @@ from absl import flags
 
 from configs import overrides
 from dm_jax import errors
-from experiments import startup, table_specs
-from experiments.spec import TableSpec
+from experiments import startup
+from experiments.tables import table_specs
+from experiments.tables.spec import TableSpec
 
 # Keys that define a cell: setting one would file its numbers under the wrong name.
 _OWNED = re.compile(r"seed|method|noise\..*|loss\.name|loss\.normalization")

@@ -25,7 +25,7 @@ from dm_jax import (
     from_weight,
 )
 from tests import written_formula
-from tests.test_emphasis import MARGINS, P, Ramp
+from tests.emphasis.test_emphasis import MARGINS, P, Ramp
 
 
 def test_flax_serialises_a_scheme():

@@ -19,8 +19,8 @@ import jax
 
 from dm_jax import train
 from dm_jax.train.stop_request import StopRequest
-from experiments import cells as cells_lib
 from experiments import startup
+from experiments.tables import cells as cells_lib
 
 # Not forked: a fork would share JAX's threads and the device's state.
 _spawning = multiprocessing.get_context("spawn")

@@ -7,8 +7,8 @@ from jax import Array
 from jax.nn import sigmoid, softplus
 from jax.typing import ArrayLike
 
-from dm_jax.edf import EDF, parameter
-from dm_jax.probability import as_float, log_p_and_q, power
+from dm_jax.emphasis.edf import EDF, parameter
+from dm_jax.emphasis.probability import as_float, log_p_and_q, power
 
 
 class GCE(EDF):

@@ -10,9 +10,9 @@ from typing import Any
 
 from dm_jax import train
 from dm_jax.train import workdir
-from experiments import table_specs
-from experiments.cells import Cell
-from experiments.results_file import Result
+from experiments.tables import table_specs
+from experiments.tables.cells import Cell
+from experiments.tables.results_file import Result
 
 # Decimals: fewer than float32 has, more than anyone reads.
 _DIGITS = 6

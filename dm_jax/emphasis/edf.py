@@ -11,11 +11,11 @@ from jax import Array
 from jax.nn import sigmoid
 from jax.typing import ArrayLike
 
-from dm_jax import quadrature
 from dm_jax.dtypes import widened
-from dm_jax.edf_fields import checked, is_static, parameter, readable, register, static
-from dm_jax.log_function import log_of_function
-from dm_jax.probability import as_float, log_p_and_q, logit
+from dm_jax.emphasis import quadrature
+from dm_jax.emphasis.fields import checked, is_static, parameter, readable, register, static
+from dm_jax.emphasis.log_function import log_of_function
+from dm_jax.emphasis.probability import as_float, log_p_and_q, logit
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(parameter, static))

@@ -11,12 +11,12 @@ from jax.nn import sigmoid
 from jax.typing import ArrayLike
 
 from dm_jax.dtypes import at_least_float32
-from dm_jax.probability import as_float, log_p_and_q
+from dm_jax.emphasis.probability import as_float, log_p_and_q
 
 Function = Callable[[Array], Array]
 
 # Beyond it every f is extrapolated.
-_MAX_MARGIN = 40.0
+_LARGEST_MEASURED = 40.0
 # Smaller exponents count as 0: there f approaches a limit slowly, as DM's weight does at p = 0.
 _MIN_POWER = 0.05
 # A function is no power, but slow as log p is, if its exponent is smaller than the first of these
@@ -28,8 +28,8 @@ def log_of_function(function: Function, margin: ArrayLike) -> Array:
     """log f(sigmoid(m)) for a positive f of p that is given as a function only.
 
     Where p has lost digits of 1 - p, they are restored by the slope of log f in log(1 - p). Beyond
-    `_MAX_MARGIN`, or where p still has two digits of 1 - p if f is irregular, log f is extrapolated
-    as that of a power of p or 1 - p times a smooth function.
+    the margin `_LARGEST_MEASURED`, or where p still has two digits of 1 - p if f is irregular, f is
+    continued as `_End`: a power of p or 1 - p times a smooth function.
     """
     dtype = as_float(margin).dtype
     margin = jnp.asarray(margin, at_least_float32(dtype))
@@ -54,7 +54,7 @@ class _End(NamedTuple):
 
 def _at_zero(function: Function, dtype: jnp.dtype) -> _End:
     """At p = 0 f is regular if f and its slope are floats at the largest margin, and f positive."""
-    far = jnp.asarray(math.exp(-_MAX_MARGIN), dtype)
+    far = jnp.asarray(math.exp(-_LARGEST_MEASURED), dtype)
     good = _log_and_exponent(function, far, 1)[2]
     x = jnp.where(good, far, _two_digits(dtype))
     return _end(function, x, 1)
@@ -71,7 +71,7 @@ def _at_one(function: Function, dtype: jnp.dtype) -> _End:
     order_one = finite & ((value == 0) | rounded) & (slope < 0)
     regular = finite & (value > 0) | order_one & (value == 0)
     return _End(
-        jnp.where(regular, _MAX_MARGIN, end.start).astype(dtype),
+        jnp.where(regular, _LARGEST_MEASURED, end.start).astype(dtype),
         jnp.where(regular | order_one, order_one.astype(dtype), end.exponent).astype(dtype),
         jnp.where(regular | order_one, 0, end.bend).astype(dtype),
     )

@@ -10,10 +10,11 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from dm_jax import files, train
-from experiments import cells as cells_lib
-from experiments import record, results_file, same_data, startup, tuning_file
+from experiments import startup
 from experiments.progress import ProgressBar
-from experiments.tuning_file import ParameterSearch
+from experiments.tables import cells as cells_lib
+from experiments.tables import record, results_file, same_data, tuning_file
+from experiments.tables.tuning_file import ParameterSearch
 
 # SLURM lists a job seconds after it was submitted, or minutes on a busy cluster.
 _SECONDS_TO_BE_LISTED = 600

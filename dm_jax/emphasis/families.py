@@ -8,8 +8,8 @@ from jax.nn import sigmoid
 from jax.scipy.special import betaln, erf
 from jax.typing import ArrayLike
 
-from dm_jax.edf import EDF, parameter
-from dm_jax.probability import as_float, log_p_and_q, power
+from dm_jax.emphasis.edf import EDF, parameter
+from dm_jax.emphasis.probability import as_float, log_p_and_q, power
 
 
 class DM(EDF):

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dm_jax.train import build, weight_profile
 from dm_jax.train.config import LossConfig, scheme_parameters
-from experiments.cells import Cell
 from experiments.reporting import text
-from experiments.results_file import Result
-from experiments.tuning_file import ParameterSearch
+from experiments.tables.cells import Cell
+from experiments.tables.results_file import Result
+from experiments.tables.tuning_file import ParameterSearch
 
 
 def check(

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from dm_jax.edf import EDF, static
-from dm_jax.log_function import log_of_function
-from dm_jax.probability import as_float, log_p_and_q
+from dm_jax.emphasis.edf import EDF, static
+from dm_jax.emphasis.log_function import log_of_function
+from dm_jax.emphasis.probability import as_float, log_p_and_q
 
 
 class FromWeight(EDF):

@@ -7,7 +7,7 @@ import numpy as np
 from dm_jax import noise
 from dm_jax.data import Dataset
 from dm_jax.noise import Corruption
-from experiments import corruption_pictures
+from experiments.reporting import corruption_pictures
 
 
 def write(dataset: Dataset, corruption: Corruption, folder: pathlib.Path) -> list[str]:

@@ -349,7 +349,7 @@ def test_repr_of_arrays_and_functions():
 
 def test_create_by_name():
     assert emphasis.create("DM", lam=0.5, beta=8) == DM(lam=0.5, beta=8.0)
-    assert emphasis.create("tests.test_emphasis:Ramp", power=2).weight(0.5) == 0.25
+    assert emphasis.create("tests.emphasis.test_emphasis:Ramp", power=2).weight(0.5) == 0.25
     assert emphasis.create("cce") == CCE()
     assert set(emphasis.names()) >= {"dm", "normal", "exponential", "beta", "gce"}
 
@@ -366,8 +366,8 @@ def test_create_by_name():
         ("beta", {"alpha": -1.0, "eta": 1.0}, "alpha.*-1"),
         ("gce", {"q": 1.5}, r"q.*\[0, 1\].*1.5"),
         ("normal", {"psi": 0.5, "beta": np.array([1.0, -1.0])}, "beta"),
-        ("tests.test_emphasis:P", {}, "subclass of dm_jax.EDF"),
-        ("tests.test_emphasis:Rampe", {"power": 1.0}, "did you mean 'Ramp'"),
+        ("tests.emphasis.test_emphasis:P", {}, "subclass of dm_jax.EDF"),
+        ("tests.emphasis.test_emphasis:Rampe", {"power": 1.0}, "did you mean 'Ramp'"),
     ],
 )
 def test_bad_creation_is_named(name, given, words):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dm_jax import errors
 from experiments import paper
-from experiments.spec import Grids, TableSpec
+from experiments.tables.spec import Grids, TableSpec
 
 LOSSES = ("CCE", "GCE", "MAE", "MSE")
 _NORMALISED = tuple(f"{loss}-DN" for loss in LOSSES)
