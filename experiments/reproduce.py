@@ -16,7 +16,7 @@ from absl import flags
 
 from configs import overrides
 from dm_jax import train
-from experiments import startup, tune
+from experiments import startup
 from experiments.progress import ProgressBar
 from experiments.reporting import report, terminal
 from experiments.reporting.text import count
@@ -27,6 +27,7 @@ from experiments.tables import (
     record,
     results_file,
     same_data,
+    search,
     table_flags,
     tuning_file,
     workers,
@@ -60,7 +61,7 @@ def make_cells(
         for seed in seeds:
             config = spec.cell_config(row, column, seed)
             if (row, column) in parameters:
-                config = tune.with_parameters(config, parameters[row, column])
+                config = search.with_parameters(config, parameters[row, column])
             cells.append(
                 cells_lib.Cell(spec.name, row, column, seed, config, spec.scale, spec.changes)
             )
@@ -107,9 +108,9 @@ def reproduce(folder: pathlib.Path) -> int:
         print(f"stopped: {stopped}")
         return 0
     lost = [pair for pair in wanted if to_search and spec.grid(*pair) and pair not in searches]
-    parameters = {pair: search.chosen for pair, search in searches.items()}
+    parameters = {pair: found.chosen for pair, found in searches.items()}
     if _DRY_RUN.value:  # any candidate costs as much as the one that will be chosen
-        parameters |= {pair: tune.candidates(spec.grid(*pair))[0] for pair in lost}
+        parameters |= {pair: search.candidates(spec.grid(*pair))[0] for pair in lost}
         lost = []
     pairs = [pair for pair in wanted if pair not in lost]
     cells = make_cells(spec, pairs, parameters, seeds=_seeds())
@@ -216,11 +217,11 @@ def _check_before_a_search(
       OSError: nothing can be appended to the results file.
     """
     path, searches_grids = folder / "results.jsonl", _searches_grids(spec)
-    searches = tune.finished(spec, wanted, folder) if searches_grids else {}
+    searches = search.finished(spec, wanted, folder) if searches_grids else {}
     known = [p for p in wanted if p in searches or not (searches_grids and spec.grid(*p))]
-    parameters = {pair: search.chosen for pair, search in searches.items()}
+    parameters = {pair: found.chosen for pair, found in searches.items()}
     cells = make_cells(spec, known, parameters, seeds=_seeds())
-    candidates = tune.missing_candidates(spec, wanted, folder) if searches_grids else []
+    candidates = search.missing_candidates(spec, wanted, folder) if searches_grids else []
     if path.exists() and not _DRY_RUN.value:
         path.open("ab").close()
     todo = [*missing_cells(path, cells), *candidates]
@@ -241,20 +242,20 @@ def _searched(
     """The runs that a search takes, and the finished searches (in a dry run, those so far)."""
     if not _searches_grids(spec):
         return [], {}
-    missing = tune.missing_candidates(spec, wanted, folder)
+    missing = search.missing_candidates(spec, wanted, folder)
     if missing:
-        tune.refuse_untuned(missing, folder / "results.jsonl")
+        search.refuse_untuned(missing, folder / "results.jsonl")
         runs = count(len(missing), "run")
         print(f"table {spec.name}: {runs} to search parameters on validation")
     if _DRY_RUN.value:
-        return missing, tune.finished(spec, wanted, folder)
+        return missing, search.finished(spec, wanted, folder)
     if missing and _EXECUTOR.value == "slurm":
         raise ValueError(
             "--executor=slurm requires searched parameters: first run python -m experiments.tune "
             "with the same table, rows, columns, scale, set, method, grid and workdir"
         )
     at_once = table_flags.AT_ONCE.value
-    return missing, tune.search(spec, wanted, folder, progress, at_once=at_once)
+    return missing, search.run(spec, wanted, folder, progress, at_once=at_once)
 
 
 if __name__ == "__main__":

@@ -1,218 +1,19 @@
 """Chooses the parameters of a method on a validation split, never on the test set.
 
-Candidates train on 80% of the corrupted training data and are validated on the other 20% with clean
-labels (the paper's protocol); the one with the best final accuracy is chosen, and the table then
-trains on everything. All candidates are recorded in tuning.json.
+See `experiments.tables.search`; the table then trains on everything with what was chosen.
 
     python -m experiments.tune --table=digits --rows=DM --columns=sym_0.4 --workdir=DIR
 """
 
-import contextlib
-import dataclasses
-import itertools
-import json
-import pathlib
-import statistics
 import sys
-import warnings
-from collections.abc import Mapping, Sequence
 
 from absl import flags
 
-from configs import overrides
-from dm_jax import train
 from experiments import startup
 from experiments.progress import ProgressBar
-from experiments.tables import cells as cells_lib
-from experiments.tables import results_file, same_data, table_flags, tuning_file, workers
-from experiments.tables.spec import TableSpec
-from experiments.tables.tuning_file import Parameters, ParameterSearch
+from experiments.tables import cells, search, table_flags, workers
 
 flags.adopt_module_key_flags(table_flags)
-
-VALIDATION_FRACTION = 0.2
-# Averaged over. Few, as each costs a grid of runs; fixed, so that finished searches stay valid.
-SEARCH_SEEDS = (1, 2)
-
-
-def candidates(grid: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
-    """All combinations of a grid.
-
-    >>> candidates({"lam": (0.5, 1.0), "beta": (8.0,)})
-    [{'lam': 0.5, 'beta': 8.0}, {'lam': 1.0, 'beta': 8.0}]
-    """
-    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-
-
-def with_parameters(config: train.Config, parameters: Parameters) -> train.Config:
-    """The config with these EDF parameters."""
-    merged = {**config.loss.parameters, **parameters}
-    return dataclasses.replace(config, loss=dataclasses.replace(config.loss, parameters=merged))
-
-
-def search(
-    spec: TableSpec,
-    wanted: Sequence[tuple[str, str]],
-    folder: pathlib.Path,
-    progress: train.Progress,
-    *,
-    at_once: int = 1,
-) -> dict[tuple[str, str], ParameterSearch]:
-    """Searches the grid of every wanted (row, column) that has one.
-
-    Args:
-      spec: the table.
-      wanted: (row, column) pairs; those without a grid are skipped.
-      folder: folder of tuning.json; searches already in it are not repeated.
-      progress: receives the progress of the runs.
-      at_once: number of runs that train at the same time.
-
-    Returns:
-      The finished searches; if a candidate could not be run, its pair is left out with a warning.
-    """
-    scores: dict[tuple[str, str], dict[str, list[float]]] = {}
-    done: dict[tuple[str, str], dict[str, train.Summary]] = {}
-    failed: dict[tuple[str, str], str] = {}
-    cells = missing_candidates(spec, wanted, folder)
-    runs = workers.run_all(cells, folder / "tuning", progress, at_once=at_once)
-    with contextlib.closing(runs):
-        for cell, summary in runs:
-            pair, grid = (cell.row, cell.column), spec.grid(cell.row, cell.column)
-            tried = json.dumps({name: cell.config.loss.parameters[name] for name in grid})
-            by_parameters = scores.setdefault(pair, {})
-            name = f"{cell.row}, {cell.column}, {tried}, seed {cell.seed}"
-            if isinstance(summary, train.Summary):
-                done.setdefault(pair, {})[tried] = summary
-            try:
-                score = _score(summary)
-                by_parameters.setdefault(tried, []).append(score)
-                if at_once > 1:  # there is no progress bar
-                    print(f"{name}: {score:.1f} on validation", flush=True)
-            except RuntimeError as error:  # the rest still run
-                failed[pair] = f"{name}: {error}"
-            if sum(map(len, by_parameters.values())) == len(SEARCH_SEEDS) * len(candidates(grid)):
-                found = _outcome(spec, pair, by_parameters, done.get(pair, {}))
-                tuning_file.add(folder, _name(spec, pair), found)
-    for message in failed.values():
-        warnings.warn(f"the search did not finish: {message}", stacklevel=2)
-    return finished(spec, wanted, folder)
-
-
-def _outcome(
-    spec: TableSpec,
-    pair: tuple[str, str],
-    by_parameters: Mapping[str, Sequence[float]],  # the score of every seed
-    done: Mapping[str, train.Summary],
-) -> ParameterSearch:
-    """The finished search; keys of the mappings are parameters as JSON.
-
-    Ties go to the first in the grid, in whatever order the runs ended.
-    """
-    tried = [
-        (parameters, statistics.fmean(by_parameters[json.dumps(parameters)]))
-        for parameters in candidates(spec.grid(*pair))
-    ]
-    chosen = max(tried, key=lambda candidate: candidate[1])[0]
-    of_chosen = done.get(json.dumps(chosen))
-    return ParameterSearch(
-        spec.name,
-        *pair,
-        chosen,
-        tried,
-        list(SEARCH_SEEDS),
-        spec.scale,
-        spec.changes,
-        data=of_chosen.data if of_chosen else "",
-        weight_profile=of_chosen.weight_profile if of_chosen else [],
-    )
-
-
-def finished(
-    spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
-) -> dict[tuple[str, str], ParameterSearch]:
-    """The finished searches of the wanted pairs."""
-    known = tuning_file.read(folder)
-    names = {pair: _name(spec, pair) for pair in wanted if spec.grid(*pair)}
-    return {pair: known[name] for pair, name in names.items() if name in known}
-
-
-def missing_candidates(
-    spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
-) -> list[cells_lib.Cell]:
-    """The runs that `search` still needs.
-
-    Raises:
-      ValueError: the table's changes set a parameter that is searched.
-    """
-    for row, column in wanted:
-        for name in spec.grid(row, column):
-            if f"loss.{name}" in overrides.parse(spec.changes):
-                raise ValueError(f"--set={name}: it is searched for {row} at {column}")
-    done = finished(spec, wanted, folder)
-    return [
-        _candidate(spec, row, column, seed, parameters)
-        for row, column in wanted
-        if spec.grid(row, column) and (row, column) not in done
-        for parameters in candidates(spec.grid(row, column))
-        for seed in SEARCH_SEEDS
-    ]
-
-
-def _score(summary: train.Summary | Exception) -> float:
-    """Final validation accuracy in percent; 0 if the run diverged.
-
-    Raises:
-      RuntimeError: the run failed in another way.
-    """
-    if isinstance(summary, train.NonFiniteLossError):
-        return 0.0
-    if isinstance(summary, Exception):
-        raise RuntimeError(f"{type(summary).__name__}: {summary}") from summary
-    return 100 * summary.final("validation_accuracy_given")
-
-
-def _candidate(
-    spec: TableSpec, row: str, column: str, seed: int, parameters: Parameters
-) -> cells_lib.Cell:
-    config = with_parameters(spec.cell_config(row, column, seed), parameters)
-    held_out = dataclasses.replace(config.data, validation=VALIDATION_FRACTION, test=False)
-    config = dataclasses.replace(config, data=held_out)
-    return cells_lib.Cell(spec.name, row, column, seed, config)
-
-
-def _name(spec: TableSpec, pair: tuple[str, str]) -> str:
-    """The name of a search: the cell, and all that its outcome depends on."""
-    row, column = pair
-    probe = _candidate(spec, row, column, SEARCH_SEEDS[0], candidates(spec.grid(row, column))[0])
-    grid = json.dumps([spec.grid(row, column), list(SEARCH_SEEDS)])
-    return f"{spec.name} / {row} / {column} / {probe.config_hash} / {grid}"
-
-
-def _check_reused(spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path) -> None:
-    """Raises ValueError if a finished search is of other data, or of a scheme that has changed."""
-    probes = [
-        _candidate(spec, *pair, SEARCH_SEEDS[0], candidates(spec.grid(*pair))[0]) for pair in wanted
-    ]
-    compared = same_data.at_hand(probes, missing_candidates(spec, wanted, folder))
-    known = finished(spec, wanted, folder).values()
-    same_data.check(compared, [], known)
-    same_data.check_schemes(probes, [], known)
-
-
-def refuse_untuned(cells: Sequence[cells_lib.Cell], path: pathlib.Path) -> None:
-    """Checks before a search that none of its pairs has run without it.
-
-    Raises:
-      ValueError: one has, by the results file at `path`.
-    """
-    pairs = {(cell.table, cell.row, cell.column) for cell in cells}
-    for result in results_file.read_if_there(path):
-        if result.status == "ok" and result.key[:3] in pairs:
-            raise ValueError(
-                f"{path} holds {result.row}, {result.column}, seed {result.seed}, which ran "
-                "without a search, or with another one (its grid differs, say); use another "
-                "--workdir for this search"
-            )
 
 
 def main() -> None:
@@ -223,13 +24,13 @@ def main() -> None:
     wanted = [pair for pair in table_flags.pairs(spec) if spec.grid(*pair)]
     if not wanted:
         raise ValueError(f"table {spec.name} has nothing to search in these rows and columns")
-    missing = missing_candidates(spec, wanted, folder)
-    cells_lib.check_parts(missing)
-    refuse_untuned(missing, folder / "results.jsonl")
-    _check_reused(spec, wanted, folder)
+    missing = search.missing_candidates(spec, wanted, folder)
+    cells.check_parts(missing)
+    search.refuse_untuned(missing, folder / "results.jsonl")
+    search.check_reused(spec, wanted, folder)
     try:
-        results = search(spec, wanted, folder, ProgressBar(), at_once=table_flags.AT_ONCE.value)
-    except cells_lib.StoppedError as stopped:
+        results = search.run(spec, wanted, folder, ProgressBar(), at_once=table_flags.AT_ONCE.value)
+    except cells.StoppedError as stopped:
         print(f"stopped: {stopped}")
         return
     for (row, column), result in results.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 from configs import overrides
 from dm_jax.train import weight_profile
-from experiments.tables.results_file import Result
+from experiments.tables.result import Result
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dm_jax.train.config import scheme_parameters
 from experiments.reporting.comparison import Table
 from experiments.reporting.measured import MeasuredCell
 from experiments.reporting.text import count, duration, fingerprint, moves, parameters
-from experiments.tables.results_file import Result
+from experiments.tables.result import Result
 
 
 @dataclasses.dataclass(frozen=True)

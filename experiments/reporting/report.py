@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dm_jax import files
 from experiments import paper
 from experiments.reporting import figures, layout, markdown, measured, page
-from experiments.tables.results_file import Result
+from experiments.tables.result import Result
 from experiments.tables.tuning_file import ParameterSearch
 
 

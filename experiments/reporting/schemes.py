@@ -9,7 +9,7 @@ from dm_jax import EDF, emphasis
 from dm_jax.train import weight_profile
 from dm_jax.train.config import scheme_parameters
 from experiments.reporting.text import moves
-from experiments.tables.results_file import Result
+from experiments.tables.result import Result
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from experiments.reporting import layout, text
 from experiments.reporting.comparison import Entry, Table
 from experiments.reporting.measured import group
-from experiments.tables.results_file import Result
+from experiments.tables.result import Result
 
 
 def table(results: Sequence[Result], name: str) -> str:

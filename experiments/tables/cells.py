@@ -9,7 +9,7 @@ import jax
 
 from dm_jax import train
 from dm_jax.train import build, population, setup
-from experiments.tables.results_file import hash_config
+from experiments.tables.result import hash_config
 
 
 @dataclasses.dataclass(frozen=True)

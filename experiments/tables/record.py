@@ -12,7 +12,7 @@ from dm_jax import train
 from dm_jax.train import workdir
 from experiments.tables import table_specs
 from experiments.tables.cells import Cell
-from experiments.tables.results_file import Result
+from experiments.tables.result import Result
 
 # Decimals: fewer than float32 has, more than anyone reads.
 _DIGITS = 6

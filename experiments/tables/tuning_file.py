@@ -21,10 +21,10 @@ class ParameterSearch:
       chosen: the parameters with the best validation accuracy.
       tried: (parameters, mean final validation accuracy in percent) of every candidate.
       seeds: the seeds averaged over.
-      scale, changes: budget and protocol of the search, as in `results_file.Result`.
+      scale, changes: budget and protocol of the search, as in `result.Result`.
       data: fingerprint of its data set; "" in files older than the field.
       weight_profile: that of a custom scheme with the chosen parameters, as in
-        `results_file.Result`.
+        `result.Result`.
     """
 
     table: str

@@ -13,7 +13,7 @@ import pytest
 from dm_jax.train.stop_request import StopRequest
 from experiments import reproduce
 from experiments.tables import cluster, record, results_file, table_specs, tuning_file
-from experiments.tables.results_file import Result
+from experiments.tables.result import Result
 from experiments.tables.tuning_file import ParameterSearch
 
 

@@ -17,7 +17,8 @@ from dm_jax import data, train
 from dm_jax.train import build, population, weight_profile, workdir
 from experiments.progress import ProgressBar
 from experiments.reporting import plots, schemes
-from experiments.tables import cells, results_file, same_data, table_specs, tuning_file
+from experiments.tables import cells, same_data, table_specs, tuning_file
+from experiments.tables.result import Result
 
 
 class Plateau(dm_jax.EDF):
@@ -137,7 +138,7 @@ def test_changed_code_is_noticed(cls, arguments, method, changed, dataset, tmp_p
     cell, experiment = cells.Cell("digits", "P", "clean", 1, own), build.experiment(own, dataset)
     profile, chosen = weight_profile.profile(own.loss), dict(own.loss.parameters)
     known = {"table": "digits", "row": "P", "column": "clean", "weight_profile": profile}
-    result = results_file.Result(**known, seed=1, final=1.0, best=1.0, config=cell.recorded_config)
+    result = Result(**known, seed=1, final=1.0, best=1.0, config=cell.recorded_config)
     search = tuning_file.ParameterSearch(**known, chosen=chosen, tried=[(chosen, 1.0)], seeds=[1])
     workdir.record(tmp_path, experiment)
 

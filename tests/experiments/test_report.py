@@ -11,6 +11,7 @@ import pytest
 
 from experiments.reporting import report, search_rows, terminal
 from experiments.tables import results_file, tuning_file
+from experiments.tables.result import Result
 from tests.experiments.browser import browser, executable
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -128,7 +129,7 @@ def test_searches_of_another_version_are_named(tmp_path):
 
 
 def test_text_from_results_is_escaped(tmp_path):
-    result = results_file.Result(
+    result = Result(
         table="<b>own</b>",
         row="a|<i>",
         column="x&y",

@@ -8,7 +8,7 @@ import pytest
 from configs import overrides
 from experiments.reporting import layout, measured, provenance, report
 from experiments.reporting.measured import Measured, MeasuredCell
-from experiments.tables.results_file import Result
+from experiments.tables.result import Result
 
 
 def a_result(**changed):

@@ -13,7 +13,7 @@ from experiments import paper
 from experiments.reporting import figures, layout, measured, plots, schemes, table_figures
 from experiments.reporting.measured import Curve
 from experiments.reporting.plots import LabelledCurve, Look
-from experiments.tables.results_file import Result
+from experiments.tables.result import Result
 
 BROKEN = f"{__name__}:Broken"
 

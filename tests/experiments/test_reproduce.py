@@ -16,9 +16,9 @@ from absl.testing import flagsaver
 from dm_jax import train
 from dm_jax.train import workdir as workdir_lib
 from dm_jax.train.differences import differences
-from experiments import reproduce, startup, tune
+from experiments import reproduce, startup
 from experiments.progress import ProgressBar
-from experiments.tables import cells, record, results_file, table_specs, workers
+from experiments.tables import cells, record, results_file, search, table_specs, workers
 
 COMMAND = [sys.executable, "-m", "experiments.reproduce", "--table=digits", "--scale=0.02"]
 
@@ -50,11 +50,11 @@ def test_a_table_leaves_results_report_and_what_was_searched(workdir):
     assert "scale 0.02" in report
     assert "Table 5" not in report
     assert (workdir / "report.html").exists()
-    (search,) = json.loads((workdir / "tuning.json").read_text()).values()
-    best = max(score for _, score in search["tried"])
-    assert [search["chosen"], best] in search["tried"]
+    (tuned,) = json.loads((workdir / "tuning.json").read_text()).values()
+    best = max(score for _, score in tuned["tried"])
+    assert [tuned["chosen"], best] in tuned["tried"]
     dm = next(result for result in results if result.row == "DM")
-    assert {k: dm.config["loss"][k] for k in ("lam", "beta")} == search["chosen"]
+    assert {k: dm.config["loss"][k] for k in ("lam", "beta")} == tuned["chosen"]
 
 
 def test_started_again_it_runs_only_what_is_missing(workdir):
@@ -246,7 +246,7 @@ def test_a_member_that_diverges_fails_and_its_candidate_loses(tmp_path):
     }
     assert record.result(both[0], found[1]).status == "ok"
     assert "the loss was not finite by step 20" in record.result(both[1], found[2]).error
-    assert tune._score(found[2]) == 0.0
+    assert search._score(found[2]) == 0.0
 
 
 def test_cells_of_one_program_are_a_population_and_equal_single_runs(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.tables import results_file
-from experiments.tables.results_file import Result
+from experiments.tables.result import Result, hash_config
 
 CONFIG = {"seed": 7, "loss": {"beta": -0.33}, "train": {"steps": 10000}}
 
@@ -25,7 +25,7 @@ def a_result(**changed):
         "metrics": {"train_intact": 90.5},
         "curves": {"steps": [1, 2], "test_accuracy": [50.0, 86.25]},
         "config": CONFIG,
-        "config_hash": results_file.hash_config(CONFIG),
+        "config_hash": hash_config(CONFIG),
     }
     return Result(**(fields | changed))
 
@@ -61,7 +61,7 @@ def test_a_config_that_is_not_finite_is_recorded_as_text(tmp_path):
 
 
 def test_a_config_is_the_same_however_its_numbers_are_written():
-    done = a_result(config={"cap": 1}, config_hash=results_file.hash_config({"cap": 1}))
+    done = a_result(config={"cap": 1}, config_hash=hash_config({"cap": 1}))
     assert results_file.completed([done], {done.key: {"cap": 1.0}}) == {done.key: done}
 
 
@@ -198,10 +198,10 @@ def test_completed_refuses_results_of_another_config():
 
 def test_hash_tells_configs_apart_and_knows_no_order():
     first = {"loss": {"beta": 2.0, "lam": 0.5}, "seed": 1}
-    assert results_file.hash_config(first) == results_file.hash_config(
+    assert hash_config(first) == results_file.hash_config(
         {"seed": 1, "loss": {"lam": 0.5, "beta": 2.0}}
     )
-    assert results_file.hash_config(first) != results_file.hash_config(first | {"seed": 2})
+    assert hash_config(first) != results_file.hash_config(first | {"seed": 2})
 
 
 def test_a_line_from_before_the_data_were_recorded_is_read(tmp_path):

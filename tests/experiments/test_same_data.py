@@ -10,8 +10,9 @@ from absl.testing import flagsaver
 from dm_jax import data, npz
 from experiments import reproduce, tune
 from experiments.tables import results_file, same_data, table_flags, table_specs, tuning_file
+from experiments.tables import search as search_lib
 from experiments.tables.cells import Cell
-from experiments.tables.results_file import Result
+from experiments.tables.result import Result
 from experiments.tables.tuning_file import ParameterSearch
 
 NAME = "npz:own.npz"
@@ -124,7 +125,7 @@ def test_a_finished_table_is_not_taken_for_that_of_other_data(folders, tmp_path)
 def test_a_finished_search_is_not_taken_for_that_of_other_data(folders, tmp_path):
     a, b = folders
     with flags_for(a, "GCE", tmp_path):
-        tuning_file.add(tmp_path, tune._name(table_flags.spec(), ("GCE", "clean")), search(a))
+        tuning_file.add(tmp_path, search_lib._name(table_flags.spec(), ("GCE", "clean")), search(a))
         tune.main()
     other, message = flags_for(b, "GCE", tmp_path), "the search for GCE at clean is of data"
     with other, pytest.raises(ValueError, match=message):

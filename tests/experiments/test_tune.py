@@ -9,15 +9,14 @@ import pytest
 
 from configs import digits
 from dm_jax import train
-from experiments import tune
 from experiments.progress import ProgressBar
-from experiments.tables import cells, results_file, table_specs, tuning_file
+from experiments.tables import cells, results_file, search, table_specs, tuning_file
 
 
 def test_the_default_of_the_digits_is_what_was_chosen_on_validation():
-    found = tuning_file.read("experiments/results/digits").values()
-    (search,) = [s for s in found if (s.row, s.column) == ("DM", "sym_0.4")]
-    assert search.chosen == train.Config.parse(digits.get_config()).loss.parameters
+    searches = tuning_file.read("experiments/results/digits").values()
+    (found,) = [s for s in searches if (s.row, s.column) == ("DM", "sym_0.4")]
+    assert found.chosen == train.Config.parse(digits.get_config()).loss.parameters
 
 
 def test_the_documented_short_search_compares_with_the_committed_one():
@@ -28,24 +27,24 @@ def test_the_documented_short_search_compares_with_the_committed_one():
         text,
         re.DOTALL,
     ).groups()
-    found = tuning_file.read("experiments/results/digits").values()
-    (search,) = [s for s in found if (s.row, s.column) == ("DM", "sym_0.4")]
-    scores = {f"lambda {t['lam']:g}, beta {t['beta']:g}": s for t, s in search.tried}
+    searches = tuning_file.read("experiments/results/digits").values()
+    (found,) = [s for s in searches if (s.row, s.column) == ("DM", "sym_0.4")]
+    scores = {f"lambda {t['lam']:g}, beta {t['beta']:g}": s for t, s in found.tried}
     assert (f"{scores[short]:.1f}", f"{max(scores.values()):.1f}") == (score, best)
-    assert search.chosen == {"lam": float(lam), "beta": float(beta)}
+    assert found.chosen == {"lam": float(lam), "beta": float(beta)}
 
 
 def test_a_pair_that_has_run_without_a_search_is_not_searched(tmp_path):
     spec = table_specs.get("digits")
-    candidates = tune.missing_candidates(spec, [("DM", "sym_0.4")], tmp_path)
+    candidates = search.missing_candidates(spec, [("DM", "sym_0.4")], tmp_path)
     path = tmp_path / "results.jsonl"
-    tune.refuse_untuned(candidates, path)
+    search.refuse_untuned(candidates, path)
     done = results_file.read("experiments/results/digits/results.jsonl")
     results_file.append(path, next(r for r in done if r.row == "CCE"))
-    tune.refuse_untuned(candidates, path)
+    search.refuse_untuned(candidates, path)
     results_file.append(path, next(r for r in done if r.key[:3] == ("digits", "DM", "sym_0.4")))
     with pytest.raises(ValueError, match=r"holds DM, sym_0\.4, seed 1, which ran without a search"):
-        tune.refuse_untuned(candidates, path)
+        search.refuse_untuned(candidates, path)
 
 
 def test_searches_that_end_at_once_are_all_kept(tmp_path):
@@ -72,17 +71,17 @@ def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
             yield cell, summary
 
     monkeypatch.setattr(cells, "run_all", spy)
-    monkeypatch.setattr(tune, "SEARCH_SEEDS", (1,))
-    found = tune.search(spec, [("DM", "sym_0.4")], tmp_path, ProgressBar(quiet=True))
+    monkeypatch.setattr(search, "SEARCH_SEEDS", (1,))
+    found = search.run(spec, [("DM", "sym_0.4")], tmp_path, ProgressBar(quiet=True))
     assert found["DM", "sym_0.4"].chosen["beta"] in (1.0, 8.0)
     assert len(seen) == 2
     assert found["DM", "sym_0.4"].data == seen[0].data
     assert all(summary.curve("validation_accuracy") for summary in seen)
     assert not any("test_accuracy" in row for summary in seen for row in summary.rows)
     # What is known is not searched again, and a plan goes by it.
-    assert tune.finished(spec, [("DM", "sym_0.4")], tmp_path) == found
-    assert tune.missing_candidates(spec, [("DM", "sym_0.4")], tmp_path) == []
-    assert tune.search(spec, [("DM", "sym_0.4")], tmp_path, ProgressBar()) == found
+    assert search.finished(spec, [("DM", "sym_0.4")], tmp_path) == found
+    assert search.missing_candidates(spec, [("DM", "sym_0.4")], tmp_path) == []
+    assert search.run(spec, [("DM", "sym_0.4")], tmp_path, ProgressBar()) == found
     assert len(seen) == 2
 
 
@@ -96,7 +95,7 @@ def test_of_equal_scores_the_first_of_the_grid_is_chosen(tmp_path, monkeypatch):
             yield cell, train.NonFiniteLossError("step 3")
 
     monkeypatch.setattr(cells, "run_all", run_all)
-    found = tune.search(spec, [("GCE", "clean")], tmp_path, ProgressBar(quiet=True))
+    found = search.run(spec, [("GCE", "clean")], tmp_path, ProgressBar(quiet=True))
     assert found["GCE", "clean"].chosen == {"q": 0.3}
 
 
@@ -112,12 +111,12 @@ def test_a_search_goes_on_without_what_cannot_be_run(tmp_path, monkeypatch):
     monkeypatch.setattr(cells, "run_all", run_all)
     pairs = [("DM", "clean"), ("GCE", "clean"), ("CCE", "clean")]
     with pytest.warns(UserWarning, match=r"DM, clean, {.*}, seed 2: OSError: disk full"):
-        found = tune.search(spec, pairs, tmp_path, ProgressBar(quiet=True))
+        found = search.run(spec, pairs, tmp_path, ProgressBar(quiet=True))
     assert found.keys() == {("GCE", "clean")}
-    assert tune.finished(spec, pairs, tmp_path) == found
+    assert search.finished(spec, pairs, tmp_path) == found
 
 
 def test_parameters_are_replaced_and_the_rest_kept():
     config = table_specs.get("digits").cell_config("DM", "clean", 1)
-    changed = tune.with_parameters(config, {"beta": 3.0})
+    changed = search.with_parameters(config, {"beta": 3.0})
     assert changed.loss.parameters == config.loss.parameters | {"beta": 3.0}

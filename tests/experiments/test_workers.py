@@ -14,9 +14,9 @@ import pytest
 
 from dm_jax import EDF
 from dm_jax.train import workdir as workdir_lib
-from experiments import reproduce, tune
+from experiments import reproduce
 from experiments.progress import ProgressBar
-from experiments.tables import record, table_specs, workers
+from experiments.tables import record, search, table_specs, workers
 
 
 class Deadly(EDF):
@@ -131,10 +131,10 @@ def test_they_do_not_outlive_what_started_them(running, tmp_path):
 def test_a_search_finds_what_it_finds_alone(tmp_path, monkeypatch):
     grids = {"DM": {"beta": (1.0, 8.0)}}
     spec = dataclasses.replace(table_specs.get("digits"), scale=0.01, grids=grids)
-    monkeypatch.setattr(tune, "SEARCH_SEEDS", (1,))
+    monkeypatch.setattr(search, "SEARCH_SEEDS", (1,))
     pairs = [("DM", "sym_0.4"), ("DM", "clean")]
     alone, together = (
-        tune.search(spec, pairs, tmp_path / str(n), ProgressBar(quiet=True), at_once=n)
+        search.run(spec, pairs, tmp_path / str(n), ProgressBar(quiet=True), at_once=n)
         for n in (1, 2)
     )
     assert alone == together
