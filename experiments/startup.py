@@ -107,7 +107,9 @@ def _readable_message(error: BaseException) -> str:
     if isinstance(cause, KeyError):  # wrapped in an AttributeError
         error = cause
     if isinstance(error, KeyError):
-        return f"unknown config key {error.args[0]}".replace("\n", ". ")
+        message = f"unknown config key {error.args[0]}".replace("\n", ". ")
+        near = "Did you mean" in message
+        return message if near else f"{message}; configs/common.py lists the keys"
     if missing := re.search(r"\[Errno 2\] No such file or directory: '(.*)'", str(error)):
         return f"there is no config file {missing[1]!r}"
     *_, last = str(error).strip().split("\n")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+import warnings
 
 import jax
 import numpy as np
@@ -130,13 +131,24 @@ def _check_counts(
     training: noise.Corruption,
     validation: noise.Corruption | None,
 ) -> None:
-    """Raises ValueError if there is nothing to train on or nothing to evaluate."""
+    """Raises ValueError if there is nothing to train on or nothing to evaluate.
+
+    Warns of batches that are larger than the training set.
+    """
     held_out = 0 if validation is None else len(validation.kept)
     if not len(training.kept) or (validation is not None and not held_out):
         raise ValueError(
             f"config.data.validation {config.data.validation:g} of {dataset.name} leaves "
             f"{len(training.kept)} examples to train on and holds {held_out} out; each needs at "
             "least one"
+        )
+    size = config.train.batch_size
+    if config.data.last_batch == "wrap" and size > len(training.kept):
+        warnings.warn(
+            f"config.train.batch_size {size} is larger than the training set of "
+            f"{len(training.kept)}: a batch has some examples twice (not with "
+            "config.data.last_batch='mask')",
+            stacklevel=3,
         )
     if config.data.test and not len(dataset.test):
         raise ValueError(f"{dataset.name} has no test examples; set config.data.test=False")

@@ -27,6 +27,12 @@ def test_without_a_validation_part_every_row_trains(digits):
     assert set(built.evaluated) == {"test", "train"}
 
 
+def test_a_batch_larger_than_the_data_is_warned_of(digits):
+    message = r"batch_size 2000 is larger than the training set of 1438: .*last_batch='mask'"
+    with pytest.warns(UserWarning, match=message):
+        _build(digits, train__batch_size=2000)
+
+
 @pytest.mark.parametrize("labels", ["clean", "noisy"])
 def test_a_validation_part_is_apart_and_has_its_own_labels(digits, labels):
     built = _build(digits, data__validation=0.2, data__validation_labels=labels)
