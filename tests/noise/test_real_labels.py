@@ -66,6 +66,17 @@ def test_people_err_as_often_as_published(name, label_set, percent):
     assert round(100 * corrupt(name, kind=f"human:{label_set}").actual_rate, 1) == percent
 
 
+def test_noise_like_that_of_people(tmp_path):
+    people = corrupt("cifar10_n", kind="human:worst")
+    true = load("cifar10_n").train.labels
+    measured = noise.transition_matrix(true, people.labels, 10)
+    np.save(tmp_path / "T.npy", measured)
+    drawn = corrupt("cifar10_n", kind=f"matrix:{tmp_path}/T.npy", seed=123)
+    assert f"{100 * drawn.actual_rate:.2f}" == "40.15"  # as docs/noise.md says
+    found = noise.transition_matrix(true, drawn.labels, 10)
+    np.testing.assert_allclose(found, measured, atol=0.02)
+
+
 def test_superclass_noise_stays_in_real_superclasses_and_block_noise_does_not():
     dataset = load("cifar100")
 
