@@ -20,6 +20,7 @@ _METHODS = {
     "Exponential": {"beta": 1.0},
     "Beta": {"alpha": 1.5, "eta": 2.0},
 }
+_NETWORKS = {"mlp": {"hidden": (8,)}}  # that have parameters
 _SHORT = {
     "noise": "noise.kind",
     "rate": "noise.rate",
@@ -61,8 +62,10 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
     if "method" in given:
         _refuse_ambiguous(given)
         _set_method(config, given.pop("method"))
-    if given.get("model.name", given.get("model", config.model.name)) != config.model.name:
+    model = given.get("model.name", given.get("model", config.model.name))
+    if model != config.model.name:
         _remove_parameters(config.model, _MODEL_KEYS)
+        config.model.update(_NETWORKS.get(model, {}))
         config.model.pretrained = ""  # it holds another network's weights
     for name, text in sorted(given.items(), key=_precedence):
         if name == "seed":
@@ -111,7 +114,7 @@ def _set_method(config: ml_collections.ConfigDict, method: str) -> None:
     if name == config.loss.name:
         return
     _remove_parameters(config.loss, _LOSS_KEYS)
-    config.loss.schedule = {}
+    config.loss.schedule, config.loss.schedule_length = {}, "0 steps"
     config.loss.name = name
     config.loss.update(_METHODS.get(name, {}))
 

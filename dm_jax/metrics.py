@@ -144,13 +144,15 @@ def emphasis_totals(examples: Examples, edf: EDF) -> Totals:
     weight = jnp.where(where, jnp.exp(log_weight - largest), 0)
     count, total, squares = where.sum(), weight.sum(), (weight**2).sum()
     any_weight = total > 0
+    mean = jnp.exp(largest) * total / jnp.maximum(count, 1)
+    share = count / 2**20  # in place of the count: sums over examples of large weights overflow
     ratio = count.astype(total.dtype) * squares / jnp.where(any_weight, total, 1) ** 2
     ratio = jnp.maximum(ratio, 1)  # as it is but for rounding
     return Totals.of(
         {
             "p_clean": (jnp.where(clean, p, 0).sum(), clean.sum()),
             "p_noisy": (jnp.where(noisy, p, 0).sum(), noisy.sum()),
-            "emphasis_mean": (jnp.exp(largest) * total, count),
+            "emphasis_mean": (mean * share, share),
             "emphasis_variance": (jnp.where(any_weight, ratio - 1, 0), any_weight),
             "effective_sample_size": (jnp.where(any_weight, 1 / ratio, 0), any_weight),
             "examples": (count, 1),

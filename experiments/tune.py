@@ -1,6 +1,7 @@
 """Chooses the parameters of a method on a validation split, never on the test set.
 
-See `experiments.tables.search`; the table then trains on everything with what was chosen.
+Candidates train on 80% of the corrupted training data and are validated on the other 20% with clean
+labels (`experiments.tables.search`). `experiments.reproduce --tune` then trains on everything.
 
     python -m experiments.tune --table=digits --rows=DM --columns=sym_0.4 --workdir=DIR
 """

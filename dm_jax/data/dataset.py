@@ -20,7 +20,7 @@ class Split:
       labels: int32 [n].
 
     Raises:
-      TypeError: if one is not an array, or has another dtype.
+      TypeError: if one is not a NumPy array, or has another dtype.
       ValueError: if an array has another rank, the lengths differ, or a feature is not finite.
     """
 
@@ -53,8 +53,8 @@ class Dataset:
       name: the name it was loaded by.
       train, test: the two splits.
       class_names: [num_classes] strings.
-      superclasses: int32 [num_classes], the superclass of each class, or None.
-      human_labels: name -> int32 [len(train)], labels by annotators (CIFAR-N).
+      superclasses: int [num_classes], the superclass of each class, below num_classes; or None.
+      human_labels: name -> int [len(train)], labels by annotators (CIFAR-N).
 
     Raises:
       TypeError: if the superclasses or human labels are not arrays of integers.
@@ -74,7 +74,7 @@ class Dataset:
         as_labels(self.train.labels, self.num_classes, what="train labels")
         as_labels(self.test.labels, self.num_classes, what="test labels")
         for name, labels in self.human_labels.items():
-            _check_array(f"human labels {name!r}", labels)
+            _check_integers(f"human labels {name!r}", labels)
             as_labels(labels, self.num_classes, what=f"human labels {name!r}")
             if labels.shape != self.train.labels.shape:
                 raise ValueError(
@@ -151,6 +151,12 @@ def _check_array(what: str, value: np.ndarray) -> None:
         raise TypeError(f"{what} must be a NumPy array, got {type(value).__name__}")
 
 
+def _check_integers(what: str, value: np.ndarray) -> None:
+    _check_array(what, value)
+    if value.dtype.kind not in "iu":
+        raise TypeError(f"{what} must be integers, got {value.dtype}")
+
+
 def _check_alike(train: np.ndarray, test: np.ndarray) -> None:
     """Raises ValueError if one network cannot take the inputs of both splits."""
     (first, second) = ((split.dtype.name, list(split.shape[1:])) for split in (train, test))
@@ -162,7 +168,7 @@ def _check_alike(train: np.ndarray, test: np.ndarray) -> None:
 
 
 def _check_superclasses(superclasses: np.ndarray, num_classes: int) -> None:
-    _check_array("superclasses", superclasses)
+    _check_integers("superclasses", superclasses)
     if superclasses.shape != (num_classes,):
         raise ValueError(f"superclasses must have shape ({num_classes},), got {superclasses.shape}")
     as_labels(superclasses, num_classes, what="superclasses")

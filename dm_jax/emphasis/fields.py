@@ -26,9 +26,13 @@ def parameter(
     return dataclasses.field(default=default, default_factory=default_factory, metadata=metadata)
 
 
-def static(*, default: Any = dataclasses.MISSING) -> Any:
+def static(
+    *, default: Any = dataclasses.MISSING, default_factory: Any = dataclasses.MISSING
+) -> Any:
     """A field of an EDF that is part of its structure (a function, a name): never traced."""
-    return dataclasses.field(default=default, metadata={"static": True})
+    return dataclasses.field(
+        default=default, default_factory=default_factory, metadata={"static": True}
+    )
 
 
 def is_static(field: dataclasses.Field) -> bool:

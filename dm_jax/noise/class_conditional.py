@@ -94,37 +94,43 @@ def block_next(request: Request) -> np.ndarray:
 def matrix(request: Request) -> np.ndarray:
     """Class j for an example of class i with probability T[i, j], "matrix:PATH" with T in a file.
 
-    The file is an .npy of float [C, C] with rows that sum to 1, or an .npz with such an array
-    `matrix`; `dm_jax.noise.transition_matrix` measures one. T sets the true noise rate; `rate` must
-    be 0. A `Corruption` records the file's name without its folder.
+    The file is an .npy of float [C, C], or an .npz with such an array `matrix`; the row of every
+    class that has examples sums to 1. `dm_jax.noise.transition_matrix` measures one. T determines
+    the true noise rate; `rate` must be 0. A `Corruption` records the file's name, not its folder.
     """
     kind = f"matrix:{request.argument}"
     request.require_rate_zero(kind, "matrix")
     file = pathlib.Path(request.argument).expanduser()
-    rows = _transition_rows(npz.read(file, ["matrix"])["matrix"], request.num_classes, kind)
+    transitions = _square(npz.read(file, ["matrix"])["matrix"], request.num_classes, kind)
     given = request.labels.copy()
-    for true, ends in enumerate(np.cumsum(rows, axis=1)[:, :-1]):
-        own = request.labels == true
-        given[own] = np.searchsorted(ends, request.choice[own], side="right")
+    for true in np.unique(request.labels):
+        own, possible = (
+            request.labels == true,
+            np.flatnonzero(_probabilities(transitions, true, kind)),
+        )
+        ends = np.cumsum(transitions[true, possible])[:-1]
+        given[own] = possible[np.searchsorted(ends, request.choice[own], side="right")]
     return given
 
 
-def _transition_rows(values: np.ndarray, num_classes: int, kind: str) -> np.ndarray:
-    """A transition matrix as float64; raises ValueError if it is none."""
+def _square(values: np.ndarray, num_classes: int, kind: str) -> np.ndarray:
+    """Numbers [C, C] as float64; raises ValueError if they are none."""
     if values.dtype.kind not in "iuf" or values.shape != (num_classes, num_classes):
         raise ValueError(
             f"{kind} must be numbers [{num_classes}, {num_classes}], one row a true class, "
             f"got {values.dtype} {list(values.shape)}"
         )
-    rows = values.astype(np.float64)
-    good = (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1) < 1e-6)
-    if not good.all():
-        worst = int(np.argmin(good))
+    return values.astype(np.float64)
+
+
+def _probabilities(transitions: np.ndarray, row: int, kind: str) -> np.ndarray:
+    """A row of the matrix; raises ValueError unless it is probabilities."""
+    found = transitions[row]
+    if not (found >= 0).all() or not abs(found.sum() - 1) < 1e-6:
         raise ValueError(
-            f"each row of {kind} must be probabilities that sum to 1, row {worst} is "
-            f"{rows[worst].tolist()}"
+            f"row {row} of {kind} must be probabilities that sum to 1, got {found.tolist()}"
         )
-    return rows
+    return found
 
 
 def _swap(request: Request, groups: np.ndarray) -> np.ndarray:

@@ -43,10 +43,10 @@ class Request:
             raise ValueError(f"kind {kind!r} needs 2 classes or more, got {self.num_classes}")
 
     def require_rate_zero(self, kind: str, source: str) -> None:
-        """Raises ValueError if a rate is given although `source` sets it."""
+        """Raises ValueError if a rate is given although `source` determines the rate."""
         if self.rate != 0.0:
             raise ValueError(
-                f"rate must be 0 for kind {kind!r}, which is set by its {source}; got {self.rate}"
+                f"rate must be 0 for kind {kind!r}, whose {source} determines it; got {self.rate}"
             )
 
     def flip_to(self, target: np.ndarray, rates: np.ndarray | None = None) -> np.ndarray:

@@ -92,13 +92,18 @@ def experiment(
       dataset: the data set, if it is already loaded.
 
     Raises:
-      TypeError: a config that was not parsed.
+      TypeError: a config that was not parsed, or a dataset of another type.
       ValueError: a config that does not fit the data or itself; see the message.
     """
     check_parsed(config)
-    dataset = dataset or load(config.data.name, config.data.data_dir)
+    if dataset is None:
+        dataset = load(config.data.name, config.data.data_dir)
     if isinstance(dataset, StreamedDataset):
         return _streamed(config, dataset)
+    if not isinstance(dataset, data.Dataset):
+        raise TypeError(
+            f"dataset must be a data.Dataset or data.StreamedDataset, got {type(dataset).__name__}"
+        )
     if config.data.augment != "none" and dataset.train.inputs.ndim == 2:
         raise ValueError(f"config.data.augment is for images; {dataset.name} has features")
     corruption, validation_corruption = draw_corruptions(config, dataset)
@@ -146,7 +151,7 @@ def _check_counts(
     if config.data.last_batch == "wrap" and size > len(training.kept):
         warnings.warn(
             f"config.train.batch_size {size} is larger than the training set of "
-            f"{len(training.kept)}: a batch has some examples twice (not with "
+            f"{len(training.kept)}: a batch has examples more than once (not with "
             "config.data.last_batch='mask')",
             stacklevel=3,
         )

@@ -92,7 +92,7 @@ class Checkpoints:
           OSError: this or the previous checkpoint could not be written. Older ones are kept.
         """
         problem = self._try_to_save(step, tree, score, seconds) if parallel.is_primary() else None
-        _raise_on_all_hosts(problem)
+        _raise_on_all_hosts(problem, "the first host could not write a checkpoint")
 
     def _try_to_save(
         self, step: int, tree: Any, score: float | None, seconds: float
@@ -130,7 +130,7 @@ class Checkpoints:
             self.wait()
         except OSError as error:
             problem = error
-        _raise_on_all_hosts(problem)
+        _raise_on_all_hosts(problem, "the first host could not write a checkpoint")
 
     def wait(self) -> None:
         """Waits until everything is on disk; raises OSError if it could not be written."""
@@ -153,22 +153,27 @@ class Checkpoints:
           MemoryError, OSError: it could not be read, but may be intact; it is not moved.
         """
         like = jax.eval_shape(lambda tree: tree, like)
-        while (step := self._latest_before_any_move()) is not None:
-            found = self._read_if_intact(step, like)
-            damage = found if isinstance(found, Exception) else None
-            if not parallel.any_host(damage is not None):
-                return found
-            self._set_aside(step, damage or ValueError("another host cannot read it"))
+        while (step := parallel.of_first_host(self.latest)) is not None:
+            found, problem = None, None
+            try:
+                found = self._read_intact(step, like)
+            except Exception as error:  # the hosts have to agree on what to do
+                problem = error
+            # What only others cannot read may be intact: their view of a shared folder may lag.
+            if parallel.any_host(parallel.is_primary() and isinstance(problem, _DamagedError)):
+                self._set_aside(step, problem)
+                continue
+            _raise_on_all_hosts(problem, f"another host cannot read checkpoint {step}")
+            return found
         return None
 
-    def _latest_before_any_move(self) -> int | None:
-        """`latest`, which every host reads before the first may set a checkpoint aside."""
-        step = self.latest
-        parallel.barrier()
-        return step
+    def _read_intact(self, step: int, like: Any) -> Restored:
+        """Reads a checkpoint.
 
-    def _read_if_intact(self, step: int, like: Any) -> Any:
-        """The `Restored` checkpoint, or the exception that its damage raises."""
+        Raises:
+          _DamagedError: it is damaged.
+          ValueError, MemoryError, OSError: as `restore`.
+        """
         shapes = jax.eval_shape(content.raw_keys, like)
         try:
             meta = content.unsealed(self._read(step, meta=ocp.args.JsonRestore()).meta)
@@ -180,7 +185,7 @@ class Checkpoints:
         except Exception as error:  # orbax and tensorstore raise bare Exceptions here
             if errors.is_of_the_machine(error):
                 raise
-            return error
+            raise _DamagedError(errors.first_line(error)) from error
         more = f"; and {len(different) - 3} more" if len(different) > 3 else ""
         raise ValueError(
             f"checkpoint {step} in {self._directory} was written with a different network, "
@@ -217,9 +222,9 @@ class Checkpoints:
                     self._move(step, error)
         parallel.barrier()
 
-    def _set_aside(self, step: int, error: Exception) -> None:
+    def _set_aside(self, step: int, error: Exception | None) -> None:
         """The first host moves the files while the others wait; every host must call it."""
-        if parallel.is_primary():
+        if parallel.is_primary() and error:
             self._move(str(step), error)
         parallel.barrier()
         self._manager.reload()
@@ -250,10 +255,14 @@ class Checkpoints:
         )
 
 
-def _raise_on_all_hosts(problem: OSError | None) -> None:
-    """Raises the problem of the first host there, and on the others an error that points to it."""
+class _DamagedError(ValueError):
+    """A checkpoint is damaged."""
+
+
+def _raise_on_all_hosts(problem: Exception | None, elsewhere: str) -> None:
+    """Raises the problem on the hosts that have it, on the others an error that points to them."""
     if parallel.any_host(problem is not None):
-        raise problem or OSError("the first host could not write a checkpoint; see its error")
+        raise problem or OSError(f"{elsewhere}; see its error")
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:

@@ -145,7 +145,9 @@ class Config:
     data: DataConfig = DataConfig()
     noise: NoiseConfig = NoiseConfig()
     model: ModelConfig = ModelConfig()
-    loss: LossConfig = LossConfig(parameters={"lam": 0.5, "beta": 8.0})
+    loss: LossConfig = dataclasses.field(
+        default_factory=lambda: LossConfig(parameters={"lam": 0.5, "beta": 8.0})
+    )
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     train: TrainConfig = TrainConfig()

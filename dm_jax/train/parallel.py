@@ -57,6 +57,15 @@ def any_host(flag: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
+def of_first_host(number: int | None) -> int | None:
+    """The number, at least 0, or None of the first host; every host must call it."""
+    if jax.process_count() == 1:
+        return number
+    known = np.array(-1 if number is None else number)
+    found = int(multihost_utils.broadcast_one_to_all(known))
+    return None if found < 0 else found
+
+
 def barrier() -> None:
     """Waits until every host has called it."""
     any_host(False)

@@ -47,8 +47,8 @@ def run(
     Args:
       config: the run's config.
       workdir: folder of this run only; created if missing.
-      dataset: the data set, if it is not to be loaded by `config.data.name`; to resume, pass the
-        same again.
+      dataset: the data set, in place of the one that `config.data.name` says, which is recorded but
+        not used; to resume, pass the same again.
       progress: the progress display.
       allow_changes: whether the workdir's run may resume with another config.
 

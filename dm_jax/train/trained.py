@@ -54,7 +54,8 @@ class TrainedModel:
           batch_size: how many are computed at once.
 
         Raises:
-          ValueError: inputs of a different shape or dtype, or a batch_size below 1.
+          ValueError: inputs of a different shape or dtype, features that are not finite, or a
+            batch_size below 1.
         """
         return self._outputs(inputs, batch_size, _LOGITS)
 

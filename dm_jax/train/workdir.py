@@ -87,12 +87,11 @@ def check(workdir: pathlib.Path, experiment: Experiment, *, allow_changes: bool 
     if (begun_with := begun.get("data") or fingerprint) != fingerprint:
         raise ValueError(
             f"{workdir} holds a run on data of fingerprint {begun_with!r}, but that of "
-            f"{config.data.name} is {fingerprint!r} now: it was prepared again, or "
-            "config.data.data_dir changed"
+            f"{experiment.dataset.name} is {fingerprint!r} now: it was prepared again, "
+            "config.data.data_dir changed, or another data set was passed"
         )
-    known = weight_profile.same(
-        begun.get("weight_profile", []), weight_profile.profile(config.loss)
-    )
+    used = begun.get("weight_profile", begun.get("scheme", []))  # its name in older files
+    known = weight_profile.same(used, weight_profile.profile(config.loss))
     if not known and not allow_changes:
         raise ValueError(
             f"{workdir} holds a run with other weights of {config.loss.name}: its code has "

@@ -42,6 +42,7 @@ def test_a_split_that_cannot_be(inputs, labels, error, message):
         ({"class_names": ("a",)}, "train labels: row 1 is 1"),
         ({"superclasses": np.zeros(3, np.int32)}, r"superclasses must have shape \(2,\)"),
         ({"superclasses": np.array([0, 7])}, "superclasses: row 1 is 7"),
+        ({"superclasses": np.array([0.0, 1.0])}, "superclasses must be integers, got float64"),
         ({"superclasses": [0, 1]}, "superclasses must be a NumPy array, got list"),
         ({"human_labels": {"worst": [0, 1, 1]}}, "'worst' must be a NumPy array, got list"),
         (

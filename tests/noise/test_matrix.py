@@ -30,6 +30,14 @@ def test_a_measured_matrix_draws_such_noise_again(tmp_path):
     np.testing.assert_allclose(again, noise.transition_matrix(LABELS, given, 3), atol=0.02)
 
 
+def test_a_class_without_examples_needs_no_row(tmp_path):
+    given = np.zeros(10, np.int32)
+    matrix = noise.transition_matrix(given, given, 2)
+    np.save(tmp_path / "T.npy", matrix)
+    drawn = noise.corrupt(given, num_classes=2, kind=f"matrix:{tmp_path}/T.npy")
+    np.testing.assert_array_equal(drawn.labels, given)
+
+
 def test_the_identity_changes_nothing(tmp_path):
     np.save(tmp_path / "T.npy", np.eye(3, dtype=int))
     assert corrupt(tmp_path / "T.npy").actual_rate == 0
@@ -42,9 +50,9 @@ def test_the_identity_changes_nothing(tmp_path):
             MATRIX[:2],
             r"T\.npy must be numbers \[3, 3\], one row a true class, got float64 \[2, 3\]",
         ),
-        (MATRIX.T, r"each row of .*T\.npy must be probabilities that sum to 1, row 0 is \[0\.7"),
-        (2 * np.eye(3) - MATRIX, r"sum to 1, row 0 is \[1\.3, -0\.3"),
-        (np.full((3, 3), np.nan), r"sum to 1, row 0 is \[nan"),
+        (MATRIX.T, r"row 0 of .*T\.npy must be probabilities that sum to 1, got \[0\.7"),
+        (2 * np.eye(3) - MATRIX, r"sum to 1, got \[1\.3, -0\.3"),
+        (np.full((3, 3), np.nan), r"sum to 1, got \[nan"),
     ],
 )
 def test_a_bad_matrix_is_named(tmp_path, values, message):

@@ -328,6 +328,8 @@ def test_a_data_set_of_arrays_can_be_trained_on_resumed_and_loaded(tmp_path):
     longer = _config(train__length="30 steps")
     assert train.run(longer, tmp_path, dataset=own, allow_changes=True).step == 30
     assert train.load(tmp_path).class_names == own.class_names
-    half = data.Split(loaded.train.inputs[:500], loaded.train.labels[:500])
-    with pytest.raises(ValueError, match="data"):
-        train.run(longer, tmp_path, dataset=dataclasses.replace(own, train=half))
+    other = data.Split(255 - loaded.train.inputs, loaded.train.labels)
+    with pytest.raises(ValueError, match=r"a run on data of fingerprint .* that of own is"):
+        train.run(longer, tmp_path, dataset=dataclasses.replace(own, train=other))
+    with pytest.raises(TypeError, match=r"dataset must be a data\.Dataset or .*, got Split"):
+        train.run(longer, tmp_path, dataset=other)
