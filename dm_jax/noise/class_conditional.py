@@ -104,11 +104,9 @@ def matrix(request: Request) -> np.ndarray:
     transitions = _square(npz.read(file, ["matrix"])["matrix"], request.num_classes, kind)
     given = request.labels.copy()
     for true in np.unique(request.labels):
-        own, possible = (
-            request.labels == true,
-            np.flatnonzero(_probabilities(transitions, true, kind)),
-        )
-        ends = np.cumsum(transitions[true, possible])[:-1]
+        row = _probabilities(transitions, true, kind)
+        own, possible = request.labels == true, np.flatnonzero(row)
+        ends = np.cumsum(row[possible])[:-1]
         given[own] = possible[np.searchsorted(ends, request.choice[own], side="right")]
     return given
 
