@@ -20,7 +20,8 @@ _METHODS = {
     "Exponential": {"beta": 1.0},
     "Beta": {"alpha": 1.5, "eta": 2.0},
 }
-_NETWORKS = {"mlp": {"hidden": (8,)}}  # that have parameters
+# Parameters of the networks that have any.
+_NETWORKS = {"mlp": {"hidden": (8,)}}
 _SHORT = {
     "noise": "noise.kind",
     "rate": "noise.rate",

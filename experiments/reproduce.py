@@ -19,7 +19,6 @@ from dm_jax import train
 from experiments import startup
 from experiments.progress import ProgressBar
 from experiments.reporting import report, terminal
-from experiments.reporting.text import count
 from experiments.tables import cells as cells_lib
 from experiments.tables import (
     cluster,
@@ -34,6 +33,7 @@ from experiments.tables import (
 )
 from experiments.tables.spec import TableSpec
 from experiments.tables.tuning_file import Parameters, ParameterSearch
+from experiments.text import count
 
 _TUNE = flags.DEFINE_bool("tune", False, "Search the parameters of methods that have a grid.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only print what would run, and how long.")

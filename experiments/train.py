@@ -14,7 +14,7 @@ from ml_collections import config_flags
 from dm_jax import train
 from experiments import startup
 from experiments.progress import ProgressBar
-from experiments.reporting.text import moves
+from experiments.text import moves
 
 FLAGS = flags.FLAGS
 

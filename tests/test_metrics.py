@@ -92,6 +92,16 @@ def test_totals_of_unequal_parts_are_those_of_the_whole():
         assert merged[name] == pytest.approx(whole[name], rel=1e-6)
 
 
+def test_the_mean_of_large_emphases_does_not_overflow():
+    """Weights near exp(80): the sum over all examples would leave float32."""
+    edf = dm_jax.Exponential(beta=100.0)
+    logits, batch = _batch()
+    one = _measured(jnp.zeros_like(logits), batch, edf)
+    many = jax.tree.map(lambda x: jnp.broadcast_to(x, (10_000, *x.shape)), one).sum_steps()
+    p = 1 / logits.shape[1]
+    assert many.means()["emphasis_mean"] == pytest.approx(np.exp(100 * (1 - p)), rel=1e-3)
+
+
 def test_stacked_totals_add_up():
     parts = [_measured(*_batch(seed=seed)) for seed in range(3)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)

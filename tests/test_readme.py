@@ -7,7 +7,7 @@ import statistics
 import pytest
 
 from experiments import paper
-from experiments.reporting import measured, text
+from experiments.reporting import measured
 from experiments.tables import results_file
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -74,7 +74,7 @@ def test_what_is_said_of_table_8_run_again_is_in_its_results():
     page = (ROOT / "docs/results.md").read_text(encoding="utf-8").rpartition("were run again")[2]
     names = {"Baseline": "cross entropy", "DM": "DM", "DM+L2": "DM with L2"}
     for column, name in names.items():
-        best, final = (text.number(cells["0.4", column].measured(m)) for m in ("best", "final"))
+        best, final = (str(cells["0.4", column].measured(m)) for m in ("best", "final"))
         assert f"| {name} | {best} | {final} |" in page
     finals = {column: [run.final for run in cells["0.4", column].runs] for column in names}
     above = [f"{dm - cce:.1f}" for dm, cce in zip(finals["DM"], finals["Baseline"], strict=True)]

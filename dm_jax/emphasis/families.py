@@ -137,6 +137,7 @@ class Beta(EDF):
         return (self.alpha - 1) * log_p + (self.eta - 1) * log_q
 
     def log_area(self) -> Array:
+        """log of the beta function B(alpha, eta); infinite where the integral is."""
         alpha, eta = jnp.asarray(self.alpha, float), jnp.asarray(self.eta, float)
         finite = (alpha > 0) & (eta > 0)
         return jnp.where(

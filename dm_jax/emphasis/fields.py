@@ -69,9 +69,11 @@ def register(cls: type) -> None:
         return edf
 
     def to_state(edf: Any) -> dict[str, Any]:
+        """{name: state of the traced field}."""
         return {name: serialization.to_state_dict(getattr(edf, name)) for name in names}
 
     def from_state(edf: Any, state: dict[str, Any]) -> Any:
+        """An EDF with the traced fields of a state and the static ones of `edf`."""
         if state.keys() != set(names):
             raise ValueError(
                 f"the state of a {cls.__name__} has {', '.join(names)}, got {', '.join(state)}"

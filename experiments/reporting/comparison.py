@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from experiments import paper
 from experiments.reporting.measured import Cells, Measured, MeasuredCell
-from experiments.reporting.text import count, seeds_range
 from experiments.tables.spec import TableSpec
 from experiments.tables.tuning_file import ParameterSearch
+from experiments.text import count, seeds_range
 
 
 @dataclasses.dataclass(frozen=True)

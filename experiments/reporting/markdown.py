@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from experiments.reporting import provenance, search_rows
 from experiments.reporting.comparison import Entry, Section, Table, listing
 from experiments.reporting.figures import Drawn, Gallery
-from experiments.reporting.text import DASH, number, signed, with_deviation
+from experiments.text import DASH, signed, with_deviation
 
 TITLE = "Derivative Manipulation: what was reproduced"
 HOW_TO_READ = (
@@ -100,12 +100,12 @@ def _row(row: str, table: Table) -> str:
 
 
 def _entry(entry: Entry) -> str:
-    stack = [_bold(number(entry.measured), entry.top) if entry.measured else entry.note]
+    stack = [_bold(str(entry.measured), entry.top) if entry.measured else entry.note]
     if entry.paper is not None:
         text = f"paper {with_deviation(entry.paper, entry.paper_deviation)}"
         stack.append(text if entry.difference is None else f"{text} ({signed(entry.difference)})")
     if entry.best is not None:
-        stack.append(f"best {_bold(number(entry.best), entry.best_top)}")
+        stack.append(f"best {_bold(str(entry.best), entry.best_top)}")
     stack += [entry.seeds, entry.mark]
     return "<br>".join(part for part in stack if part) or DASH
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from configs import overrides
 from dm_jax.train import weight_profile
+from experiments import text
 from experiments.tables.result import Result
 
 
@@ -30,6 +31,14 @@ class Measured:
             return None
         deviation = statistics.stdev(values) if len(values) > 1 else None
         return cls(statistics.fmean(values), deviation)
+
+    def __str__(self) -> str:
+        """The mean with its deviation, if it has one.
+
+        >>> str(Measured(88.94, 0.06)), str(Measured(88.94, None))
+        ('88.9 ± 0.1', '88.9')
+        """
+        return text.with_deviation(self.mean, self.deviation)
 
 
 @dataclasses.dataclass(frozen=True)

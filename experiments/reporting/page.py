@@ -12,7 +12,7 @@ from experiments.reporting.comparison import Entry, Section, Table, listing
 from experiments.reporting.figures import Drawn, Gallery
 from experiments.reporting.markdown import HOW_TO_READ, TITLE
 from experiments.reporting.measured import Measured, MeasuredCell
-from experiments.reporting.text import DASH, signed, with_deviation
+from experiments.text import DASH, signed, with_deviation
 
 EVEN = 0.5  # differences of up to this many points are not coloured
 ABOUT = (

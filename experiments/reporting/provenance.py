@@ -9,8 +9,8 @@ from configs import overrides
 from dm_jax.train.config import scheme_parameters
 from experiments.reporting.comparison import Table
 from experiments.reporting.measured import MeasuredCell
-from experiments.reporting.text import count, duration, fingerprint, moves, parameters
 from experiments.tables.result import Result
+from experiments.text import count, duration, fingerprint, moves, parameters
 
 
 @dataclasses.dataclass(frozen=True)

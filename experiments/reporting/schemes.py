@@ -8,8 +8,8 @@ from typing import Any
 from dm_jax import EDF, emphasis
 from dm_jax.train import weight_profile
 from dm_jax.train.config import scheme_parameters
-from experiments.reporting.text import moves
 from experiments.tables.result import Result
+from experiments.text import moves
 
 
 @dataclasses.dataclass(frozen=True)

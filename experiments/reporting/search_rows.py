@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from experiments.reporting.comparison import Table
 from experiments.reporting.measured import mark
-from experiments.reporting.text import parameters
 from experiments.tables.tuning_file import ParameterSearch
+from experiments.text import parameters
 
 TITLE = "Searched on a validation split"
 HEADINGS = ("cell", "chosen", "validation accuracy (%)", "also tried, the best first", "seeds")

@@ -11,7 +11,7 @@ from experiments.reporting import plots, schemes
 from experiments.reporting.comparison import Table, listing, rate_of
 from experiments.reporting.measured import Curve, Measured, MeasuredCell, comparable
 from experiments.reporting.plots import LabelledCurve, Look
-from experiments.reporting.text import seeds_range
+from experiments.text import seeds_range
 
 # Curve -> the title of its panel and the label of its y axis.
 ACCURACIES = {

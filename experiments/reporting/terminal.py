@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from experiments.reporting import layout, text
+from experiments import text
+from experiments.reporting import layout
 from experiments.reporting.comparison import Entry, Table
 from experiments.reporting.measured import group
 from experiments.tables.result import Result
@@ -37,8 +38,8 @@ def _lines(built: Table) -> Iterator[tuple[str, ...]]:
 def _numbers(entry: Entry) -> tuple[str, ...]:
     difference = entry.difference
     return (
-        text.number(entry.measured) if entry.measured else entry.note,
-        text.number(entry.best) if entry.best else "",
+        str(entry.measured) if entry.measured else entry.note,
+        str(entry.best) if entry.best else "",
         "" if entry.paper is None else text.with_deviation(entry.paper, entry.paper_deviation),
         "" if difference is None else text.signed(difference),
         entry.seeds,

@@ -147,6 +147,7 @@ class _Job:
         time_is_up = False  # not an Event, see `StopRequest`
 
         def stop(*_: Any) -> None:
+            """Passes the signal on as the one that stops a training."""
             nonlocal time_is_up
             time_is_up = True
             if signal.getsignal(signal.SIGTERM) == idle:  # not training: there is nothing to save

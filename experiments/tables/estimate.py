@@ -12,8 +12,8 @@ from dm_jax.train import parallel, population
 from dm_jax.train.engine import Engine
 from dm_jax.train.run import make_engine
 from dm_jax.train.state import State
-from experiments.reporting.text import count
 from experiments.tables import cells as cells_lib
+from experiments.text import count
 
 _TIMED_BLOCKS = 2
 _LONGEST_BLOCK = 100  # steps

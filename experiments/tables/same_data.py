@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dm_jax.train import build, weight_profile
 from dm_jax.train.config import LossConfig, scheme_parameters
-from experiments.reporting import text
+from experiments import text
 from experiments.tables.cells import Cell
 from experiments.tables.result import Result
 from experiments.tables.tuning_file import ParameterSearch

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from configs import digits, length, overrides
+from dm_jax import models
 from dm_jax.train import Config
 from dm_jax.train.config import LOSS_KEYS, ModelConfig
 from tests.experiments.test_own_scheme import HERE
@@ -45,6 +46,9 @@ def test_the_keys_of_every_scheme_and_network_are_those_of_the_library():
     assert set(overrides._LOSS_KEYS) == LOSS_KEYS
     fields = {field.name for field in dataclasses.fields(ModelConfig)}
     assert {*overrides._MODEL_KEYS, "parameters"} == fields
+    for name, parameters in overrides._NETWORKS.items():
+        network = models.create(name, num_classes=2)
+        assert parameters == {key: getattr(network, key) for key in parameters}
 
 
 def test_several_values_of_one_key():

@@ -1,20 +1,9 @@
-"""The format of numbers in Markdown, HTML and figures."""
+"""The format of numbers and facts in messages, Markdown, HTML and figures."""
 
 from collections.abc import Collection, Mapping
 
-from experiments.reporting.measured import Measured
-
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"  # nothing to print here
-
-
-def number(measured: Measured) -> str:
-    """A mean with its deviation, if it has one.
-
-    >>> number(Measured(88.94, 0.06)), number(Measured(88.94, None))
-    ('88.9 ± 0.1', '88.9')
-    """
-    return with_deviation(measured.mean, measured.deviation)
 
 
 def with_deviation(value: float, deviation: float | None) -> str:
