@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,7 +14,7 @@ from dm_jax.labels import as_labels
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """Examples in a fixed order.
+    """Examples in a fixed order; warns of images that look like [n, channels, height, width].
 
     Attributes:
       inputs: uint8 images [n, height, width, channels] or float32 features [n, d].
@@ -185,3 +186,9 @@ def _check_inputs(inputs: np.ndarray) -> None:
             f"(float32), got {inputs.dtype} of shape {inputs.shape}"
         )
     errors.check_finite("inputs", inputs)
+    if inputs.ndim == 4 and inputs.shape[1] in (1, 3) and inputs.shape[3] > 4:
+        warnings.warn(
+            f"images of shape {inputs.shape} are taken as [n, height, width, channels]; if they "
+            "are [n, channels, height, width], use images.transpose(0, 2, 3, 1)",
+            stacklevel=4,
+        )

@@ -1,6 +1,7 @@
 """What a data set checks of itself."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -34,6 +35,18 @@ def small(**changes):
 def test_a_split_that_cannot_be(inputs, labels, error, message):
     with pytest.raises(error, match=message):
         Split(inputs, labels)
+
+
+def test_images_with_their_channels_first_are_warned_of():
+    with pytest.warns(UserWarning, match=r"\(2, 3, 8, 8\).*transpose\(0, 2, 3, 1\)"):
+        Split(np.zeros((2, 3, 8, 8), np.uint8), np.zeros(2, np.int32))
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 3), (2, 3, 3, 3), (2, 1, 8, 1), (2, 8, 8, 12)])
+def test_other_images_are_not(shape):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Split(np.zeros(shape, np.uint8), np.zeros(2, np.int32))
 
 
 @pytest.mark.parametrize(
