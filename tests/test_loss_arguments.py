@@ -31,6 +31,8 @@ def test_a_saturation_may_be_a_scalar_of_numpy_or_jax(number):
         ({"normalization": "batches"}, ValueError, "batches.*did you mean 'batch'"),
         ({"saturation": -1e-6}, ValueError, "saturation.*-1e-06"),
         ({"saturation": float("nan")}, ValueError, "saturation.*nan"),
+        ({"saturation": jnp.ones(1)}, ValueError, "saturation.*finite number"),
+        ({"saturation": float("inf")}, ValueError, "saturation.*inf"),
         ({"where": np.ones(3, bool)}, ValueError, r"where.*\(4,\).*\(3,\)"),
         ({"where": np.ones(4, np.float32)}, TypeError, "where.*bool.*float32"),
         ({"class_weights": np.ones(4, np.float32)}, ValueError, r"class_weights.*\(3,\).*\(4,\)"),

@@ -152,6 +152,17 @@ def test_a_batch_of_padding_alone_leaves_the_emphasis_to_the_others():
     assert nothing.add(usual).means()["examples"] == usual.means()["examples"] / 2
 
 
+def test_padding_does_not_hide_small_emphases():
+    """Its weight is exp(196) times theirs."""
+    losses = np.array([0.01, 0.02, 50.0], np.float32)
+    zeros = jnp.zeros(3, int)
+    examples = Examples(losses, zeros, zeros, zeros, np.array([True, True, False]))
+    means = metrics.emphasis_totals(examples, dm_jax.Exponential(beta=200.0)).means()
+    w = np.exp(200 * (1 - np.exp(-losses[:2].astype(np.float64))))
+    assert means["emphasis_mean"] == pytest.approx(w.mean(), rel=1e-4)
+    assert means["effective_sample_size"] == pytest.approx(w.sum() ** 2 / (2 * (w**2).sum()), 1e-4)
+
+
 def test_the_first_step_that_is_not_finite_is_named():
     good = _measured(*_batch()).flag_nonfinite(jnp.int32(3))
     assert int(good.first_nonfinite) == metrics.NEVER
@@ -159,6 +170,16 @@ def test_the_first_step_that_is_not_finite_is_named():
     bad = _measured(logits * np.nan, batch)
     merged = good.add(bad.flag_nonfinite(jnp.int32(7))).add(bad.flag_nonfinite(jnp.int32(5)))
     assert int(merged.first_nonfinite) == 5
+
+
+def test_unions_and_sums_of_steps_keep_the_first_step_that_is_not_finite():
+    broken = Totals.of({"loss": (np.nan, 1)})
+    late, early = (broken.flag_nonfinite(jnp.int32(step)) for step in (7, 5))
+    other = Totals.of({"other": (1.0, 1)})
+    for union in (other.union(early), early.union(other)):
+        assert int(union.first_nonfinite) == 5
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), late, early)
+    assert int(stacked.sum_steps().first_nonfinite) == 5
 
 
 def test_nearly_equal_weights_have_no_negative_variance():

@@ -174,6 +174,20 @@ def test_extreme_feature_lengths_do_not_matter():
         assert scaled == scores
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_feature_of_zeros_is_similar_to_none():
+    """Its similarity is 0: below a small angle, above a large one."""
+    zero = retrieval.tracklet_features(np.array([[1.0, 2.0], [-1.0, -2.0]]), np.array([0, 0]), 1)
+    np.testing.assert_array_equal(zero, 0)
+    gallery = np.concatenate([[[1.0, 1.0]], zero, [[-1.0, 1.0]]])
+    for place, hits in enumerate([{1: 1, 2: 1}, {1: 0, 2: 1}, {1: 0, 2: 0}]):
+        ids = np.where(np.arange(3) == place, 1, 2)
+        scores = retrieval.evaluate(
+            np.array([[2.0, 0.0]]), [1], [0], gallery, ids, [1, 1, 1], ranks=(1, 2)
+        )
+        assert scores.cmc == hits
+
+
 def test_tracklet_features_are_normalised_means_whatever_the_order_of_frames():
     rng = np.random.default_rng(0)
     frames = rng.normal(size=(50, 4)).astype(np.float32)
@@ -195,9 +209,11 @@ def test_tracklet_features_are_normalised_means_whatever_the_order_of_frames():
         (np.ones((3, 2)), [0, 0], 1, ValueError, r"tracklet_ids must be \[3\].*got \[2\]"),
         (np.ones((2, 2)), [0.0, 0.0], 1, TypeError, "tracklet_ids .* integers, got float64"),
         (np.ones((2, 2)), [0, 2], 2, ValueError, r"in \[0, 2\), got 2 at frame 1"),
+        (np.ones((2, 2)), [0, -1], 2, ValueError, r"in \[0, 2\), got -1 at frame 1"),
         (np.ones((2, 2)), [0, 0], 2, ValueError, "tracklet 1 has none of the 2 frames"),
         (np.full((1, 2), np.nan), [0], 1, ValueError, "frame_features must be finite, row 0"),
         (np.array([["a"]]), [0], 1, TypeError, "frame_features .* of real numbers, got <U1"),
+        (np.zeros((1, 2), "M8[s]"), [0], 1, TypeError, "of real numbers, got datetime64"),
         (np.ones((1, 2)), [0], 1.0, ValueError, r"num_tracklets .* integer above 0, got 1\.0"),
     ],
 )
@@ -229,6 +245,7 @@ GOOD = {
         ({"ranks": (0, 1)}, ValueError, r"integers above 0, got \(0, 1\)"),
         ({"ranks": 5}, ValueError, "must be a sequence of integers above 0, got 5"),
         ({"ranks": (1.0,)}, ValueError, r"integers above 0, got \(1\.0,\)"),
+        ({"ranks": (True,)}, ValueError, r"integers above 0, got \(True,\)"),
         ({"ranks": ()}, ValueError, r"integers above 0, got \(\)"),
         ({"query_features": np.full((1, 2), np.inf)}, ValueError, "query_features must be finite"),
         ({"query_features": np.full((1, 2), 1j)}, TypeError, "real numbers, got complex128"),

@@ -82,6 +82,8 @@ def test_normalize_scales_bytes_and_takes_features_as_they_are(images):
     expected = (images / 255.0 - mean) / std
     np.testing.assert_allclose(augment.normalize(images, mean, std), expected, rtol=1e-5, atol=1e-6)
     assert augment.normalize(images, mean, std).dtype == jnp.float32
-    assert augment.normalize(images, mean, std, jnp.bfloat16).dtype == jnp.bfloat16
+    half = augment.normalize(images, mean, std, jnp.bfloat16)
+    assert half.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(half, augment.normalize(images, mean, std).astype(jnp.bfloat16))
     features = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
     np.testing.assert_array_equal(augment.normalize(features, np.zeros(3), np.ones(3)), features)

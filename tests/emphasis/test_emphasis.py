@@ -150,7 +150,7 @@ def test_quadrature_is_accurate(edf, area):
 def test_the_area_of_the_normal_variant(psi):
     """At beta = 0, on both sides of where the series ends, and for peaks that no rule resolves."""
     with jax.enable_x64(True):
-        for beta in (0.0, 0.0099, 0.0101, 8.0, 200.0, 1e10):
+        for beta in (0.0, 0.0099, 0.0101, 0.5, 8.0, 200.0, 1e10):
             peak = [psi] if 0 < psi < 1 else None
             expected = (
                 integrate.quad(lambda p, b=beta: np.exp(-b * (p - psi) ** 2), 0, 1, points=peak)[0]
@@ -262,6 +262,20 @@ def test_the_slope_of_the_density_at_one_half(edf):
         assert float(got) == pytest.approx(float(expected), abs=1e-8, rel=1e-6)
 
 
+@pytest.mark.parametrize("beta", [0.0099, 0.0101, 0.5, 8.0])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_area_of_the_exponential_variant(beta, sign):
+    """On both sides of where the series ends."""
+    with jax.enable_x64(True):
+        edf = Exponential(beta=sign * beta)
+        got = np.exp(edf.log_area() + edf.log_scale)
+    assert float(got) == pytest.approx(np.expm1(sign * beta) / (sign * beta), rel=1e-8)
+
+
+def test_a_density_is_taken_as_it_is():
+    assert float(from_pdf(lambda p: 3 * p).density(0.5)) == pytest.approx(1.5)
+
+
 def test_the_area_of_the_exponential_variant_is_smooth_where_all_weights_are_equal():
     with jax.enable_x64(True):
         slope = jax.grad(lambda beta: Exponential(beta).log_area())
@@ -364,6 +378,8 @@ def test_create_by_name():
         ("dm", {"lam": -0.5, "beta": 1.0}, r"lam.*\[0, inf\].*-0.5"),
         ("dm", {"lam": 0.5, "beta": float("nan")}, "beta.*finite.*nan"),
         ("beta", {"alpha": -1.0, "eta": 1.0}, "alpha.*-1"),
+        ("beta", {"alpha": 1.0, "eta": -1.0}, "eta.*-1"),
+        ("normal", {"psi": 1.5, "beta": 1.0}, r"psi.*\[0, 1\].*1.5"),
         ("gce", {"q": 1.5}, r"q.*\[0, 1\].*1.5"),
         ("normal", {"psi": 0.5, "beta": np.array([1.0, -1.0])}, "beta"),
         ("tests.emphasis.test_emphasis:P", {}, "subclass of dm_jax.EDF"),

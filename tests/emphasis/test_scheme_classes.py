@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dm_jax import DM, EDF, Beta, Exponential, dm_softmax_cross_entropy, from_loss
-from dm_jax.emphasis import parameter
+from dm_jax.emphasis import create, parameter
 
 
 class _Twice(DM):
@@ -127,7 +127,8 @@ class _Knots(EDF):
 
 
 def test_a_table_may_have_a_default():
-    np.testing.assert_array_equal(_Knots().weight(jnp.array([0.0, 0.25])), [1.0, 0.75])
+    for edf in (_Knots(), create(f"{__name__}:_Knots")):
+        np.testing.assert_array_equal(edf.weight(jnp.array([0.0, 0.25])), [1.0, 0.75])
     with pytest.raises(ValueError, match=r"_Knots: knots must be finite and in \[0, inf\]"):
         _Knots(np.array([-1.0]))
 

@@ -9,7 +9,13 @@ from dm_jax import models
 from tests.models import written_forward
 from tests.models.written_forward import Forward, random_variables
 
-SIDES = {"resnet44": 32, "resnet50": 128, "inception_v2": 96}
+SIDES = {
+    "resnet44": 32,
+    "resnet18_32": 16,
+    "resnet50": 128,
+    "googlenet_32": 16,
+    "inception_v2": 96,
+}
 
 
 @pytest.mark.parametrize("name", SIDES)
@@ -32,6 +38,18 @@ def test_outputs_and_statistics_equal_a_numpy_forward(name):
     expected = written(Forward(variables, moments=batch.seen), images[1])
     logits = jax.jit(model.apply)(variables, images[1])
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
+
+
+def test_outputs_of_the_published_googlenet_equal_a_numpy_forward():
+    """For large pixels, so that the response normalisation shows."""
+    model = models.create("googlenet", num_classes=10)
+    images = 100 * np.random.default_rng(1).normal(size=(2, 64, 64, 3)).astype(np.float32)
+    variables = random_variables(model, images.shape)
+
+    logits = jax.jit(model.apply)(variables, images)
+
+    expected = written_forward.googlenet(Forward(variables), images)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def running(moments):

@@ -1,12 +1,14 @@
 """Local response normalisation by its formula, and where the auxiliary logits go."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dm_jax import models
-from dm_jax.models.googlenet import local_response_norm
+from dm_jax.models.googlenet import AuxiliaryHead, ConvBias, local_response_norm
 
 IMAGES = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
 
@@ -19,6 +21,29 @@ def test_local_response_norm_is_its_formula():
     np.testing.assert_allclose(
         local_response_norm(jnp.asarray(x)), x / (1 + 1e-4 / 5 * sums) ** 0.75, rtol=1e-5
     )
+
+
+def test_an_auxiliary_head_is_its_formula_and_drops_seven_tenths_of_its_units():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(2, 8, 8, 16)).astype(np.float32)
+    head = AuxiliaryHead(1024, partial(ConvBias, dtype=jnp.float32), None, jnp.float32)
+    init = partial(head.init, train=False, where=None)
+    shapes = jax.eval_shape(init, jax.random.key(0), x)["params"]
+    params = jax.tree.map(lambda leaf: random.normal(0, 0.1, leaf.shape).astype("f"), shapes)
+    # So that its logits are its hidden units, after the dropout.
+    params["classifier"]["dense"] = {"kernel": np.eye(1024, dtype="f"), "bias": np.zeros(1024, "f")}
+
+    units = head.apply({"params": params}, x, False, None)
+    kept = head.apply({"params": params}, x, True, None, rngs={"dropout": jax.random.key(1)})
+
+    pooled = [x[:, r : r + 5, c : c + 5].mean((1, 2)) for r in (0, 3) for c in (0, 3)]
+    conv, hidden = params["conv"]["conv"], params["hidden"]
+    y = np.maximum(np.stack(pooled, 1) @ conv["kernel"] + conv["bias"], 0).reshape(2, -1)
+    expected = np.maximum(y @ hidden["kernel"] + hidden["bias"], 0)
+    np.testing.assert_allclose(units, expected, atol=1e-5)
+    dropped = np.asarray(kept == 0)[expected > 1e-4]
+    assert dropped.mean() == pytest.approx(0.7, abs=0.06)
+    np.testing.assert_allclose(kept, np.where(kept == 0, 0, units / 0.3), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["googlenet", "googlenet_32"])

@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dm_jax.models.layers import Classifier, Dropout, check_images, global_mean, max_pool
+from dm_jax.models.layers import (
+    Classifier,
+    ConvNorm,
+    Dropout,
+    check_images,
+    global_mean,
+    max_pool,
+)
 
 ONES = jnp.ones((16, 50))
 KEY = jax.random.key(3)
@@ -63,6 +70,17 @@ def test_classifier_answers_in_the_dtype_of_pooled_bfloat16_features():
 
     assert features.dtype == logits.dtype == jnp.float32
     assert logits.shape == (2, 5)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_convolutions_start_as_in_he_et_al(kernel):
+    """Normal, of variance 2 / (kernel area * output channels), not input channels."""
+    model = ConvNorm(400, kernel)
+    params = model.init(KEY, jnp.zeros((1, 4, 4, 100)), train=False, where=None)["params"]
+
+    drawn = np.asarray(params["conv"]["kernel"])
+    assert drawn.mean() == pytest.approx(0, abs=1e-3)
+    assert drawn.std() == pytest.approx((2 / (kernel**2 * 400)) ** 0.5, rel=0.02)
 
 
 @pytest.mark.parametrize("side", [7, 8, 14])

@@ -71,6 +71,7 @@ def _train(model, variables, x, where=None):
         ({"name": "mlp", "hidden": (8, 0)}, r"hidden takes positive integers, got \(8, 0\)"),
         ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+        ({"dropout": -0.1}, r"dropout must be in \[0, 1\), got -0.1"),
         ({"dtype": "float16"}, "unknown dtype 'float16'; did you mean 'bfloat16'"),
         ({"dtype": "float23"}, "unknown dtype 'float23'; did you mean 'float32'"),
         ({"dtype": "float64"}, "jax_enable_x64"),
@@ -95,3 +96,13 @@ def test_images_that_do_not_fit_are_refused(name, shape, message):
     model = models.create(name, num_classes=10)
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("where", "got"),
+    [(np.ones(4, np.float32), r"float32 \[4\]"), (np.ones(3, bool), r"bool \[3\]")],
+)
+def test_a_mask_that_does_not_fit_is_refused(where, got):
+    model = models.create("mlp", num_classes=2)
+    with pytest.raises(ValueError, match=rf"where must be bool \[4\], got {got}"):
+        model.init(jax.random.key(0), jnp.zeros((4, 3)), where=where)

@@ -73,6 +73,11 @@ class Forward:
     def active(self, x, path, stride=1):
         return relu(self.unit(x, path, stride))
 
+    def biased(self, x, path, stride=1):
+        """Convolution with a bias, and ReLU."""
+        kernel, bias = (self.parameters[f"{path}/conv/{leaf}"] for leaf in ("kernel", "bias"))
+        return relu(convolve(x, kernel, stride) + bias)
+
     def classify(self, x):
         weights, bias = (self.parameters[f"classifier/dense/{leaf}"] for leaf in ("kernel", "bias"))
         return x.mean((1, 2)) @ weights + bias
@@ -91,6 +96,20 @@ def resnet44(net, x):
     return net.classify(x)
 
 
+def resnet18_32(net, x):
+    x = net.active(x, "conv1")
+    for stage in range(1, 5):
+        for block in range(2):
+            name = f"layer{stage}_{block}"
+            stride = 2 if stage > 1 and block == 0 else 1
+            y = net.active(x, f"{name}/conv1", stride)
+            y = net.unit(y, f"{name}/conv2")
+            if stride == 2:
+                x = net.unit(x, f"{name}/downsample", 2)
+            x = relu(x + y)
+    return net.classify(x)
+
+
 def resnet50(net, x):
     x = pool(net.active(x, "conv1", 2), 2, 1, 1, np.max, -np.inf)
     for stage, blocks in enumerate((3, 4, 6, 3), start=1):
@@ -103,6 +122,38 @@ def resnet50(net, x):
             if block == 0:
                 x = net.unit(x, f"{name}/downsample", stride)
             x = relu(x + y)
+    return net.classify(x)
+
+
+def response_normalised(x):
+    """By the squares of five neighbouring channels."""
+    squares = np.pad(x**2, ((0, 0), (0, 0), (0, 0), (2, 2)))
+    sums = sliding_window_view(squares, 5, axis=-1).sum(-1)
+    return x / (1 + 1e-4 / 5 * sums) ** 0.75
+
+
+def googlenet(net, x):
+    x = pool(net.biased(x, "conv1", 2), 2, 0, 1, np.max, -np.inf)
+    x = net.biased(net.biased(response_normalised(x), "conv2_reduce"), "conv2")
+    return nine_modules(net, net.biased, pool(response_normalised(x), 2, 0, 1, np.max, -np.inf))
+
+
+def googlenet_32(net, x):
+    x = net.active(net.active(net.active(x, "conv1"), "conv2_reduce"), "conv2")
+    return nine_modules(net, net.active, x)
+
+
+def nine_modules(net, unit, x):
+    """1x1; 1x1 and 3x3; 1x1 and 5x5; max pool and 1x1; the image is halved before 4a and 5a."""
+    for name in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b"):
+        if name in ("4a", "5a"):
+            x = pool(x, 2, 0, 1, np.max, -np.inf)
+        path = f"inception_{name}"
+        y1 = unit(x, f"{path}/branch1_conv1")
+        y2 = unit(unit(x, f"{path}/branch2_conv1"), f"{path}/branch2_conv2")
+        y3 = unit(unit(x, f"{path}/branch3_conv1"), f"{path}/branch3_conv2")
+        y4 = unit(pool(x, 1, 1, 1, np.max, -np.inf), f"{path}/pool_projection")
+        x = np.concatenate([y1, y2, y3, y4], -1)
     return net.classify(x)
 
 

@@ -66,6 +66,10 @@ def test_seeds_differ_and_repeat():
     assert not np.array_equal(corrupt(seed=1).labels, corrupt(seed=2).labels)
 
 
+def test_a_seed_of_numpy_is_recorded_as_a_number():
+    assert corrupt(seed=np.int64(7)).hash == corrupt(seed=7).hash
+
+
 def test_an_example_is_flipped_by_its_position_not_by_its_neighbours():
     longer = noise.corrupt(np.tile(LABELS, 2), num_classes=10, rate=0.4, seed=7)
     np.testing.assert_array_equal(longer.labels[:2000], corrupt().labels)
@@ -140,6 +144,12 @@ def test_hold_out_splits_what_the_corruption_kept(validation_labels):
     np.testing.assert_allclose(share, 0.2, atol=0.03)
     assert training.part == "training(fraction=0.2, seed=1)"
     assert validation.part == f"validation(fraction=0.2, seed=1, labels={validation_labels})"
+
+
+@pytest.mark.parametrize(("kept", "sizes"), [(2000, (1600, 400)), (0, (0, 0))])
+def test_hold_out_splits_all_examples_or_none(kept, sizes):
+    parts = noise.hold_out(corrupt().take(np.arange(kept), part="first"), LABELS, seed=1)
+    assert tuple(part.kept.size for part in parts) == sizes
 
 
 @pytest.mark.parametrize(

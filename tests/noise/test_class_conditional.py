@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dm_jax import noise
+from dm_jax.noise.request import Request
 
 # Twenty superclasses of five, their ids scattered as CIFAR-100's are.
 SUPERCLASSES = np.random.default_rng(0).permutation(np.arange(100) % 20)
@@ -110,6 +111,13 @@ def test_next_is_a_circle_within_each_group(kind):
 @pytest.mark.parametrize("kind", ["symmetric", "symmetric_any", "pair", "block_swap"])
 def test_rate_zero_changes_nothing(kind):
     np.testing.assert_array_equal(corrupt(kind, 10, rate=0.0).labels, LABELS[10])
+
+
+def test_a_uniform_of_zero_is_below_every_rate_but_zero():
+    labels, target = np.zeros(3, np.int32), np.ones(3, np.int32)
+    zeros = Request(labels, num_classes=2, rate=0.0, seed=0, flip=np.zeros(3), choice=np.zeros(3))
+    assert zeros.flip_to(target).tolist() == [0, 0, 0]
+    assert zeros.flip_to(target, np.array([0.0, 1e-300, 1.0])).tolist() == [0, 1, 1]
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "superclass_swap", "block_next"])

@@ -52,6 +52,18 @@ def test_arrays_cannot_be_written_to(corruption):
         corruption.labels[0] = 1
 
 
+def test_a_corruption_has_arrays_of_its_own(corruption):
+    labels = corruption.labels.copy()
+    other = dataclasses.replace(corruption, labels=labels)
+    labels[0] += 1
+    assert other.hash == corruption.hash
+
+
+def test_whole_numbers_hash_as_the_floats_that_they_are(corruption):
+    whole = dataclasses.replace(corruption, rate=1, ratio=5)
+    assert whole.hash == dataclasses.replace(corruption, rate=1.0, ratio=5.0).hash
+
+
 def test_arrays_of_different_lengths_are_refused(corruption):
     with pytest.raises(ValueError, match=r"changed must have shape \[625\]"):
         dataclasses.replace(corruption, changed=corruption.changed[1:])

@@ -27,6 +27,7 @@ def test_human_labels_become_the_corruption():
         ({}, "needs human labels; this data set has none"),
         ({"wurst": WORST, "fine": WORST}, "human label set 'worst'; did you mean 'wurst'"),
         ({"worst": WORST[1:]}, "human:worst has 49 labels, the training set 50"),
+        ({"worst": np.append(WORST, 0)}, "human:worst has 51 labels, the training set 50"),
         ({"worst": WORST + 1}, "human:worst: row 3 is 5; accepted: whole numbers from 0 to 4"),
     ],
 )

@@ -31,6 +31,23 @@ def test_step_cuts_the_later_half():
     assert np.bincount(odd.labels).tolist() == [100, 10, 10]
 
 
+@pytest.mark.parametrize(
+    ("imbalance", "ratio", "of_each", "expected"),
+    [("long_tail", 49, 147, [147, 21, 3]), ("step", 2.2, 33, [33, 15, 15])],
+)
+def test_a_whole_share_is_kept_although_floats_fall_short_of_it(
+    imbalance, ratio, of_each, expected
+):
+    labels = np.repeat(np.arange(3), of_each)
+    assert np.bincount(kept(imbalance, ratio, labels, 3).labels).tolist() == expected
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_tail_of_one_class_is_all_of_it():
+    corruption = kept("long_tail", 10, np.zeros(30, int), 1, kind="symmetric_any")
+    assert corruption.kept.size == 30
+
+
 @pytest.mark.parametrize("imbalance", ["long_tail", "step"])
 def test_ratio_one_keeps_everything(imbalance):
     np.testing.assert_array_equal(kept(imbalance, 1).kept, np.arange(5000))

@@ -60,6 +60,7 @@ def test_choice_survives_extreme_logits_and_uniforms():
     logits = np.array([[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0], [0.0, 0.0, 1e300]])
     chosen = _choose(logits, 2, np.array([0.0, 1 - 2**-53, 1 - 2**-53]))
     assert chosen.tolist() == [0, 1, 1]
+    assert _choose(np.zeros((1, 3)), 0, np.zeros(1)).tolist() == [1]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -84,6 +85,7 @@ def test_projection_does_not_depend_on_the_order_of_summation(dtype):
             ValueError,
             r"inputs must be \[6000, .*, got \[5999",
         ),
+        (IMAGES[:, 0, 0, 0], ValueError, r"one row for each label, got \[6000\]"),
         (IMAGES.astype(np.int64), TypeError, "uint8 images or float features, got int64"),
         (np.where(np.arange(6000) == 7, np.nan, 1.0)[:, None], ValueError, "finite, row 7 is not"),
     ],

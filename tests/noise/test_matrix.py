@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from dm_jax import noise
+from dm_jax.noise import class_conditional
+from dm_jax.noise.request import Request
 
 LABELS = np.arange(30_000) % 3
 MATRIX = np.array([[0.7, 0.3, 0.0], [0.1, 0.9, 0.0], [0.25, 0.25, 0.5]])
@@ -43,6 +45,21 @@ def test_the_identity_changes_nothing(tmp_path):
     assert corrupt(tmp_path / "T.npy").actual_rate == 0
 
 
+def test_a_row_just_short_of_one_draws_no_impossible_class(tmp_path):
+    """Its sum may round to less than the largest uniform."""
+    np.save(tmp_path / "T.npy", [[0.5, 0.5 - 9e-7, 0], [0, 1, 0], [0, 0, 1]])
+    largest = Request(
+        labels=np.zeros(1, np.int32),
+        num_classes=3,
+        rate=0.0,
+        seed=0,
+        flip=np.zeros(1),
+        choice=np.array([1 - 2**-53]),
+        argument=str(tmp_path / "T.npy"),
+    )
+    assert class_conditional.matrix(largest).tolist() == [1]
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -50,6 +67,7 @@ def test_the_identity_changes_nothing(tmp_path):
             MATRIX[:2],
             r"T\.npy must be numbers \[3, 3\], one row a true class, got float64 \[2, 3\]",
         ),
+        (MATRIX + 0j, r"T\.npy must be numbers \[3, 3\], .* got complex128 \[3, 3\]"),
         (MATRIX.T, r"row 0 of .*T\.npy must be probabilities that sum to 1, got \[0\.7"),
         (2 * np.eye(3) - MATRIX, r"sum to 1, got \[1\.3, -0\.3"),
         (np.full((3, 3), np.nan), r"sum to 1, got \[nan"),
