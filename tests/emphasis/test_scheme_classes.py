@@ -41,7 +41,9 @@ class _TwiceOfLoss(type(from_loss(lambda p: 1 - p))):  # type: ignore[misc]
         (_Twice(lam=0.5, beta=8.0), DM(lam=0.5, beta=8.0)),
         (_TwiceByScale(lam=0.5, beta=8.0), DM(lam=0.5, beta=8.0)),
         (_TwiceHill(), _Hill()),
-        (_TwiceOfLoss(lambda p: 1 - p), from_loss(lambda p: 1 - p)),
+        pytest.param(
+            _TwiceOfLoss(lambda p: 1 - p), from_loss(lambda p: 1 - p), marks=pytest.mark.long
+        ),
     ],
     ids=["log_weight of a shape", "log_scale", "log_weight of a weight", "weight of a log_weight"],
 )

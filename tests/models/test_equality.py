@@ -16,9 +16,12 @@ SIDES = {
     "googlenet_32": 16,
     "inception_v2": 96,
 }
+LONG = ("resnet50", "inception_v2")
 
 
-@pytest.mark.parametrize("name", SIDES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.long) if n in LONG else n for n in SIDES]
+)
 def test_outputs_and_statistics_equal_a_numpy_forward(name):
     """The moments that the training pass saw serve as running statistics of the second pass."""
     model = models.create(name, num_classes=10)
