@@ -42,6 +42,13 @@ def test_human_labels_of_other_images_are_refused(labels):
         cifar_n.check(with_human_labels(labels, human), digest(labels), {"h": 0.0})
 
 
+def test_a_share_of_wrong_labels_that_is_not_the_published_one_is_refused(labels):
+    human = labels.copy()
+    human[:100] = (human[:100] + 1) % 4
+    with pytest.raises(ValueError, match=r"10\.00% of the human labels 'h' .* but 10\.20%"):
+        cifar_n.check(with_human_labels(labels, human), digest(labels), {"h": 10.2})
+
+
 @pytest.mark.data
 @pytest.mark.long
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ def test_lists_that_contradict_each_other_are_refused(tfds, manual_dir):
     for file, message in (
         ("clean_test_key_list.txt", "has the key .* twice"),
         ("clean_train_key_list.txt", "is in clean_train and in test"),
+        ("clean_val_key_list.txt", "is in validation and in test"),
     ):
         kept = (manual_dir / file).read_text()
         (manual_dir / file).write_text(f"{kept}{key}\n")

@@ -49,6 +49,19 @@ def test_a_jpeg_is_decoded_as_pillow_does():
     assert np.abs(ours.astype(int) - plain).max() <= 3
 
 
+def test_an_image_is_as_its_pixels_are_stored_whatever_its_exif_says():
+    """As Caffe and TFDS decode it: a photograph that lies on its side stays so."""
+    turned = Image.Exif()
+    turned[0x0112] = 6  # orientation: to be shown turned by a quarter
+    plain, marked = io.BytesIO(), io.BytesIO()
+    Image.fromarray(smooth(40, 40)).save(plain, "JPEG")
+    Image.fromarray(smooth(40, 40)).save(marked, "JPEG", exif=turned)
+    crop = {"resize": 40, "crop": 40, "row": 0, "column": 0}
+    np.testing.assert_array_equal(
+        resized_crop(marked.getvalue(), "k", **crop), resized_crop(plain.getvalue(), "k", **crop)
+    )
+
+
 def test_a_large_jpeg_does_not_alias():
     """Stripes one pixel wide become grey where every second pixel would be black or white."""
     stripes = np.zeros((64, 64, 3), np.uint8)

@@ -45,6 +45,11 @@ def test_features_are_used_as_they_are(tmp_path, arrays):
     assert own.std.tolist() == [1] * 7
 
 
+def test_a_class_may_be_in_the_test_set_alone(tmp_path, arrays):
+    own = load(tmp_path, {**arrays, "y_train": np.array([0, 2, 2, 0, 2, 2]), "y_test": [1, 0]})
+    assert own.num_classes == 3
+
+
 def test_a_relative_path_starts_at_data_dir(tmp_path, arrays):
     load(tmp_path, arrays)
     assert len(data.load("npz:own.npz", data_dir=str(tmp_path)).train) == 6

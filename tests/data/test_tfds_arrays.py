@@ -1,5 +1,7 @@
 """Splits decoded into arrays, in the order of the ids, once; data sets made of them."""
 
+import os
+import shutil
 import types
 
 import numpy as np
@@ -26,6 +28,16 @@ def test_decoded_once(tiny_cifar, monkeypatch):
     np.testing.assert_array_equal(
         first["image"], tfds_arrays.load_arrays(builder, "test", ["image"])["image"]
     )
+
+
+def test_data_prepared_again_are_decoded_again(tiny_cifar, tmp_path, monkeypatch):
+    """Also if the new files are as large as the old ones."""
+    folder = shutil.copytree(tiny_cifar, tmp_path / "tfds")
+    builder = tfds_builders.open_prepared("tiny_cifar", str(folder))
+    tfds_arrays.load_arrays(builder, "test", ["label"])
+    os.utime(builder.info.splits["test"].filepaths[0], (0, 0))
+    monkeypatch.setattr(tfds_arrays, "_decode", lambda *args: {"label": np.array([7])})
+    assert tfds_arrays.load_arrays(builder, "test", ["label"])["label"].tolist() == [7]
 
 
 @pytest.mark.parametrize(

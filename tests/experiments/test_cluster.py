@@ -53,6 +53,16 @@ def test_a_job_compares_the_data_of_its_own_search(tmp_path, table, status):
     assert cluster.run_one(cell, tmp_path, []) == status
 
 
+def test_a_search_of_another_protocol_did_not_choose_the_parameters_of_a_cell():
+    spec = dataclasses.replace(table_specs.get("digits"), scale=0.01)
+    pair, chosen = ("GCE", "sym_0.2"), {"q": 0.5}
+    (cell,) = reproduce.make_cells(spec, [pair], {pair: chosen}, seeds=[1])
+    own = ParameterSearch("digits", *pair, chosen, [(chosen, 90.0)], [1], 0.01)
+    assert cluster._follows(cell, own)
+    for other in ({"scale": 1.0}, {"changes": "model=resnet20"}, {"chosen": {"q": 0.7}}):
+        assert not cluster._follows(cell, dataclasses.replace(own, **other))
+
+
 def test_without_submitit_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'dm_jax\[slurm\]'"):
@@ -220,6 +230,12 @@ def test_a_table_sent_twice_at_once_is_sent_once(slurm, tmp_path):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         sent = [pool.submit(cluster.submit, cells(), tmp_path, minutes=5) for _ in range(2)]
     assert sorted(len(jobs.result()) for jobs in sent) == [0, 2]
+
+
+def test_cells_that_were_sent_stay_known_when_others_are(slurm, tmp_path):
+    first, others = cells(), [dataclasses.replace(cell, row="MAE") for cell in cells()]
+    sent = [cluster.submit(some, tmp_path, minutes=5) for some in (first, others, first, others)]
+    assert [len(jobs) for jobs in sent] == [2, 2, 0, 0]
 
 
 def test_options_have_the_types_of_submitit(slurm, tmp_path):

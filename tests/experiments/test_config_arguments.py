@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from configs import digits, length, overrides
+from configs import clothing1m, digits, length, overrides
 from dm_jax import models
 from dm_jax.train import Config
 from dm_jax.train.config import LOSS_KEYS, ModelConfig
@@ -70,6 +70,11 @@ def test_another_network_leaves_the_hidden_sizes_of_the_mlp():
     assert Config.parse(digits.get_config("model=mlp")).model.parameters == {"hidden": (128,)}
 
 
+def test_another_network_does_not_start_from_the_weights_of_the_last():
+    assert clothing1m.get_config("method=GCE").model.pretrained == "resnet50.safetensors"
+    assert clothing1m.get_config("model=resnet18").model.pretrained == ""
+
+
 def test_what_nobody_declared_is_read_as_it_looks():
     text = f"method={HERE},knee=0.2,model=some.module:Net,model.norm=false,model.sizes=64;32"
     model = digits.get_config(f"{text},model.kind=wide,model.depth=3").model
@@ -94,6 +99,19 @@ def test_steps_and_a_length_contradict_each_other():
 def test_changes_read_as_they_were_written(key):
     changes = {key: "2", "noise.kind": "pair"}
     assert overrides.parse(overrides.format_changes(changes)) == changes
+
+
+def test_steps_scale_a_warmup_and_a_moving_parameter():
+    config = digits.get_config("loss.schedule.lam=1,loss.schedule_length=1000 steps")
+    config.schedule.warmup = "100 steps"
+    length.scale(config, 0.1)
+    assert config.train.length == "200 steps"
+    assert (config.schedule.warmup, config.loss.schedule_length) == ("10 steps", "100 steps")
+
+
+def test_a_seed_is_that_of_the_run_and_of_its_noise():
+    config = digits.get_config("seed=3")
+    assert (config.seed, config.noise.seed) == (3, 3)
 
 
 @pytest.mark.parametrize("arguments", ["seed=1,noise.seed=7", "noise.seed=7,seed=1"])

@@ -42,6 +42,23 @@ def test_a_plan_goes_on_after_what_cannot_start(monkeypatch):
     assert "1 run x 80 steps of mlp" in text
 
 
+def test_the_time_of_a_plan_is_that_of_all_its_programs(monkeypatch):
+    """Four networks, one after the other, and a population of two; half a second a step."""
+    there = []
+    for changes, rows in (("model=resnet20", ("CCE", "MAE")), ("", ("CCE",))):
+        spec = dataclasses.replace(table_specs.get("digits"), scale=0.01, changes=changes)
+        pairs = [(row, "clean") for row in rows]
+        there += reproduce.make_cells(spec, pairs, {}, seeds=(1, 2))
+    monkeypatch.setattr(estimate, "_measure", lambda group: (0.5, 3 * 2**20))
+    alone, together, total = estimate.describe(there)[0].splitlines()
+    assert alone == (
+        "1 run x 20 steps of resnet20: 10 s, 3 MiB, 4 times, one after the other "
+        "(first: CCE, clean)"
+    )
+    assert together == "2 runs x 20 steps of mlp: 10 s, 3 MiB (first: CCE, clean)"
+    assert total.startswith("about 50 s on ")
+
+
 @pytest.mark.long
 def test_a_plan_names_what_is_alike_once():
     spec = dataclasses.replace(

@@ -2,11 +2,12 @@
 
 import dataclasses
 import math
+import re
 
 import pytest
 
 from configs import overrides
-from experiments.reporting import layout, measured, provenance, report
+from experiments.reporting import layout, markdown, measured, page, provenance, report
 from experiments.reporting.measured import Measured, MeasuredCell
 from experiments.tables.result import Result
 
@@ -94,8 +95,11 @@ def test_a_longer_training_never_hides_the_table_s_own():
 
 
 def test_seeds_of_other_parameters_are_not_averaged():
-    first = [a_result(seed=seed, config={"beta": 8, "seed": seed}) for seed in (1, 2)]
-    then = [a_result(seed=seed, config={"beta": 12, "seed": seed}, final=80.0) for seed in (1, 2)]
+    def config(beta, seed):
+        return {"beta": beta, "seed": seed, "noise": {"rate": 0.4, "seed": seed}}
+
+    first = [a_result(seed=seed, config=config(8, seed)) for seed in (1, 2)]
+    then = [a_result(seed=seed, config=config(12, seed), final=80.0) for seed in (1, 2)]
     cell = MeasuredCell.of([*first, *then])
     assert (cell.measured("final"), len(cell.runs)) == (Measured(80.0, 0.0), 2)
     assert cell.left_out == 2
@@ -157,6 +161,8 @@ def test_curves_are_averaged_at_the_steps_all_seeds_share():
     assert curve.steps == [0, 20]
     assert curve.mean == pytest.approx([0.1, 0.4])
     assert MeasuredCell.of([first, second]).curve("p_noisy") is None
+    lacks = a_result(seed=1, curves={"steps": [0, 20]})
+    assert MeasuredCell.of([first, lacks]).curve("p_clean") is None
 
 
 def test_points_that_are_no_numbers_are_left_out_of_a_curve():
@@ -254,6 +260,14 @@ def test_table_4_shows_both_measures_of_its_one_run():
     (section,) = table.sections
     assert section.columns == ("mAP", "CMC-1")
     assert section.entries["DM", "CMC-1"].difference == pytest.approx(0.7)
+    assert section.entries["DM", "mAP"].best == Measured(71.0, None)
+    assert section.entries["DM", "CMC-1"].best is None
+
+
+def test_table_6_has_the_paper_s_deviation():
+    table = a_table(a_result(table="6", row="DM", column="accuracy_mean", final=55.0))
+    entry = table.sections[0].entries["DM", "accuracy_mean"]
+    assert "paper 55.7 ± 0.3 (\N{MINUS SIGN}0.7)" in markdown._entry(entry)
 
 
 def test_a_table_of_another_name_is_reported_without_a_paper():
@@ -270,3 +284,45 @@ def test_names_are_no_html_in_markdown(tmp_path):
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "Own &lt;b>" in text
     assert name not in text
+
+
+@pytest.mark.parametrize(
+    ("final", "colour"),
+    [
+        (71.5, "above"),
+        (70.6, "above"),
+        (70.54, "even"),  # prints +0.5
+        (70.0, "even"),
+        (69.46, "even"),
+        (69.4, "below"),
+        (68.5, "below"),
+    ],
+)
+def test_a_difference_has_the_colour_of_what_it_prints(final, colour):
+    """The paper has 70.0; the page says that half a point is not coloured."""
+    entry = a_table(a_result(final=final)).sections[0].entries["CCE", "clean"]
+    assert re.findall(r'class="difference (\w+)"', page._entry(entry)) == [colour]
+    above, below, within = re.findall(r'difference (\w+)">', page._legend())
+    assert (above, below, within) == ("above", "below", "even")
+    assert "within 0.5 points" in page._legend()
+
+
+def test_the_highest_at_the_end_and_the_highest_at_best_are_bold_apart():
+    rows = {"CCE": (70.0, 90.0), "GCE": (71.0, 80.0)}
+    table = a_table(*(a_result(row=row, final=f, best=b) for row, (f, b) in rows.items()))
+    entries = {row: table.sections[0].entries[row, "clean"] for row in rows}
+    bold = {row: re.findall(r"\*\*(.+?)\*\*", markdown._entry(e)) for row, e in entries.items()}
+    assert bold == {"CCE": ["90.0"], "GCE": ["71.0"]}
+    marked = r'class="(?:value )?top"><span class="number">(.+?)<'
+    bold = {row: re.findall(marked, page._entry(entry)) for row, entry in entries.items()}
+    assert bold == {"CCE": ["90.0"], "GCE": ["71.0"]}
+
+
+def test_the_overview_tells_full_from_in_part_and_from_nothing():
+    whole = layout.build("4", {}).published
+    tables = [
+        layout.build("1", {}),
+        a_table(a_result()),
+        a_table(*(a_result(table="4", row=row, column=run) for row, run in whole.cells)),
+    ]
+    assert re.findall(r'class="state (\w+)"', page._overview(tables)) == ["none", "part", "full"]

@@ -102,11 +102,14 @@ def test_changes_are_what_differs_from_the_protocol_written_in_one_way(given, ma
         ("5", "loss.beta=2"),
         ("cifar_n", "data.name=cifar10"),
         ("1", "noise.kind=uniform"),
+        ("6", "noise.rate=0.2"),
+        ("figure10", "noise.seed=3"),
     ],
 )
 def test_what_tells_rows_or_columns_apart_is_not_set(table, argument):
     name = argument.partition("=")[0].replace("loss.beta", "beta")
     name = name.replace("loss.normalization", "normalization").replace("noise.kind", "noise")
+    name = name.replace("noise.rate", "rate")
     with (
         flagsaver.flagsaver(table=table, set=argument),
         pytest.raises(ValueError, match=f"--set={name}: table {table} sets it"),

@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+from configs import digits
+from dm_jax import train
+from experiments import train as command
+
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -40,6 +44,21 @@ def test_a_run_from_the_command_line_and_again_with_another_config(tmp_path):
     assert changed.returncode == 1
     assert "config.seed: 0 -> 3" in changed.stderr
     assert "Traceback" not in changed.stderr
+
+
+def test_the_outcome_names_the_end_the_best_and_the_fit():
+    rows = [
+        {"step": 10, "test_accuracy": 0.9},
+        {"step": 20, "test_accuracy": 0.9},
+        {"step": 30, "test_accuracy": 0.7, "fit_accuracy": 0.8, "fit_accuracy_given": 0.6},
+    ]
+    summary = train.Summary(30, 30, rows, "", "digits", [], 0.402, 12.3, "cpu")
+    config = train.Config.parse(digits.get_config("method=GCE"))
+    assert command.describe(config, summary, "DIR") == (
+        "digits with 40.2% wrong training labels (symmetric), GCE(q=0.7): test accuracy 70.0% at "
+        "the end, 90.0% at best (step 10); 60.0% of the given training labels and 80.0% of the "
+        "true ones fitted; 12 s; see DIR"
+    )
 
 
 @pytest.mark.long

@@ -1,6 +1,7 @@
 """Searches on the validation split: fair, complete, and never on the test set."""
 
 import dataclasses
+import math
 import pathlib
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,10 @@ import pytest
 
 from configs import digits
 from dm_jax import train
+from dm_jax.train import build
 from experiments.progress import ProgressBar
 from experiments.tables import cells, results_file, search, table_specs, tuning_file
+from experiments.tables.result import Result
 
 
 def test_the_default_of_the_digits_is_what_was_chosen_on_validation():
@@ -83,6 +86,67 @@ def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
     assert search.missing_candidates(spec, [("DM", "sym_0.4")], tmp_path) == []
     assert search.run(spec, [("DM", "sym_0.4")], tmp_path, ProgressBar()) == found
     assert len(seen) == 2
+
+
+def test_a_candidate_trains_on_four_fifths_and_is_judged_by_clean_labels(tmp_path):
+    spec, pair = table_specs.get("digits"), ("DM", "sym_0.4")
+    (candidate, *others) = search.missing_candidates(spec, [pair], tmp_path)
+    assert {other.seed for other in others} == {1, 2}
+    assert len(others) + 1 == 2 * len(search.candidates(spec.grid(*pair)))
+    built = build.experiment(candidate.config)
+    true, held_out = built.dataset.train.labels, built.validation_corruption.kept
+    assert len(held_out) == pytest.approx(len(true) / 5, abs=5)  # stratified
+    assert (built.train_labels[held_out] == true[held_out]).all()
+    assert (built.train_labels != true).mean() == pytest.approx(0.8 * 0.4, abs=0.02)
+
+
+def a_summary(*accuracies):
+    """Of a run with these validation accuracies, and better ones on the test set."""
+    rows = [
+        {"step": 10 * (i + 1), "validation_accuracy_given": accuracy, "test_accuracy": 0.99}
+        for i, accuracy in enumerate(accuracies)
+    ]
+    return train.Summary(10, 10, rows, "", "digits", [], 0.4, 1.0, "cpu")
+
+
+def test_the_best_mean_of_the_final_accuracies_on_validation_is_chosen(tmp_path, monkeypatch):
+    """Not the best seed, not the best step, and not a candidate that diverged."""
+    grids = {"GCE": {"q": (0.3, 0.5, 0.7, 0.9)}}
+    spec = dataclasses.replace(table_specs.get("digits"), grids=grids)
+    outcomes = {
+        (0.3, 1): a_summary(0.9, 0.4),
+        (0.3, 2): a_summary(0.9, 0.4),
+        (0.5, 1): a_summary(0.6),
+        (0.5, 2): a_summary(0.5),
+        (0.7, 1): a_summary(0.8),
+        (0.7, 2): a_summary(0.1),
+        (0.9, 1): a_summary(0.7),
+        (0.9, 2): train.NonFiniteLossError("step 3"),
+    }
+
+    def run_all(wanted, folder, progress):
+        for cell in wanted:
+            yield cell, outcomes[cell.config.loss.parameters["q"], cell.seed]
+
+    monkeypatch.setattr(cells, "run_all", run_all)
+    pair = ("GCE", "clean")
+    found = search.run(spec, [pair], tmp_path, ProgressBar(quiet=True))[pair]
+    assert found.chosen == {"q": 0.5}
+    scores = [({"q": 0.5}, 55.0), ({"q": 0.7}, 45.0), ({"q": 0.3}, 40.0), ({"q": 0.9}, 35.0)]
+    assert found.ranked == [(parameters, pytest.approx(score)) for parameters, score in scores]
+    # Of another length it is another search.
+    longer = dataclasses.replace(spec, scale=2.0)
+    assert search.finished(longer, [pair], tmp_path) == {}
+
+
+def test_a_cell_that_failed_may_be_searched(tmp_path):
+    candidates = search.missing_candidates(table_specs.get("digits"), [("DM", "sym_0.4")], tmp_path)
+    failed = Result(
+        table="digits", row="DM", column="sym_0.4", seed=1, status="failed", error="killed",
+        final=math.nan, best=math.nan,
+    )  # fmt: skip
+    results_file.append(tmp_path / "results.jsonl", failed)
+    search.refuse_untuned(candidates, tmp_path / "results.jsonl")
 
 
 def test_of_equal_scores_the_first_of_the_grid_is_chosen(tmp_path, monkeypatch):

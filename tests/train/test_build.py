@@ -44,6 +44,22 @@ def test_a_validation_part_is_apart_and_has_its_own_labels(digits, labels):
     assert wrong == (0 if labels == "clean" else pytest.approx(0.4, abs=0.05))
 
 
+def test_a_seed_orders_the_batches_and_that_of_the_noise_chooses_labels_and_rows(digits):
+    def drawn(**seeds):
+        built = _build(digits, data__validation=0.2, **seeds)
+        order, _ = built.sampler.batches(0, 3)
+        _, held_out = built.evaluated["validation"]
+        return order.tobytes(), built.train_labels.tobytes(), held_out.tobytes()
+
+    plain, reordered, renoised = drawn(), drawn(seed=1), drawn(noise__seed=1)
+    assert reordered[0] != plain[0]
+    assert reordered[1:] == plain[1:]
+    assert renoised[1] != plain[1]
+    assert renoised[2] != plain[2]
+    own = _build(digits, seed=1, noise__seed=1).sampler.batches(0, 3)[0]
+    np.testing.assert_array_equal(_build(digits, seed=1).sampler.batches(0, 3)[0], own)
+
+
 def test_durations_are_resolved_by_the_training_part(digits):
     changes = {"train__length": "2 epochs", "train__batch_size": 100}
     assert _build(digits, **changes).plan.total_steps == 29

@@ -68,6 +68,12 @@ def test_the_summary_of_a_run(finished):
     assert 0 < summary.final("fit_accuracy_given") < summary.final("fit_accuracy") <= 1
 
 
+def test_a_line_has_the_learning_rate_of_the_last_step_before_it(tmp_path):
+    schedule = {"schedule__name": "steps", "schedule__boundaries": ("10 steps",)}
+    rates = dict(_run(tmp_path, _config(**schedule)).curve("learning_rate"))
+    assert rates == {10: pytest.approx(0.03), 20: pytest.approx(0.003)}
+
+
 def test_a_finished_run_started_again_says_the_same(finished):
     workdir, summary = finished
     before = (workdir / "metrics.jsonl").read_bytes()
@@ -105,6 +111,14 @@ def test_the_best_checkpoint_is_that_of_the_labels_that_validation_was_given(tmp
     assert kept & best
     assert kept <= best | {60}
     assert (scores == dict(summary.curve("validation_accuracy"))) == (labels == "clean")
+
+
+def test_a_checkpoint_at_which_nothing_was_evaluated_has_no_score(tmp_path):
+    """Least of all that of an earlier checkpoint."""
+    changes = {"data__validation": 0.2, "train__keep_checkpoints": 9}
+    _run(tmp_path, _config(**changes, train__length="40 steps", train__evaluate_every="20 steps"))
+    scored = {path.parts[-3] for path in tmp_path.glob("checkpoints/*/metrics/metrics")}
+    assert scored == {"20", "40"}
 
 
 def test_a_finished_run_whose_end_is_gone_is_not_taken_for_whole(finished, tmp_path):
@@ -309,12 +323,16 @@ def test_parameters_that_are_not_finite_are_not_kept(tmp_path):
     """The step before a checkpoint may explode though its loss, of the weights before, was fine."""
     running = tiny.engine(build.experiment(_config()))
     state, window = tiny.train(running, end=10)
-    spoilt = state.replace(params=jax.tree.map(lambda x: x * np.inf, state.params))
+    spoilt = (
+        state.replace(params=jax.tree.map(lambda x: x * np.inf, state.params)),
+        state.replace(batch_stats={"mean": np.array([0.0, np.nan])}),
+    )
     with contextlib.closing(Checkpoints(tmp_path / "checkpoints", keep=2)) as checkpoints:
         recorder = Recorder(running, tmp_path, checkpoints, train.NoProgress(), start=0)
         message = r"parameters were not finite at step 9 .*; there is no checkpoint"
-        with pytest.raises(train.NonFiniteLossError, match=message):
-            recorder.checkpoint(10, spoilt, window)
+        for one in spoilt:
+            with pytest.raises(train.NonFiniteLossError, match=message):
+                recorder.checkpoint(10, one, window)
         assert checkpoints.latest is None
         recorder.close()
 

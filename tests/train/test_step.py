@@ -4,6 +4,7 @@ import dataclasses
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -23,6 +24,45 @@ class TwoHeads(nn.Module):
         x = x.reshape(len(x), -1)
         self.sow("auxiliary", "logits", nn.Dense(10, name="side")(x))
         return nn.Dense(10, name="main")(x)
+
+
+def test_a_step_descends_the_loss_that_the_config_says():
+    weights = (0.0, *range(1, 10))
+    changes = {"loss__normalization": "none", "loss__saturation": 0.5}
+    built = build.experiment(tiny.config(**changes, loss__class_weights=weights))
+    settings = dataclasses.replace(
+        built.settings, model=TwoHeads(), optimizer=optax.sgd(1.0), augment=False
+    )
+    inputs, labels = built.dataset.train.inputs[:20], built.dataset.train.labels[:20]
+    state = state_lib.create(
+        settings.model, settings.optimizer, built.edf, seed=0, inputs=settings.preprocess(inputs)
+    )
+    batch = {"inputs": inputs, "labels": labels, "true_labels": labels, "where": None}
+
+    stepped, _ = jax.jit(step.make_train_step(settings))(state, batch)
+
+    def mean_loss(main):
+        logits = settings.preprocess(inputs).reshape(20, -1) @ main["kernel"] + main["bias"][None]
+        own = {"normalization": None, "saturation": 0.5, "class_weights": np.array(weights)}
+        return dm_softmax_cross_entropy(logits, labels, built.edf, **own).mean()
+
+    moved = jax.tree.map(np.subtract, state.params["main"], stepped.params["main"])
+    for leaf, expected in jax.grad(mean_loss)(state.params["main"]).items():
+        np.testing.assert_allclose(moved[leaf], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_every_step_draws_its_own_dropout():
+    built = build.experiment(tiny.config(model__dropout=0.5))
+    rows = slice(0, 50)
+    inputs, labels = built.dataset.train.inputs[rows], built.dataset.train.labels[rows]
+    batch = {"inputs": inputs, "labels": labels, "true_labels": labels, "where": None}
+    state, train_step = built.create_state(0), jax.jit(step.make_train_step(built.settings))
+    losses = [
+        float(train_step(state.replace(step=jnp.int32(number)), batch)[1].means()["loss"])
+        for number in (0, 0, 1)
+    ]
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
 
 
 def test_auxiliary_heads_are_trained_by_three_tenths_of_their_losses():

@@ -28,9 +28,11 @@ def run(tmp_path_factory):
 
 def test_a_trained_network_predicts_without_its_data(run, monkeypatch):
     workdir, summary = run
-    test = data.load("digits").test
+    loaded = data.load("digits")
+    test = loaded.test
     monkeypatch.setattr(data, "load", None)
     trained = train.load(workdir)
+    assert (trained.mean, trained.std) == (loaded.mean, loaded.std)
     assert trained.step == 30
     assert trained.class_names == tuple("0123456789")
     accuracy = np.mean(trained.predict(test.inputs) == test.labels)

@@ -1,0 +1,39 @@
+"""The result of a cell: which of a run's numbers it holds, under which names."""
+
+from dm_jax import train
+from experiments.tables import cells, record, table_specs
+
+
+def test_a_result_has_the_numbers_of_its_run():
+    """In percent, and curves at the evaluations; probabilities and losses are as they are."""
+    windows = [
+        {"train_accuracy": 0.5, "train_accuracy_given": 0.4, "train_loss": 2.0},
+        {"train_accuracy": 0.7, "train_accuracy_given": 0.6, "train_loss": 1.0},
+    ]
+    probabilities = [
+        {"train_p_clean": 0.3, "train_p_noisy": 0.1},
+        {"train_p_clean": 0.8, "train_p_noisy": 0.2},
+    ]
+    fit = {"fit_accuracy": 0.75, "fit_accuracy_given": 0.65}
+    rows = [
+        {"step": 10} | windows[0] | probabilities[0],
+        {"step": 10, "test_accuracy": 0.9},
+        {"step": 20} | windows[1] | probabilities[1],
+        {"step": 20, "test_accuracy": 0.8} | fit,
+    ]
+    summary = train.Summary(20, 20, rows, "c" * 64, "d" * 64, [], 0.4, 3.0, "2 x chips")
+    config = table_specs.get("digits").cell_config("CCE", "sym_0.4", 1)
+    result = record.result(cells.Cell("digits", "CCE", "sym_0.4", 1, config), summary)
+    assert (result.final, result.best, result.status) == (80.0, 90.0, "ok")
+    assert result.metrics == {"train_corrupted": 65.0, "train_intact": 75.0, "actual_rate": 40.0}
+    assert result.curves == {
+        "steps": [10.0, 20.0],
+        "test_accuracy": [90.0, 80.0],
+        "train_intact": [50.0, 70.0],
+        "train_corrupted": [40.0, 60.0],
+        "p_clean": [0.3, 0.8],
+        "p_noisy": [0.1, 0.2],
+        "loss": [2.0, 1.0],
+    }
+    assert (result.corruption, result.data) == ("c" * 64, "d" * 64)
+    assert (result.device, result.seconds) == ("2 x chips", 3.0)
