@@ -26,11 +26,10 @@ def scale(config: ml_collections.ConfigDict, factor: float) -> None:
 
 
 def split(duration: str | int) -> tuple[float, str]:
-    """The number and the unit of a duration; an int is a number of steps."""
-    if isinstance(duration, int):
-        return float(duration), "steps"
+    """The number and the unit of a duration; a bare number counts steps."""
+    duration = str(duration)
     try:
-        number, unit = duration.split()
+        number, unit = duration.split() if " " in duration.strip() else (duration, "steps")
         return float(number), unit
     except ValueError:
         raise ValueError(

@@ -284,8 +284,8 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         return float(value)
     if kind is Duration:
         kind = str
-        if type(value) is int:
-            value = f"{value} steps"
+        if type(value) is int or (type(value) is str and value.strip().isdecimal()):
+            value = f"{int(value)} steps"
     if type(value) is not kind:
         raise TypeError(f"{path} must be of type {kind.__name__}, got {value!r}")
     return value

@@ -102,8 +102,9 @@ def test_changes_read_as_they_were_written(key):
 
 
 def test_steps_scale_a_warmup_and_a_moving_parameter():
-    config = digits.get_config("loss.schedule.lam=1,loss.schedule_length=1000 steps")
-    config.schedule.warmup = "100 steps"
+    config = digits.get_config(
+        "loss.schedule.lam=1,loss.schedule_length=1000 steps,schedule.warmup=100"
+    )
     length.scale(config, 0.1)
     assert config.train.length == "200 steps"
     assert (config.schedule.warmup, config.loss.schedule_length) == ("10 steps", "100 steps")

@@ -178,7 +178,7 @@ def test_a_moving_parameter_is_in_force_at_its_step(digits):
         ({"model__hiden": (3,)}, "did you mean 'hidden'"),
         ({"noise__kind": "symetric"}, "did you mean 'symmetric'"),
         ({"data__name": "digit"}, "did you mean 'digits'"),
-        ({"train__length": "20"}, "config.train.length: a duration reads like '30000 steps'"),
+        ({"train__length": "20 step"}, "config.train.length: a duration reads like '30000 steps'"),
         ({"train__log_every": "0 steps"}, "log_every must be at least one step, got '0 steps'"),
         ({"model__dtype": "float64"}, "jax_enable_x64"),
     ],

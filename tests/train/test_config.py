@@ -88,10 +88,12 @@ def test_integers_pass_for_floats_and_for_steps():
         train__length=500,
         schedule__boundaries=[100, "2 epochs"],
         loss__schedule_length=50,
+        schedule__warmup="30",  # as the command line writes it
     )
     assert config.optimizer.learning_rate == 1.0
     assert config.train.length == "500 steps"
     assert config.loss.schedule_length == "50 steps"
+    assert config.schedule.warmup == "30 steps"
     assert config.schedule.boundaries == ("100 steps", "2 epochs")
 
 
