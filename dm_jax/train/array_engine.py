@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from dm_jax import metrics
 from dm_jax.train import parallel
 from dm_jax.train.build import ArrayExperiment
-from dm_jax.train.engine import Engine
+from dm_jax.train.engine import Engine, as_ready
 from dm_jax.train.sampler import Sampler, in_order
 from dm_jax.train.state import State
 
@@ -88,8 +88,8 @@ class ArrayEngine(Engine):
     def _evaluate_one(self, state: State, name: str) -> dict[str, Any]:
         """Exact means over the rows of `ArrayExperiment.evaluated[name]`."""
         split, blocks = self._evaluation[name]
-        parts = [self._evaluate(state, self._data[split], block) for block in blocks]
-        return functools.reduce(metrics.Totals.add, parts).means()
+        parts = (self._evaluate(state, self._data[split], block) for block in blocks)
+        return functools.reduce(metrics.Totals.add, as_ready(parts)).means()
 
     def _compile(
         self, make_step: Callable[..., Any], many: Callable[..., Any], *, donate: bool

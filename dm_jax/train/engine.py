@@ -1,8 +1,9 @@
 """What compiled training and evaluation have in common, wherever the data are."""
 
 import abc
-from collections.abc import Callable
-from typing import Any
+import collections
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import jax
 from jax.sharding import Mesh
@@ -13,6 +14,22 @@ from dm_jax.train.plan import Plan
 from dm_jax.train.setup import Experiment
 from dm_jax.train.state import State
 from dm_jax.train.step import make_evaluate_step, make_train_step, many_evaluations, many_steps
+
+Result = TypeVar("Result")
+# Calls dispatched to the devices before the host waits for the oldest: enough that they never idle,
+# few enough that a stop request is answered soon. Simulated CPU devices deadlock beyond some 30,
+# when one has begun a call whose sums wait for another that cannot begin it.
+IN_FLIGHT = 2
+
+
+def as_ready(results: Iterable[Result]) -> Iterator[Result]:
+    """The results in order, each once it is ready, while the next `IN_FLIGHT` are computed."""
+    waiting: collections.deque[Result] = collections.deque()
+    for result in results:
+        waiting.append(result)
+        if len(waiting) > IN_FLIGHT:
+            yield jax.block_until_ready(waiting.popleft())
+    yield from waiting
 
 
 class Engine(abc.ABC):

@@ -11,12 +11,8 @@ from typing import Protocol
 import jax
 
 from dm_jax import metrics
-from dm_jax.train.engine import Engine
+from dm_jax.train.engine import IN_FLIGHT, Engine
 from dm_jax.train.state import State
-
-# Blocks dispatched to the device before the host waits for the oldest: enough that the device never
-# idles, few enough that a stop request is answered soon.
-_IN_FLIGHT = 2
 
 
 class Callbacks(Protocol):
@@ -63,7 +59,7 @@ def fit(
         state, totals = engine.advance(state, engine.block(begin, end))
         window = window.add(totals)
         in_flight.append((end, totals))
-        if len(in_flight) > _IN_FLIGHT:
+        if len(in_flight) > IN_FLIGHT:
             done, oldest = in_flight.popleft()
             jax.block_until_ready(oldest)
             callbacks.progress(done)

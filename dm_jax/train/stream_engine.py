@@ -9,6 +9,7 @@ It is not known which labels are wrong: the given labels stand for the true ones
 equals `accuracy_given` and `p_clean` is over all examples.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from dm_jax import metrics
 from dm_jax.data.stream import Batch, Batching, Source, eval_stream, train_stream
 from dm_jax.train import parallel, retrieval_eval
 from dm_jax.train.build import StreamedExperiment
-from dm_jax.train.engine import Engine
+from dm_jax.train.engine import Engine, as_ready
 from dm_jax.train.state import State
 from dm_jax.train.step import many_evaluations
 
@@ -93,21 +94,13 @@ class StreamEngine(Engine):
     def _results(
         self, step: Callable[..., Any], state: State, source: Source, *, num_classes: int | None
     ) -> Iterator[Any]:
-        """The step's result for each batch of a source, while the next batch is decoded."""
+        """The step's result for each batch of a source, while the next batches are decoded."""
         config = self.experiment.config
         size = min(config.train.evaluate_batch, len(source))
         batching = self._batching(-(-size // self.mesh.size) * self.mesh.size, num_classes)
         stream = eval_stream(source, batching, workers=config.parallel.workers)
-        waiting = None
-        try:
-            for batch in stream:
-                running = step(state, None, self._feed(batch))
-                if waiting is not None:
-                    yield jax.block_until_ready(waiting)
-                waiting = running
-            yield waiting
-        finally:
-            stream.close()
+        with contextlib.closing(stream):
+            yield from as_ready(step(state, None, self._feed(batch)) for batch in stream)
 
     def _batching(self, batch_size: int, num_classes: int | None) -> Batching:
         config = self.experiment.config.data

@@ -1,12 +1,14 @@
 """One computation, however it is spread: 1, 2 or 8 devices, jit or pmap, give the same numbers."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dm_jax.models import convolution
 from dm_jax.train import build, parallel
 from dm_jax.train.config import ParallelConfig
+from dm_jax.train.engine import IN_FLIGHT, as_ready
 from tests.train import tiny
 
 SPREADS = [
@@ -74,6 +76,23 @@ def test_evaluation_is_exact_however_the_padding_falls(mode, devices):
     values = running.evaluate_all(running.place(state), last=False)
     assert values["test_accuracy"] == np.float32(right.sum()) / np.float32(359)
     assert values["test_loss"] == pytest.approx(float(losses.mean()), rel=1e-5)
+
+
+def test_many_batches_are_evaluated_on_many_devices():
+    """Ninety, far more than the calls that simulated devices can have waiting."""
+    built = tiny.experiment(train__evaluate_batch=16)
+    running = tiny.engine(built, "jit", 8)
+    values = running.evaluate_all(running.place(built.create_state(3)), last=True)
+    alone = tiny.engine(built, "jit", 1).evaluate_all(built.create_state(3), last=True)
+    assert values["fit_accuracy"] == alone["fit_accuracy"]
+
+
+def test_results_are_ready_in_order_and_few_are_under_way():
+    begun, seen = [], []
+    for result in as_ready(begun.append(i) or jnp.int32(i) for i in range(10)):
+        seen.append(int(result))
+        assert len(begun) <= len(seen) + IN_FLIGHT
+    assert seen == list(range(10))
 
 
 def _collectives(running) -> list[tuple[str, list[int]]]:
