@@ -291,9 +291,11 @@ def _pairs(arguments: str) -> dict[str, str]:
     return dict(parse_pair(text) for text in arguments.split(",") if text)
 
 
-def parse_pair(text: str) -> tuple[str, str]:
+def parse_pair(text: str, what: str = "arguments") -> tuple[str, str]:
     """Splits "name=value", with or without spaces; raises ValueError if there is no "="."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"arguments must be name=value,name=value, got {text!r}")
+        raise ValueError(
+            f"{what} must be name=value,name=value (several values: name=value;value), got {text!r}"
+        )
     return name.strip(), value.strip()

@@ -1,6 +1,7 @@
 """Custom components by import path, "package.module:name"."""
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 from dm_jax import errors
@@ -13,25 +14,34 @@ def load_class(path: str, base: type, called: str) -> Any:
       ValueError: the path is malformed, there is no such module or name, or it is not a subclass
         of `base`.
     """
-    found = _attribute(path)
-    if not (isinstance(found, type) and issubclass(found, base)):
+
+    def fits(value: Any) -> bool:
+        return isinstance(value, type) and issubclass(value, base) and value is not base
+
+    found = _attribute(path, fits)
+    if not fits(found):
         raise ValueError(f"{path!r} must be a subclass of {called}, got {found!r}")
     return found
 
 
-def load_function(path: str) -> Any:
-    """The function at "package.module:name".
+def call_function(path: str, argument: Any) -> Any:
+    """What the function at "package.module:name" returns for the argument.
 
     Raises:
-      ValueError: the path is malformed, there is no such module or name, or it is not callable.
+      ValueError: the path is malformed, there is no such module or name, it is not callable, or it
+        fails.
     """
-    found = _attribute(path)
+    found = _attribute(path, callable)
     if not callable(found):
         raise ValueError(f"{path!r} must be a function, got {found!r}")
-    return found
+    try:
+        return found(argument)
+    except Exception as error:  # custom code may raise anything
+        raise ValueError(f"{path} fails: {errors.first_line(error)}") from error
 
 
-def _attribute(path: str) -> Any:
+def _attribute(path: str, fits: Callable[[Any], bool]) -> Any:
+    """What is at the path; an error lists the names of the module whose values fit."""
     place, _, name = path.partition(":")
     if not all(part.isidentifier() for part in (*place.split("."), name)):
         raise ValueError(f"expected an import path 'package.module:name', got {path!r}")
@@ -40,6 +50,6 @@ def _attribute(path: str) -> Any:
     except (ImportError, SyntaxError) as error:
         raise ValueError(f"{path!r} cannot be imported: {error}") from error
     if not hasattr(module, name):
-        public = [known for known in vars(module) if not known.startswith("_")]
+        public = [known for known, value in vars(module).items() if fits(value)]
         raise errors.unknown(f"name in {place}:", name, public)
     return getattr(module, name)

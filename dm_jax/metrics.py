@@ -94,9 +94,14 @@ class Examples:
 
     @classmethod
     def of(cls, losses, logits, batch: Mapping[str, jax.Array], axis_name=None) -> "Examples":
-        """From losses [B], logits [B, C], a batch; one all-gather over `axis_name`."""
-        where = jnp.ones(losses.shape, bool) if batch["where"] is None else batch["where"]
-        columns = (losses, logits.argmax(-1), batch["labels"], batch["true_labels"], where)
+        """From losses [B], logits [B, C] and a batch; one all-gather over `axis_name`.
+
+        A batch has `labels`, and may have `true_labels` (else the labels) and `where` (else all).
+        """
+        where = batch.get("where")
+        where = jnp.ones(losses.shape, bool) if where is None else where
+        labels = batch["labels"]
+        columns = (losses, logits.argmax(-1), labels, batch.get("true_labels", labels), where)
         if axis_name is not None:
             # float32 holds every class number below 2**24 exactly.
             table = jnp.stack([column.astype(jnp.float32) for column in columns])

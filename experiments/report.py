@@ -30,6 +30,8 @@ def main() -> None:
     if not named:
         raise ValueError("--results names no file")
     paths = dict.fromkeys(path / "results.jsonl" if path.is_dir() else path for path in named)
+    if absent := [str(path) for path in paths if not path.exists()]:
+        raise ValueError(f"--results: there is no {absent[0]}")
     results = [result for path in paths for result in results_file.read(path)]
     folders = dict.fromkeys(path.parent for path in paths)
     found: list[ParameterSearch] = []

@@ -139,7 +139,7 @@ def _print_plan(cells: Sequence[cells_lib.Cell]) -> int:
 
 def _submit(todo: Sequence[cells_lib.Cell], folder: pathlib.Path) -> None:
     """Submits cells to the cluster."""
-    options = dict(overrides.parse_pair(text) for text in _SLURM.value)
+    options = dict(overrides.parse_pair(text, "--slurm") for text in _SLURM.value)
     jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value, options=options)
     waiting = len(todo) - len(jobs)
     print(f"{count(len(jobs), 'job')} submitted, {waiting} already pending or running")

@@ -6,6 +6,8 @@ import os
 import pathlib
 import re
 import sys
+import sysconfig
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -16,6 +18,12 @@ from absl import app, flags, logging
 _BAD_FLAGS = (AttributeError, ImportError, KeyError, OSError, TypeError, ValueError, flags.Error)
 # Raised for problems with the data, the config or the machine; anything else is a bug of ours.
 _EXPECTED = (ArithmeticError, ImportError, OSError, RuntimeError, TypeError, ValueError)
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+# Folders of our code and of the libraries; all other code is the user's.
+_NOT_OWN = [_ROOT / name for name in ("dm_jax", "experiments", "configs")] + [
+    pathlib.Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")
+]
 
 
 def prepare() -> None:
@@ -60,9 +68,22 @@ def one_line_errors() -> Iterator[None]:
     except _EXPECTED as error:
         # A config file that cannot be read is noticed at its first use.
         of_config = "loading config file" in str(error)
-        sys.exit(f"error: {_readable_message(error) if of_config else error}")
+        message = _readable_message(error) if of_config else str(error)
+        sys.exit(f"error: {message}{_place_in_own_code(error)}")
     except KeyboardInterrupt:
         sys.exit("interrupted; files written so far are kept")
+
+
+def _place_in_own_code(error: BaseException) -> str:
+    """ " (FILE, line N, in FUNCTION)", where the user's own code raised the error or its cause."""
+    raised: BaseException | None = error
+    while raised:
+        for frame in reversed(traceback.extract_tb(raised.__traceback__)):
+            path = pathlib.Path(frame.filename)
+            if path.is_file() and not any(map(path.resolve().is_relative_to, _NOT_OWN)):
+                return f" ({path}, line {frame.lineno}, in {frame.name})"
+        raised = raised.__cause__ or raised.__context__
+    return ""
 
 
 def _format_warning(message: Warning | str, *_: object, **__: object) -> str:
@@ -87,9 +108,15 @@ def folder(flag: str, value: str) -> pathlib.Path:
 
 def _parse(argv: list[str]) -> list[str]:
     try:
-        return flags.FLAGS([_with_installed_config(argument) for argument in argv])
+        return flags.FLAGS([_with_installed_config(argument) for argument in _joined(argv)])
     except _BAD_FLAGS as error:
-        sys.exit(f"error: {_readable_message(error)}")
+        sys.exit(f"error: {_readable_message(error)}{_place_in_own_code(error)}")
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """The arguments with "--config", "FILE" as one."""
+    text = "\0".join(argv)
+    return re.sub("(^|\0)(--?config)\0", r"\1\2=", text).split("\0")
 
 
 def _with_installed_config(argument: str) -> str:
@@ -101,6 +128,15 @@ def _with_installed_config(argument: str) -> str:
     return f"--config={installed}{path[2] or ''}" if installed.exists() else argument
 
 
+# What ml_collections and absl say of a config file -> what that means.
+_OF_CONFIG_FILES = {
+    "flag --config=None": "--config must name a config file whose get_config returns the config",
+    "has no attribute 'get_config'": "the config file has no function get_config",
+    "get_config() takes 0 positional arguments": "the config file's get_config takes no argument, "
+    "but was given one; write get_config(arguments)",
+}
+
+
 def _readable_message(error: BaseException) -> str:
     """The error's message; of those from ml_collections, the part that matters."""
     cause = error.args[0] if error.args else error
@@ -110,6 +146,9 @@ def _readable_message(error: BaseException) -> str:
         message = f"unknown config key {error.args[0]}".replace("\n", ". ")
         near = "Did you mean" in message
         return message if near else f"{message}; configs/common.py lists the keys"
+    for sign, meaning in _OF_CONFIG_FILES.items():
+        if sign in str(error):
+            return meaning
     if missing := re.search(r"\[Errno 2\] No such file or directory: '(.*)'", str(error)):
         return f"there is no config file {missing[1]!r}"
     *_, last = str(error).strip().split("\n")

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from dm_jax import import_path
@@ -79,6 +80,11 @@ def _check_weight(name: str, edf: EDF) -> None:
     if found.shape not in ((), p.shape):
         raise ValueError(
             f"weight of {name} must be elementwise, but maps {p.shape} to {found.shape}"
+        )
+    alone = jax.vmap(edf.weight)(p)
+    if alone.shape == p.shape and not jnp.allclose(alone, found, rtol=1e-3, equal_nan=True):
+        raise ValueError(
+            f"weight of {name} must be elementwise, but that of one p depends on the other p"
         )
     good = jnp.broadcast_to(found >= 0, p.shape)
     if not good.all():

@@ -57,7 +57,7 @@ _DECAYED = {"all": None, "kernels": _kernels}
 
 
 def _custom(config: config_lib.OptimizerConfig) -> optax.GradientTransformation:
-    custom = import_path.load_function(config.name)(config)
+    custom = import_path.call_function(config.name, config)
     if not isinstance(custom, optax.GradientTransformation):
         raise ValueError(
             f"{config.name} must return an optax.GradientTransformation, got {custom!r}"

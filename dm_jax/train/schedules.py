@@ -51,7 +51,7 @@ def learning_rate_factor(
         "cosine": optax.cosine_decay_schedule(1.0, max(total_steps, 1)),
     }
     custom = ":" in config.name
-    base = import_path.load_function(config.name)(total_steps) if custom else known[config.name]
+    base = import_path.call_function(config.name, total_steps) if custom else known[config.name]
     if custom:
         _check_custom(config.name, base)
     if not warmup:

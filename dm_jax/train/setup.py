@@ -123,11 +123,12 @@ def create_edf(config: config_lib.LossConfig) -> emphasis.EDF:
 
     Raises:
       ValueError: as `emphasis.create`, or a custom scheme with a parameter that no config can set.
+      TypeError: as `emphasis.create`.
     """
     try:
         edf = emphasis.create(config.name, **config.parameters)
-    except ValueError as error:
-        raise ValueError(f"config.loss: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"config.loss: {error}") from error
     for field in dataclasses.fields(edf):  # type: ignore[arg-type]
         if field.name in config_lib.LOSS_KEYS:
             raise ValueError(

@@ -109,6 +109,15 @@ class OfNumPy(Branching):
         return np.exp(-p)
 
 
+class OfAll(EDF):
+    """Depends on the other examples."""
+
+    knee: float
+
+    def weight(self, p):
+        return jnp.exp(-p / self.knee) / jnp.mean(p)
+
+
 class OnePredicate(EDF):
     """Works for one p at a time only."""
 
@@ -242,6 +251,7 @@ def test_a_scheme_without_a_weight_says_so():
         ("OfNumPy", {"knee": 0.5}, "OfNumPy cannot be traced"),
         ("Falling", {"slope": 2.0}, "at least 0, but is not at p = 0.51"),
         ("OnePredicate", {"knee": 0.5}, "must be elementwise, but fails for an array of p: Pred"),
+        ("OfAll", {"knee": 0.5}, "must be elementwise, but that of one p depends on the other p"),
         ("Falling", {"slope": np.ones(3)}, r"elementwise, but maps \(99,\) to"),
     ],
 )
