@@ -14,8 +14,12 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from dm_jax import EDF
 from experiments.reporting.measured import Curve, Measured
 
-# Okabe and Ito's colour-blind-safe palette; its yellow is too faint for a line.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+# Okabe and Ito's colour-blind-safe palette, but for its yellow, too faint for a line; then grey and
+# Tol's wine, so that the nine losses of a table differ.
+COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#808080",
+    "#882255",
+)  # fmt: skip
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 MARKERS = "os^DvPX<>*"
 STYLE: dict[Any, Any] = {
@@ -59,7 +63,7 @@ class Look:
 
     @classmethod
     def number(cls, index: int) -> "Look":
-        """The look of the line with this number; the first 140 differ."""
+        """The look of the line with this number; the first 180 differ."""
         return cls(
             COLOURS[index % len(COLOURS)],
             DASHES[index % len(DASHES)],
@@ -154,14 +158,11 @@ def error_bars(
         found = sorted(measured + gaps, key=lambda point: point[0])
         mean = np.array([number.mean for _, number in found])
         deviation = np.array([number.deviation or 0.0 for _, number in found])
-        axes.errorbar(
-            [rate for rate, _ in found],
-            mean,
-            yerr=[np.minimum(deviation, mean), np.minimum(deviation, 100 - mean)],
-            **looks[label].style,
-            capsize=2.5,
-            label=label,
-        )
+        at, look = [rate for rate, _ in found], looks[label]
+        bars = [np.minimum(deviation, mean), np.minimum(deviation, 100 - mean)]
+        # Apart from the line, so that they do not hide its marker in the legend.
+        axes.errorbar(at, mean, yerr=bars, fmt="none", ecolor=look.colour, capsize=2.5)
+        axes.plot(at, mean, **look.style, label=label)
     axes.set(xlabel="symmetric noise rate", ylabel="final test accuracy (%)", xticks=rates)
 
 

@@ -1,6 +1,7 @@
 """Which figures are drawn, from which results, and that greyscale can tell their lines apart."""
 
 import itertools
+import math
 import sys
 import types
 
@@ -134,9 +135,15 @@ def test_accuracy_by_rate_has_error_bars_and_leaves_other_noise_out():
         for seed in (0, 1)
     ]
     (figure,) = table_figures.of_table(tables_of(*results)["1"])
-    line, *_ = figure.figure.axes[0].containers[0]
+    (line,) = labelled_lines(figure)
     assert list(line.get_xdata()) == [0.0, 0.2]
     assert list(line.get_ydata()) == [70.5, 60.5]
+    (bars,) = figure.figure.axes[0].containers
+    deviation = math.sqrt(0.5)
+    lows_and_highs = [segment[:, 1].tolist() for segment in bars[2][0].get_segments()]
+    assert lows_and_highs == [
+        pytest.approx([mean - deviation, mean + deviation]) for mean in (70.5, 60.5)
+    ]
     assert "one deviation as bars" in figure.caption
 
 
@@ -147,7 +154,7 @@ def test_accuracy_by_rate_tells_apart_what_departs_from_the_protocol():
         a_result(table="1", column="sym_0.4", scale=0.5),
     ]
     (figure,) = table_figures.of_table(tables_of(*results)["1"])
-    markers = {bars.get_label(): bars[0].get_fillstyle() for bars in containers_of(figure)}
+    markers = {line.get_label(): line.get_fillstyle() for line in labelled_lines(figure)}
     assert markers == {"CCE": "full", "CCE (scale 0.5)": "none"}
 
 
@@ -155,13 +162,13 @@ def test_accuracy_by_rate_is_interrupted_where_a_result_departs_from_the_protoco
     results = [a_result(table="1", column=column) for column in ("clean", "sym_0.2", "sym_0.6")]
     departs = a_result(table="1", column="sym_0.4", scale=0.5)
     (figure,) = table_figures.of_table(tables_of(*results, departs)["1"])
-    protocol, other = (bars[0] for bars in containers_of(figure))
+    protocol, other = labelled_lines(figure)
     assert np.isfinite(protocol.get_ydata()).tolist() == [True, True, False, True]
     assert list(other.get_xdata()) == [0.4]
 
 
-def containers_of(figure):
-    return figure.figure.axes[0].containers
+def labelled_lines(figure):
+    return figure.figure.axes[0].get_legend_handles_labels()[0]
 
 
 def test_edfs_used_come_from_the_configs_and_strange_ones_are_named():
