@@ -26,6 +26,7 @@ _KINDS: dict[str, Callable[[Request], np.ndarray]] = {
     "block_swap": class_conditional.block_swap,
     "block_next": class_conditional.block_next,
     "instance": instance,
+    "matrix": class_conditional.matrix,
 }
 # Kinds with an argument after a colon.
 _WITH_ARGUMENT: dict[str, Callable[[Request], np.ndarray]] = {
@@ -50,6 +51,7 @@ def corrupt(
     superclasses: np.ndarray | None = None,
     inputs: np.ndarray | None = None,
     human_labels: Mapping[str, np.ndarray] | None = None,
+    matrix: np.ndarray | None = None,
     imbalance: str = "none",
     ratio: float = 1.0,
 ) -> Corruption:
@@ -67,6 +69,7 @@ def corrupt(
       superclasses: int [C], class to superclass; for the kinds that use them.
       inputs: [n, ...] uint8 images or float features; for kind "instance".
       human_labels: name to int [n]; for kind "human:NAME".
+      matrix: [C, C], the probability of each given class (column) by true class; for kind "matrix".
       imbalance: "none", "ratio", "long_tail" or "step".
       ratio: of the imbalance, at least 1; see the docstring of each imbalance for its meaning.
 
@@ -93,6 +96,7 @@ def corrupt(
         superclasses=superclasses,
         inputs=inputs,
         human_labels=human_labels,
+        matrix=matrix,
     )
     given = noise(request)
     kept = imbalance_lib.keep(true, num_classes, imbalance=imbalance, ratio=ratio, seed=seed)
@@ -127,8 +131,9 @@ def _parse(kind: str) -> tuple[Callable[[Request], np.ndarray], str]:
 
 def _recorded(kind: str) -> str:
     """The kind without the folder of its file, so that the hash is the same on all machines."""
-    name, _, path = kind.partition(":")
-    return f"{name}:{pathlib.PurePath(path).name}" if name in ("file", "matrix") else kind
+    name, colon, path = kind.partition(":")
+    of_file = colon and name in ("file", "matrix")
+    return f"{name}:{pathlib.PurePath(path).name}" if of_file else kind
 
 
 def hold_out(

@@ -92,16 +92,16 @@ def block_next(request: Request) -> np.ndarray:
 
 
 def matrix(request: Request) -> np.ndarray:
-    """Class j for an example of class i with probability T[i, j], "matrix:PATH" with T in a file.
+    """Class j for an example of class i with probability T[i, j].
 
-    The file is an .npy of float [C, C], or an .npz with such an array `matrix`; the row of every
-    class that has examples sums to 1. `dm_jax.noise.transition_matrix` measures one. T determines
-    the true noise rate; `rate` must be 0. A `Corruption` records the file's name, not its folder.
+    T is the argument `matrix`, or for "matrix:PATH" in a file: an .npy of float [C, C], or an .npz
+    with such an array `matrix`. The row of every class that has examples sums to 1.
+    `dm_jax.noise.transition_matrix` measures one. T determines the true noise rate; `rate` must be
+    0. A `Corruption` records the file's name, not its folder.
     """
-    kind = f"matrix:{request.argument}"
+    kind = f"matrix:{request.argument}" if request.argument else "matrix"
     request.require_rate_zero(kind, "matrix")
-    file = pathlib.Path(request.argument).expanduser()
-    transitions = _square(npz.read(file, ["matrix"])["matrix"], request.num_classes, kind)
+    transitions = _square(_transitions(request), request.num_classes, kind)
     given = request.labels.copy()
     for true in np.unique(request.labels):
         row = _probabilities(transitions, true, kind)
@@ -109,6 +109,16 @@ def matrix(request: Request) -> np.ndarray:
         ends = np.cumsum(row[possible])[:-1]
         given[own] = possible[np.searchsorted(ends, request.choice[own], side="right")]
     return given
+
+
+def _transitions(request: Request) -> np.ndarray:
+    """The matrix as it was given, or as its file has it."""
+    if request.argument:
+        file = pathlib.Path(request.argument).expanduser()
+        return npz.read(file, ["matrix"])["matrix"]
+    if request.matrix is None:
+        raise ValueError("kind 'matrix' needs the matrix, or its file: 'matrix:PATH'")
+    return np.asarray(request.matrix)
 
 
 def _square(values: np.ndarray, num_classes: int, kind: str) -> np.ndarray:

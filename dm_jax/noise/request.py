@@ -24,6 +24,7 @@ class Request:
       superclasses: int [C] or None.
       inputs: [n, ...] or None.
       human_labels: name to int [n], or None.
+      matrix: [C, C] probabilities, or None.
     """
 
     labels: np.ndarray
@@ -36,6 +37,7 @@ class Request:
     superclasses: np.ndarray | None = None
     inputs: np.ndarray | None = None
     human_labels: Mapping[str, np.ndarray] | None = None
+    matrix: np.ndarray | None = None
 
     def require_two_classes(self, kind: str) -> None:
         """Raises ValueError if there is no other class to flip to."""

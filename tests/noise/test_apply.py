@@ -57,7 +57,8 @@ def test_golden_hash_of_every_imbalance(imbalance):
 
 
 def test_every_kind_has_a_golden_hash():
-    drawn = {kind for kind in noise.kinds() if not kind.endswith(":PATH")}
+    given = ("file:PATH", "matrix", "matrix:PATH")  # tested elsewhere
+    drawn = {kind for kind in noise.kinds() if kind not in given}
     assert drawn == {kind.replace("worst", "NAME") for kind in GOLDEN}
 
 

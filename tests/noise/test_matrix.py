@@ -25,6 +25,18 @@ def test_the_labels_have_the_transition_matrix(tmp_path):
     assert corruption.hash == "b914cb455686346dfc014bca80e562e18c22cfb5aa306b0307a915805ac3cba2"
 
 
+def test_a_matrix_may_be_an_array(tmp_path):
+    np.save(tmp_path / "T.npy", MATRIX)
+    drawn = noise.corrupt(LABELS, num_classes=3, kind="matrix", matrix=MATRIX, seed=7)
+    np.testing.assert_array_equal(drawn.labels, corrupt(tmp_path / "T.npy").labels)
+    assert drawn.kind == "matrix"
+
+
+def test_a_matrix_that_is_missing_is_named():
+    with pytest.raises(ValueError, match="kind 'matrix' needs the matrix, or its file: 'matrix:P"):
+        noise.corrupt(LABELS, num_classes=3, kind="matrix")
+
+
 def test_a_measured_matrix_draws_such_noise_again(tmp_path):
     given = noise.corrupt(LABELS, num_classes=3, rate=0.4, seed=1).labels
     np.savez(tmp_path / "T.npz", matrix=noise.transition_matrix(LABELS, given, 3))
