@@ -4,7 +4,7 @@
 
 10 seconds on 2 CPU cores. Final test accuracy at 40% symmetric noise, over seeds 1 to 5
 (`configs/digits.py:seed=1` ...), trained as one program (experiments/results/digits): 91.9 ± 3.2%,
-with `method=CCE` 64.6 ± 2.3%. Runs of their own round differently.
+with `method=CCE` 64.6 ± 2.3%. Run separately, they round differently.
 """
 
 from configs import common, overrides

@@ -26,10 +26,10 @@ def scale(config: ml_collections.ConfigDict, factor: float) -> None:
 
 
 def split(duration: str | int) -> tuple[float, str]:
-    """The number and the unit of a duration; a bare number counts steps."""
-    duration = str(duration)
+    """The number and the unit of a duration; a bare whole number counts steps."""
+    parts = str(duration).split()
     try:
-        number, unit = duration.split() if " " in duration.strip() else (duration, "steps")
+        number, unit = parts if len(parts) > 1 else (*parts, "steps")
         return float(number), unit
     except ValueError:
         raise ValueError(

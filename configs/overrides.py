@@ -295,7 +295,5 @@ def parse_pair(text: str, what: str = "arguments") -> tuple[str, str]:
     """Splits "name=value", with or without spaces; raises ValueError if there is no "="."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(
-            f"{what} must be name=value,name=value (several values: name=value;value), got {text!r}"
-        )
+        raise ValueError(f"{what} must be name=value,name=value, got {text!r}")
     return name.strip(), value.strip()

@@ -37,7 +37,8 @@ def call_function(path: str, argument: Any) -> Any:
     try:
         return found(argument)
     except Exception as error:  # custom code may raise anything
-        raise ValueError(f"{path} fails: {errors.first_line(error)}") from error
+        what = f"{type(error).__name__}: {errors.first_line(error)}"
+        raise ValueError(f"{path} fails: {what}") from error
 
 
 def _attribute(path: str, fits: Callable[[Any], bool]) -> Any:
@@ -50,6 +51,7 @@ def _attribute(path: str, fits: Callable[[Any], bool]) -> Any:
     except (ImportError, SyntaxError) as error:
         raise ValueError(f"{path!r} cannot be imported: {error}") from error
     if not hasattr(module, name):
-        public = [known for known, value in vars(module).items() if fits(value)]
-        raise errors.unknown(f"name in {place}:", name, public)
+        named = vars(module).items()
+        known = [one for one, value in named if fits(value) and not one.startswith("_")]
+        raise errors.unknown(f"name in {place}:", name, known)
     return getattr(module, name)

@@ -57,8 +57,8 @@ def _check_parameter_shapes(edf: EDF, shape: tuple[int, ...]) -> None:
     if found not in (shape, ()):
         raise ValueError(
             f"parameters of edf must be numbers or give one weight for each label, {list(shape)}; "
-            f"those of {type(edf).__name__} have shapes {', '.join(map(str, shapes))} (one value "
-            "for each class is VALUES[labels])"
+            f"those of {type(edf).__name__} have shapes {', '.join(map(str, shapes))} (for one "
+            "value per class, pass VALUES[labels])"
         ) from cause
 
 

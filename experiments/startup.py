@@ -20,9 +20,9 @@ _BAD_FLAGS = (AttributeError, ImportError, KeyError, OSError, TypeError, ValueEr
 _EXPECTED = (ArithmeticError, ImportError, OSError, RuntimeError, TypeError, ValueError)
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
-# Folders of our code and of the libraries; all other code is the user's.
+# Folders of our code and of Python's; what is neither there nor installed is the user's.
 _NOT_OWN = [_ROOT / name for name in ("dm_jax", "experiments", "configs")] + [
-    pathlib.Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")
+    pathlib.Path(sysconfig.get_path("stdlib")).resolve()
 ]
 
 
@@ -80,10 +80,16 @@ def _place_in_own_code(error: BaseException) -> str:
     while raised:
         for frame in reversed(traceback.extract_tb(raised.__traceback__)):
             path = pathlib.Path(frame.filename)
-            if path.is_file() and not any(map(path.resolve().is_relative_to, _NOT_OWN)):
+            if path.is_file() and not _is_of_a_library(path):
                 return f" ({path}, line {frame.lineno}, in {frame.name})"
         raised = raised.__cause__ or raised.__context__
     return ""
+
+
+def _is_of_a_library(path: pathlib.Path) -> bool:
+    """Whether the file is ours or a library's, wherever that is installed."""
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return bool(installed) or any(map(path.resolve().is_relative_to, _NOT_OWN))
 
 
 def _format_warning(message: Warning | str, *_: object, **__: object) -> str:
@@ -147,7 +153,7 @@ def _readable_message(error: BaseException) -> str:
         near = "Did you mean" in message
         return message if near else f"{message}; configs/common.py lists the keys"
     for sign, meaning in _OF_CONFIG_FILES.items():
-        if sign in str(error):
+        if sign in str(error) and not _place_in_own_code(error):
             return meaning
     if missing := re.search(r"\[Errno 2\] No such file or directory: '(.*)'", str(error)):
         return f"there is no config file {missing[1]!r}"

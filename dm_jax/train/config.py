@@ -16,7 +16,7 @@ import numpy as np
 from dm_jax import errors
 
 Parameters = Mapping[str, Any]
-# "N steps", "N epochs" or "N examples"; a bare number counts steps.
+# "N steps", "N epochs" or "N examples"; a bare whole number counts steps.
 Duration = NewType("Duration", str)
 
 

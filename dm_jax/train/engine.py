@@ -16,9 +16,9 @@ from dm_jax.train.state import State
 from dm_jax.train.step import make_evaluate_step, make_train_step, many_evaluations, many_steps
 
 Result = TypeVar("Result")
-# Calls dispatched to the devices before the host waits for the oldest: enough that they never idle,
-# few enough that a stop request is answered soon. Simulated CPU devices deadlock beyond some 30,
-# when one has begun a call whose sums wait for another that cannot begin it.
+# Calls that the devices may still compute while the host waits for an earlier one: enough that they
+# never idle, few enough that a stop request is answered soon. With some thirty, simulated CPU
+# devices deadlock: one waits in a sum for another that may not begin the call.
 IN_FLIGHT = 2
 
 
@@ -29,7 +29,7 @@ def as_ready(results: Iterable[Result]) -> Iterator[Result]:
         waiting.append(result)
         if len(waiting) > IN_FLIGHT:
             yield jax.block_until_ready(waiting.popleft())
-    yield from waiting
+    yield from map(jax.block_until_ready, waiting)
 
 
 class Engine(abc.ABC):

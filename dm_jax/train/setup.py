@@ -128,7 +128,8 @@ def create_edf(config: config_lib.LossConfig) -> emphasis.EDF:
     try:
         edf = emphasis.create(config.name, **config.parameters)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"config.loss: {error}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"config.loss: {error}") from error
     for field in dataclasses.fields(edf):  # type: ignore[arg-type]
         if field.name in config_lib.LOSS_KEYS:
             raise ValueError(

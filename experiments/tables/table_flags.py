@@ -177,7 +177,9 @@ def _grid(text: str, *, custom: bool) -> dict[str, tuple[float, ...]]:
     read = _number if custom else float
     grid = {}
     for part in text.split(",") if text else ():
-        name, values = overrides.parse_pair(part, "--grid")
+        if "=" not in part:
+            raise ValueError(f"--grid must be 'NAME: PARAMETER=VALUE;VALUE,...', got {part!r}")
+        name, values = overrides.parse_pair(part)
         if name in grid:
             raise ValueError(f"--grid has {name!r} twice, got {text!r}")
         try:

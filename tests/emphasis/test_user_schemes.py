@@ -115,7 +115,16 @@ class OfAll(EDF):
     knee: float
 
     def weight(self, p):
-        return jnp.exp(-p / self.knee) / jnp.mean(p)
+        return 1e-12 * jnp.exp(-p / self.knee) / jnp.mean(p)
+
+
+class OfRanks(EDF):
+    """Needs all examples at once."""
+
+    knee: float
+
+    def weight(self, p):
+        return jnp.sort(p) > self.knee
 
 
 class OnePredicate(EDF):
@@ -251,7 +260,8 @@ def test_a_scheme_without_a_weight_says_so():
         ("OfNumPy", {"knee": 0.5}, "OfNumPy cannot be traced"),
         ("Falling", {"slope": 2.0}, "at least 0, but is not at p = 0.51"),
         ("OnePredicate", {"knee": 0.5}, "must be elementwise, but fails for an array of p: Pred"),
-        ("OfAll", {"knee": 0.5}, "must be elementwise, but that of one p depends on the other p"),
+        ("OfRanks", {"knee": 0.5}, "weight of .*OfRanks fails: axis -1 is out of bounds"),
+        ("OfAll", {"knee": 0.5}, "elementwise, but the weight of one p depends on the others"),
         ("Falling", {"slope": np.ones(3)}, r"elementwise, but maps \(99,\) to"),
     ],
 )

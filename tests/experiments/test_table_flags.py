@@ -167,6 +167,10 @@ def test_whole_numbers_stay_whole_for_a_custom_scheme():
             {"method": ["Own: method=DM"], "grid": ["Own: beta=4;8;4.0"]},
             "--grid has a value of beta twice, got 'beta=4;8;4.0'",
         ),
+        (
+            {"method": ["Own: method=DM"], "grid": ["Own: beta=4,8"]},
+            "--grid must be 'NAME: PARAMETER=VALUE;VALUE,...', got '8'",
+        ),
         ({"grid": ["Own: beta=4"]}, "unknown --method of --grid: 'Own'"),
         (
             {"method": ["Own: method=DM"], "grid": ["Own: beta=x"]},

@@ -105,7 +105,7 @@ def test_members_that_share_their_order_share_their_inputs(digits):
 
 
 def test_one_member_that_diverges_leaves_the_others_alone(digits):
-    # Their seeds are against the order given, in which the summaries are.
+    # Their seeds descend: the summaries are in the order given, not in that of the seeds.
     configs = [tiny.config(seed=1), tiny.config(seed=0, optimizer__learning_rate=1e30)]
     members = [build.experiment(config, digits) for config in configs]
     good, bad = train_population(members)
