@@ -75,7 +75,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def _place_in_own_code(error: BaseException) -> str:
-    """ " (FILE, line N, in FUNCTION)", where the user's own code raised the error or its cause."""
+    """The place in the user's own code that raised the error or its cause, in brackets, if any."""
     raised: BaseException | None = error
     while raised:
         for frame in reversed(traceback.extract_tb(raised.__traceback__)):

@@ -148,6 +148,7 @@ def _over_members(steps):
     """
 
     def mapped(state, data, block):
+        """`steps` with a leading axis of members in the state and the totals."""
         orders = block["index"].shape[1] if block["index"].ndim == 3 else 1
         own_labels = data["labels"].ndim == 2
         data_axes = {"inputs": None, "labels": 0 if own_labels else None, "true_labels": None}

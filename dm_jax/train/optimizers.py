@@ -30,11 +30,13 @@ def create(config: config_lib.OptimizerConfig, factor: Schedule) -> optax.Gradie
     are applied after it: `optax.adam` already has both and would ascend.
 
     Raises:
-      ValueError: there is no such function, or it returns something else, such as `optax.adam`.
+      ValueError: there is no such function, it fails, or it returns something else, such as
+        `optax.adam`.
     """
     direction = _custom(config) if ":" in config.name else _DIRECTIONS[config.name](config)
 
     def chain(learning_rate, weight_decay):
+        """Clips, decays, finds the direction and scales; a run's state holds the two arguments."""
         return optax.chain(
             optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
             optax.add_decayed_weights(weight_decay, mask=_DECAYED[config.decay]),
@@ -95,6 +97,7 @@ def _caffe_adam(delta: float) -> optax.GradientTransformation:
     def update(
         gradient: optax.Updates, state: optax.OptState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, optax.ScaleByAdamState]:
+        """The direction by the moments that `adam` keeps."""
         del params
         _, moments = adam.update(gradient, state)
         correction = jnp.sqrt(1 - b2**moments.count) / (1 - b1**moments.count)

@@ -26,28 +26,32 @@ class TwoHeads(nn.Module):
         return nn.Dense(10, name="main")(x)
 
 
-def test_a_step_descends_the_loss_that_the_config_says():
-    weights = (0.0, *range(1, 10))
-    changes = {"loss__normalization": "none", "loss__saturation": 0.5}
-    built = build.experiment(tiny.config(**changes, loss__class_weights=weights))
+def stepped(built):
+    """Features, labels, and parameters of `TwoHeads` before and after a step of rate one."""
     settings = dataclasses.replace(
         built.settings, model=TwoHeads(), optimizer=optax.sgd(1.0), augment=False
     )
     inputs, labels = built.dataset.train.inputs[:20], built.dataset.train.labels[:20]
-    state = state_lib.create(
-        settings.model, settings.optimizer, built.edf, seed=0, inputs=settings.preprocess(inputs)
-    )
+    features = settings.preprocess(inputs)
+    state = state_lib.create(settings.model, settings.optimizer, built.edf, seed=0, inputs=features)
     batch = {"inputs": inputs, "labels": labels, "true_labels": labels, "where": None}
+    after, _ = jax.jit(step.make_train_step(settings))(state, batch)
+    return features.reshape(20, -1), labels, state.params, after.params
 
-    stepped, _ = jax.jit(step.make_train_step(settings))(state, batch)
+
+def test_a_step_descends_the_loss_that_the_config_says():
+    weights = (0.0, *range(1, 10))
+    changes = {"loss__normalization": "none", "loss__saturation": 0.5}
+    built = build.experiment(tiny.config(**changes, loss__class_weights=weights))
+    features, labels, before, after = stepped(built)
 
     def mean_loss(main):
-        logits = settings.preprocess(inputs).reshape(20, -1) @ main["kernel"] + main["bias"][None]
+        logits = features @ main["kernel"] + main["bias"][None]
         own = {"normalization": None, "saturation": 0.5, "class_weights": np.array(weights)}
         return dm_softmax_cross_entropy(logits, labels, built.edf, **own).mean()
 
-    moved = jax.tree.map(np.subtract, state.params["main"], stepped.params["main"])
-    for leaf, expected in jax.grad(mean_loss)(state.params["main"]).items():
+    moved = jax.tree.map(np.subtract, before["main"], after["main"])
+    for leaf, expected in jax.grad(mean_loss)(before["main"]).items():
         np.testing.assert_allclose(moved[leaf], expected, rtol=1e-4, atol=1e-6)
 
 
@@ -67,24 +71,14 @@ def test_every_step_draws_its_own_dropout():
 
 def test_auxiliary_heads_are_trained_by_three_tenths_of_their_losses():
     built = build.experiment(tiny.config())
-    settings = dataclasses.replace(
-        built.settings, model=TwoHeads(), optimizer=optax.sgd(1.0), augment=False
-    )
-    inputs, labels = built.dataset.train.inputs[:20], built.dataset.train.labels[:20]
-    state = state_lib.create(
-        settings.model, settings.optimizer, built.edf, seed=0, inputs=settings.preprocess(inputs)
-    )
-    batch = {"inputs": inputs, "labels": labels, "true_labels": labels, "where": None}
-
-    stepped, _ = jax.jit(step.make_train_step(settings))(state, batch)
+    features, labels, before, after = stepped(built)
 
     def mean_loss(params, head):
-        features = settings.preprocess(inputs).reshape(20, -1)
         logits = features @ params[head]["kernel"] + params[head]["bias"][None]
         return dm_softmax_cross_entropy(logits, labels, built.edf).mean()
 
     for head, weight in (("main", 1.0), ("side", 0.3)):
-        gradient = jax.grad(mean_loss)(state.params, head)[head]
-        moved = jax.tree.map(np.subtract, state.params[head], stepped.params[head])
+        gradient = jax.grad(mean_loss)(before, head)[head]
+        moved = jax.tree.map(np.subtract, before[head], after[head])
         for leaf, expected in gradient.items():
             np.testing.assert_allclose(moved[leaf], weight * expected, rtol=1e-4, atol=1e-6)

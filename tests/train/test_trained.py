@@ -113,7 +113,10 @@ def test_what_cannot_be_loaded_is_named(run, tmp_path):
 def test_a_damaged_checkpoint_is_not_loaded(run, tmp_path, monkeypatch):
     workdir, _ = run
     sums = checkpoint_content.checksums
-    ones = lambda *args: dict.fromkeys(sums(*args), 1)  # noqa: E731
+
+    def ones(*args):
+        return dict.fromkeys(sums(*args), 1)
+
     monkeypatch.setattr(checkpoint_content, "checksums", ones)
     with pytest.raises(ValueError, match=r"the checksum of \[0\]\.params\[.* is 1, recorded"):
         train.load(workdir)
