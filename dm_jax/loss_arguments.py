@@ -85,7 +85,9 @@ def checked_class_weights(class_weights: Any, shape: tuple) -> Array:
     # Concrete even while a function is traced, so that the values can be checked.
     with jax.ensure_compile_time_eval():
         array = as_array("class_weights", class_weights)
-    check_array("class_weights", array, jnp.floating, "floating", shape)
+        if jnp.issubdtype(array.dtype, jnp.integer):
+            array = array.astype(jnp.float32)
+    check_array("class_weights", array, jnp.floating, "numbers", shape)
     if isinstance(array, jax.core.Tracer) or not array.is_fully_addressable:
         return array
     values = np.asarray(array)

@@ -63,14 +63,14 @@ def dm_softmax_cross_entropy(
         batch.
       saturation: eps >= 0 of the authors' denominator ``2 * q + eps``: 1e-6 in their Caffe code,
         which made the published tables, 1e-8 in their PyTorch code; 0 is exactly Eq. 7.
-      class_weights: [C] floating, finite and at least 0, factors on the weights by label.
+      class_weights: [C] numbers, finite and at least 0, factors on the weights by label.
 
     Returns:
       [...] float32 (float64 for float64 logits).
 
     Raises:
-      TypeError: logits or class weights that are not floating, labels not integers, where not bool,
-        edf not an EDF.
+      TypeError: logits not floating, labels not integers, where not bool, class weights that are
+        not numbers, edf not an EDF.
       ValueError: shapes that do not match, an unknown normalization, a negative saturation or class
         weight.
 

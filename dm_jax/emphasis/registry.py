@@ -88,7 +88,8 @@ def _check_weight(name: str, edf: EDF) -> None:
     good = jnp.broadcast_to(found >= 0, p.shape)
     if not good.all():
         worst = p[jnp.argmin(good)]
-        raise ValueError(f"weight of {name} must be at least 0, but is not at p = {worst:.2f}")
+        value = jnp.broadcast_to(found, p.shape)[jnp.argmin(good)]
+        raise ValueError(f"weight of {name} must be at least 0, is {value:.3g} at p = {worst:.2f}")
 
 
 def _are_alike(a: jax.Array, b: jax.Array) -> bool:

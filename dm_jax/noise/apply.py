@@ -131,9 +131,9 @@ def _parse(kind: str) -> tuple[Callable[[Request], np.ndarray], str]:
 
 def _recorded(kind: str) -> str:
     """The kind without the folder of its file, so that the hash is the same on all machines."""
-    name, colon, path = kind.partition(":")
-    of_file = colon and name in ("file", "matrix")
-    return f"{name}:{pathlib.PurePath(path).name}" if of_file else kind
+    name, _, path = kind.partition(":")
+    of_file = path and name in ("file", "matrix")
+    return f"{name}:{pathlib.PurePath(path).name}" if of_file else kind.removesuffix(":")
 
 
 def hold_out(

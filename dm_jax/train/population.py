@@ -72,6 +72,7 @@ def train_population(
       One summary for each experiment, in their order.
 
     Raises:
+      TypeError: experiments of another type.
       ValueError: experiments that cannot be one program, or a mesh that does not divide them.
     """
     began = time.monotonic()
@@ -83,9 +84,15 @@ def train_population(
 
 
 def _check_members(experiments: Sequence[ArrayExperiment]) -> None:
-    """Raises ValueError if they cannot be one program; names what differs."""
+    """Raises TypeError or ValueError if they cannot be one program; names what differs."""
     if not experiments:
         raise ValueError("experiments must not be empty")
+    for experiment in experiments:
+        if not isinstance(experiment, ArrayExperiment):
+            raise TypeError(
+                "experiments must be made by train.experiment on a data set in memory, got "
+                f"{type(experiment).__name__}"
+            )
     first = _program(experiments[0])
     for number, experiment in enumerate(experiments):
         different = differences(first, _program(experiment), path="experiment", ignored=())

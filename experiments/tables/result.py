@@ -103,7 +103,9 @@ def decode(line: bytes, where: str) -> Result:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{where}: not a line of JSON ({error})") from error
-    schema = record.pop("schema", None) if isinstance(record, dict) else None
+    if not isinstance(record, dict) or "schema" not in record:
+        raise ValueError(f"{where}: not a result of experiments.reproduce")
+    schema = record.pop("schema")
     if schema != SCHEMA:
         raise ValueError(
             f"{where}: results of schema version {schema}, but this code reads version {SCHEMA}; "

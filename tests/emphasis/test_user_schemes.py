@@ -258,7 +258,7 @@ def test_a_scheme_without_a_weight_says_so():
         ("Low", {"top": 2.0}, r"top.*\[-inf, 1\].*2.0"),
         ("Branching", {"knee": 0.5}, "`if p > ...` and np.exp do; write it"),
         ("OfNumPy", {"knee": 0.5}, "OfNumPy cannot be traced"),
-        ("Falling", {"slope": 2.0}, "at least 0, but is not at p = 0.51"),
+        ("Falling", {"slope": 2.0}, r"at least 0, is -0\.02 at p = 0.51"),
         ("OnePredicate", {"knee": 0.5}, "must be elementwise, but fails for an array of p: Pred"),
         ("OfRanks", {"knee": 0.5}, "weight of .*OfRanks fails: axis -1 is out of bounds"),
         ("OfAll", {"knee": 0.5}, "elementwise, but the weight of one p depends on the others"),

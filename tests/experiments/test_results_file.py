@@ -150,7 +150,7 @@ def test_another_schema_version_is_named(tmp_path):
     [
         (lambda line: "nonsense", "r.jsonl:1: not a line of JSON"),
         (lambda line: "[" * 200_000, "r.jsonl:1: not a line of JSON"),
-        (lambda line: "[1, 2]", "r.jsonl:1: results of schema version None"),
+        (lambda line: "[1, 2]", "r.jsonl:1: not a result of experiments.reproduce"),
         (lambda line: line.replace('"seed": 1, ', ""), "fields missing or unknown: seed"),
         (lambda line: line.replace('"seed": 1', '"seed": "1"'), "seed must be int, got str '1'"),
         (lambda line: line.replace("86.25, ", "186.25, ", 1), "final must be a percentage"),

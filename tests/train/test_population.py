@@ -148,6 +148,8 @@ def test_members_that_are_not_one_program(digits):
     message = r"experiment 2 differs from experiment 0: .*loss\.normalization: 'batch' -> 'none'$"
     with pytest.raises(ValueError, match=message):
         train_population(members)
+    with pytest.raises(TypeError, match=r"made by train\.experiment.*got Config"):
+        train_population([tiny.config()])
     with pytest.raises(ValueError, match="experiments must not be empty"):
         train_population([])
     mesh = parallel.make_mesh(ParallelConfig(devices=2), runs=2)
