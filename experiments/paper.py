@@ -107,7 +107,7 @@ class PublishedTable:
     @property
     def runs(self) -> tuple[str, ...]:
         """The conditions to train under; a result's `column` is one of them."""
-        return tuple(dict.fromkeys(self.column(name).run for name in self.columns))
+        return tuple(dict.fromkeys(column.run for column in self.columns_by_name.values()))
 
     @property
     def cells(self) -> tuple[tuple[str, str], ...]:
@@ -119,49 +119,16 @@ class PublishedTable:
             if row not in self.quoted and any(self.numbers(row, run).values())
         )
 
-    def column(self, name: str) -> Column:
-        """The column of that name.
-
-        Raises:
-          ValueError: an unknown column; the message gives the nearest.
-        """
-        if name not in self.columns_by_name:
-            raise errors.unknown(f"column of table {self.number}", name, self.columns)
-        return self.columns_by_name[name]
-
     def value(self, row: str, column: str) -> float | None:
-        """A cell in percent; None if the paper leaves it empty.
-
-        Raises:
-          ValueError: an unknown row or column; the message gives the nearest.
-        """
-        text = self.raw.get((self._known_row(row), self.column(column).name), "")
+        """A cell in percent; None if the paper has none."""
+        text = self.raw.get((row, column), "")
         return _percent(self.number, text) if text else None
 
-    def deviation(self, row: str, column: str) -> float | None:
-        """The published deviation over trials, in percentage points (Table 6 alone has them).
-
-        Raises:
-          ValueError: an unknown row or column; the message gives the nearest.
-        """
-        return self.deviations.get((self._known_row(row), self.column(column).name))
-
     def numbers(self, row: str, run: str) -> dict[str, float]:
-        """The published numbers of one run, in percent, by measure; empty if there are none.
-
-        Raises:
-          ValueError: an unknown row or run; the message gives the nearest.
-        """
-        if run not in self.runs:
-            raise errors.unknown(f"run of table {self.number}", run, self.runs)
-        columns = [self.column(name) for name in self.columns]
-        found = {c.measure: self.value(row, c.name) for c in columns if c.run == run}
+        """The published numbers of one run, in percent, by measure; empty if there are none."""
+        columns = (c for c in self.columns_by_name.values() if c.run == run)
+        found = {c.measure: self.value(row, c.name) for c in columns}
         return {measure: value for measure, value in found.items() if value is not None}
-
-    def _known_row(self, row: str) -> str:
-        if row not in self.rows:
-            raise errors.unknown(f"row of table {self.number}", row, self.rows)
-        return row
 
 
 def names() -> tuple[str, ...]:

@@ -44,6 +44,8 @@ _EXECUTOR = flags.DEFINE_enum(
 _MINUTES = flags.DEFINE_integer("minutes", 24 * 60, "Time limit of a cluster job.", lower_bound=1)
 _SLURM = flags.DEFINE_list("slurm", [], "SLURM options, such as 'partition=gpu,account=mine'.")
 
+Pair = tuple[str, str]  # row, column
+
 SEEDS = flags.DEFINE_integer("seeds", 5, "Runs per cell, with seeds 1, 2, ...", lower_bound=1)
 flags.adopt_module_key_flags(table_flags)
 
@@ -100,14 +102,14 @@ def reproduce(folder: pathlib.Path) -> int:
     record.commit()  # cached before the cells train
     spec, path = table_flags.spec(), folder / "results.jsonl"
     wanted, progress = table_flags.pairs(spec), ProgressBar(quiet=True)
-    _check_searches(spec, wanted)
-    _check_before_a_search(spec, wanted, folder)
+    open_pairs = _pairs_to_search(spec, wanted)
+    _check_before_a_search(spec, wanted, open_pairs, folder)
     try:
-        to_search, searches = _searched(spec, wanted, folder, progress)
+        to_search, searches = _searched(spec, open_pairs, folder, progress)
     except cells_lib.StoppedError as stopped:
         print(f"stopped: {stopped}")
         return 0
-    lost = [pair for pair in wanted if to_search and spec.grid(*pair) and pair not in searches]
+    lost = [pair for pair in open_pairs if pair not in searches]
     parameters = {pair: found.chosen for pair, found in searches.items()}
     if _DRY_RUN.value:  # any candidate costs as much as the one that will be chosen
         parameters |= {pair: search.candidates(spec.grid(*pair))[0] for pair in lost}
@@ -191,23 +193,26 @@ def _seeds() -> range:
     return range(1, SEEDS.value + 1)
 
 
-def _searches_grids(spec: TableSpec) -> bool:
-    """Whether this command searches the grids of the table."""
-    return bool(_TUNE.value or spec.always_searched)
+def _pairs_to_search(spec: TableSpec, wanted: Sequence[Pair]) -> list[Pair]:
+    """The pairs whose grids this command searches.
 
-
-def _check_searches(spec: TableSpec, wanted: Sequence[tuple[str, str]]) -> None:
-    """Raises ValueError if --tune has nothing to search, or a --grid would not be searched."""
-    if table_flags.GRID.value and not _searches_grids(spec):
-        raise ValueError("--grid requires --tune")
-    if _TUNE.value and not any(spec.grid(*pair) for pair in wanted):
+    Raises:
+      ValueError: --tune has nothing to search, or a --grid would not be searched.
+    """
+    if not (_TUNE.value or spec.always_searched):
+        if table_flags.GRID.value:
+            raise ValueError("--grid requires --tune")
+        return []
+    found = [pair for pair in wanted if spec.grid(*pair)]
+    if _TUNE.value and not found:
         raise ValueError(
             f"--tune: table {spec.name} has nothing to search in these rows and columns"
         )
+    return found
 
 
 def _check_before_a_search(
-    spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
+    spec: TableSpec, wanted: Sequence[Pair], open_pairs: Sequence[Pair], folder: pathlib.Path
 ) -> None:
     """Raises what would otherwise be raised after a search that takes hours.
 
@@ -216,12 +221,12 @@ def _check_before_a_search(
         another config, or results of other data.
       OSError: nothing can be appended to the results file.
     """
-    path, searches_grids = folder / "results.jsonl", _searches_grids(spec)
-    searches = search.finished(spec, wanted, folder) if searches_grids else {}
-    known = [p for p in wanted if p in searches or not (searches_grids and spec.grid(*p))]
+    path = folder / "results.jsonl"
+    searches = search.finished(spec, open_pairs, folder)
+    known = [pair for pair in wanted if pair in searches or pair not in open_pairs]
     parameters = {pair: found.chosen for pair, found in searches.items()}
     cells = make_cells(spec, known, parameters, seeds=_seeds())
-    candidates = search.missing_candidates(spec, wanted, folder) if searches_grids else []
+    candidates = search.missing_candidates(spec, open_pairs, folder)
     if path.exists() and not _DRY_RUN.value:
         path.open("ab").close()
     todo = [*missing_cells(path, cells), *candidates]
@@ -234,28 +239,23 @@ def _check_before_a_search(
 
 
 def _searched(
-    spec: TableSpec,
-    wanted: Sequence[tuple[str, str]],
-    folder: pathlib.Path,
-    progress: ProgressBar,
-) -> tuple[list[cells_lib.Cell], dict[tuple[str, str], ParameterSearch]]:
+    spec: TableSpec, open_pairs: Sequence[Pair], folder: pathlib.Path, progress: ProgressBar
+) -> tuple[list[cells_lib.Cell], dict[Pair, ParameterSearch]]:
     """The runs that a search takes, and the finished searches (in a dry run, those so far)."""
-    if not _searches_grids(spec):
-        return [], {}
-    missing = search.missing_candidates(spec, wanted, folder)
+    missing = search.missing_candidates(spec, open_pairs, folder)
     if missing:
         search.refuse_untuned(missing, folder / "results.jsonl")
         runs = count(len(missing), "run")
         print(f"table {spec.name}: {runs} to search parameters on validation")
     if _DRY_RUN.value:
-        return missing, search.finished(spec, wanted, folder)
+        return missing, search.finished(spec, open_pairs, folder)
     if missing and _EXECUTOR.value == "slurm":
         raise ValueError(
             "--executor=slurm requires searched parameters: first run python -m experiments.tune "
             "with the same table, rows, columns, scale, set, method, grid and workdir"
         )
     at_once = table_flags.AT_ONCE.value
-    return missing, search.run(spec, wanted, folder, progress, at_once=at_once)
+    return missing, search.run(spec, open_pairs, folder, progress, at_once=at_once)
 
 
 if __name__ == "__main__":

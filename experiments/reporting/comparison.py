@@ -74,7 +74,7 @@ class Table:
 
     Attributes:
       name: as in the results.
-      spec: its specification; None for a table that this code does not know.
+      spec: its specification; an empty one for a table that this code does not know.
       published: the paper's, if it has one.
       wanted: the (row, run) cells to run, as far as known.
       cells: what was run.
@@ -83,7 +83,7 @@ class Table:
     """
 
     name: str
-    spec: TableSpec | None
+    spec: TableSpec
     published: paper.PublishedTable | None
     wanted: tuple[tuple[str, str], ...]
     cells: Cells
@@ -93,28 +93,12 @@ class Table:
     @property
     def title(self) -> str:
         """What it shows."""
-        shown = self.published or self.spec
-        return shown.title if shown else self.name
-
-    @property
-    def choices(self) -> str:
-        """What the paper leaves open and we chose, in words."""
-        return self.spec.our_choices if self.spec else ""
+        return (self.published or self.spec).title or self.name
 
     @property
     def heading(self) -> str:
         """The printed name: "Table 5" for a table of the paper, else its own."""
         return f"Table {self.name}" if self.published else self.name
-
-    @property
-    def methods_are_columns(self) -> bool:
-        """Whether rows are conditions and columns methods, so that a row is what is compared."""
-        return self.spec is not None and self.spec.methods_are_columns
-
-    @property
-    def needs_agreement(self) -> bool:
-        """Whether its data require a licence agreement."""
-        return self.spec is not None and self.spec.needs_agreement
 
     @property
     def head(self) -> str:
@@ -131,18 +115,18 @@ class Table:
     @property
     def conditions(self) -> tuple[str, ...]:
         """The conditions under which methods are compared, in the order printed."""
-        if self.methods_are_columns:
+        if self.spec.methods_are_columns:
             return self.sections[0].rows
         titles = tuple(section.title for section in self.sections)
         return titles if all(titles) else self.sections[0].columns
 
     def method(self, cell: MeasuredCell) -> str:
         """The method that a cell shows."""
-        return cell.column if self.methods_are_columns else cell.row
+        return cell.column if self.spec.methods_are_columns else cell.row
 
     def cells_of(self, condition: str) -> list[MeasuredCell]:
         """The cells that were run under a condition."""
-        by_row = self.methods_are_columns
+        by_row = self.spec.methods_are_columns
         return [c for c in self.cells.values() if condition == (c.row if by_row else c.column)]
 
     @property
@@ -167,7 +151,7 @@ class Table:
         if not done:
             if self.cells:
                 return "no cell finished"
-            return "not run" + (": data not at hand" if self.needs_agreement else "")
+            return "not run" + (": data not at hand" if self.spec.needs_agreement else "")
         parts = [self._extent(done), seeds_range([len(cell.runs) for cell in done])]
         marks = sorted({cell.mark for cell in done if cell.mark})
         if marks:

@@ -19,26 +19,13 @@ FIGURE_2_RUN = "noise_0.4"
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn:
-    """A figure on disk; `png` and `svg` are paths relative to the report, `panels` a count."""
-
-    title: str
-    caption: str
-    table: str | None
-    is_curves: bool
-    panels: int
-    png: str
-    svg: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Gallery:
     """What was drawn, and why the rest was not."""
 
-    drawn: tuple[Drawn, ...]
+    drawn: tuple[ReportFigure, ...]
     not_drawn: dict[str, str]
 
-    def of_table(self, name: str | None) -> list[Drawn]:
+    def of_table(self, name: str | None) -> list[ReportFigure]:
         """The figures of a table; for None, those that need no results."""
         return [figure for figure in self.drawn if figure.table == name]
 
@@ -62,9 +49,10 @@ def draw(
         figures = [figure for figure in paper.values() if isinstance(figure, ReportFigure)]
         for table in tables.values():
             figures += table_figures.of_table(table)
-        drawn = tuple(_save(figure, folder) for figure in figures)
+        for figure in figures:
+            _save(figure, folder)
     not_drawn = {name: reason for name, reason in paper.items() if isinstance(reason, str)}
-    return Gallery(drawn, not_drawn | _curves_not_drawn(figures, only))
+    return Gallery(tuple(figures), not_drawn | _curves_not_drawn(figures, only))
 
 
 def figure_1b(tables: Mapping[str, Table]) -> ReportFigure:
@@ -186,18 +174,8 @@ def _mode(row: str) -> float | None:
     return float(found[1]) / (float(found[1]) + 1) if found else None
 
 
-def _save(figure: ReportFigure, folder: pathlib.Path) -> Drawn:
+def _save(figure: ReportFigure, folder: pathlib.Path) -> None:
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    png, svg = f"figures/{figure.name}.png", f"figures/{figure.name}.svg"
-    figure.figure.savefig(folder / png, dpi=150, metadata={"Software": None})
+    figure.figure.savefig(folder / figure.png, dpi=150, metadata={"Software": None})
     figure.figure.set_layout_engine("none")  # laid out; once more would take as long as drawing
-    figure.figure.savefig(folder / svg, metadata={"Date": None}, transparent=True)
-    return Drawn(
-        title=figure.title,
-        caption=figure.caption,
-        table=figure.table,
-        is_curves=figure.is_curves,
-        panels=len(figure.figure.axes),
-        png=png,
-        svg=svg,
-    )
+    figure.figure.savefig(folder / figure.svg, metadata={"Date": None}, transparent=True)

@@ -17,7 +17,8 @@ NOT_RANKED = ("train_corrupted",)  # more is not better: it fits wrong labels
 def build(name: str, cells: Cells, searches: Iterable[ParameterSearch] = ()) -> Table:
     """The table of that name, with its measured cells and its own searches among those given."""
     published = paper.table(name) if name in paper.names() else None
-    spec = table_specs.get(name) if name in table_specs.names() else None
+    known = name in table_specs.names()
+    spec = table_specs.get(name) if known else TableSpec(name, "", {}, {})
     wanted = _wanted(spec, published)
     rows = _in_order(
         published.rows if published else (row for row, _ in wanted), (r for r, _ in cells)
@@ -39,7 +40,7 @@ def build(name: str, cells: Cells, searches: Iterable[ParameterSearch] = ()) -> 
         published=published,
         wanted=wanted,
         cells=cells,
-        sections=tuple(_ranked(s, bool(spec and spec.methods_are_columns)) for s in sections),
+        sections=tuple(_ranked(s, spec.methods_are_columns) for s in sections),
         searches=tuple(sorted(own, key=lambda search: _place(pairs, search))),
     )
 
@@ -51,14 +52,10 @@ def _place(pairs: list[tuple[str, str]], search: ParameterSearch) -> tuple[int, 
     return cell, -search.scale, search.changes
 
 
-def _wanted(
-    spec: TableSpec | None, published: paper.PublishedTable | None
-) -> tuple[tuple[str, str], ...]:
+def _wanted(spec: TableSpec, published: paper.PublishedTable | None) -> tuple[tuple[str, str], ...]:
     """The paper's own cells or, for a table that is not in the paper, those that can be run."""
     if published:
         return published.cells
-    if spec is None:
-        return ()
     return tuple((row, run) for row in spec.rows for run in spec.columns if spec.has(row, run))
 
 
@@ -79,13 +76,9 @@ def _section_of_run(
     published: paper.PublishedTable, run: str, rows: tuple[str, ...], cells: Cells
 ) -> Section:
     """A section of one run, with a measure per column (Tables 4 and 9)."""
-    columns = [published.column(name) for name in published.columns]
-    measures = {c.name.removeprefix(f"{run}/"): c.measure for c in columns if c.run == run}
-    present = tuple(
-        row
-        for row in rows
-        if (row, run) in cells or (row in published.rows and published.numbers(row, run))
-    )
+    columns = (c for c in published.columns_by_name.values() if c.run == run)
+    measures = {c.name.removeprefix(f"{run}/"): c.measure for c in columns}
+    present = tuple(row for row in rows if (row, run) in cells or published.numbers(row, run))
     best = "best" not in measures.values()
     entries = {
         (row, name): _entry(published, row, run, measure, cells, best=best and measure == "final")
@@ -111,17 +104,14 @@ def _entry(
     best: bool,
 ) -> Entry:
     cell = cells.get((row, run))
-    number = deviation = None
-    if published and row in published.rows and run in published.runs:
-        number = published.numbers(row, run).get(measure)
-        deviation = published.deviation(row, run) if run in published.columns else None
+    number = published.numbers(row, run).get(measure) if published else None
     measured = cell.measured(measure) if cell else None
     return Entry(
         cell=cell,
         measured=measured,
         best=cell.measured("best") if cell and best else None,
         paper=number,
-        paper_deviation=deviation,
+        paper_deviation=published.deviations.get((row, run)) if published else None,
         note="" if measured else _note(published, row, cell, number),
     )
 

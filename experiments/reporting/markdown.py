@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from experiments.reporting import provenance, search_rows
 from experiments.reporting.comparison import Entry, Section, Table, listing
-from experiments.reporting.figures import Drawn, Gallery
+from experiments.reporting.figures import Gallery
+from experiments.reporting.table_figures import ReportFigure
 from experiments.text import DASH, signed, with_deviation
 
 TITLE = "Derivative Manipulation: what was reproduced"
@@ -63,8 +64,10 @@ def _table(table: Table, gallery: Gallery) -> list[str]:
         blocks.append(f"**Not run:** {_literal(table.not_run)}.")
     if table.failures:
         blocks.append(f"**Failed, wholly or in part:** {_literal(listing(table.failures, ()))}.")
-    if table.choices:
-        blocks.append(f"**Our choices, where the paper leaves them open:** {table.choices}")
+    if table.spec.our_choices:
+        blocks.append(
+            f"**Our choices, where the paper leaves them open:** {table.spec.our_choices}"
+        )
     figures = gallery.of_table(table.name)
     blocks += [_figure(drawn) for drawn in figures if not drawn.is_curves]
     curves = [_figure(drawn) for drawn in figures if drawn.is_curves]
@@ -114,7 +117,7 @@ def _bold(text: str, bold: bool) -> str:
     return f"**{text}**" if bold else text
 
 
-def _figure(drawn: Drawn) -> str:
+def _figure(drawn: ReportFigure) -> str:
     title, caption = _literal(drawn.title), _literal(drawn.caption)
     return f"![{title}]({drawn.png})\n\n*{title}.* {caption}"
 

@@ -9,9 +9,10 @@ from html import escape
 
 from experiments.reporting import provenance, search_rows
 from experiments.reporting.comparison import Entry, Section, Table, listing
-from experiments.reporting.figures import Drawn, Gallery
+from experiments.reporting.figures import Gallery
 from experiments.reporting.markdown import HOW_TO_READ, TITLE
 from experiments.reporting.measured import Measured, MeasuredCell
+from experiments.reporting.table_figures import ReportFigure
 from experiments.text import DASH, signed, with_deviation
 
 EVEN = 0.5  # differences of up to this many points are not coloured
@@ -82,7 +83,9 @@ def _table(table: Table, gallery: Gallery, folder: pathlib.Path) -> str:
         *(_section(section, table) for section in table.sections),
         _sentence("Not run", table.not_run),
         _sentence("Failed, wholly or in part", listing(table.failures, ())),
-        _sentence("Our choices, where the paper leaves them open", table.choices.rstrip(".")),
+        _sentence(
+            "Our choices, where the paper leaves them open", table.spec.our_choices.rstrip(".")
+        ),
         _figures([figure for figure in figures if not figure.is_curves], folder),
         _folded(f"Curves over training ({len(curves)})", _figures(curves, folder)),
         _searched(table),
@@ -178,15 +181,15 @@ def _against(entry: Entry) -> str:
     return f'<div class="against">{text}</div>'
 
 
-def _figures(figures: list[Drawn], folder: pathlib.Path) -> str:
+def _figures(figures: list[ReportFigure], folder: pathlib.Path) -> str:
     if not figures:
         return ""
     return f'<div class="figures">\n{_lines(_figure(figure, folder) for figure in figures)}\n</div>'
 
 
-def _figure(figure: Drawn, folder: pathlib.Path) -> str:
+def _figure(figure: ReportFigure, folder: pathlib.Path) -> str:
     picture = base64.b64encode((folder / figure.svg).read_bytes()).decode()
-    kind = "several" if figure.panels > 1 else "single"
+    kind = "several" if len(figure.figure.axes) > 1 else "single"
     return (
         f'<figure class="{kind}"><div class="scroll"><img alt="{escape(figure.title)}" '
         f'src="data:image/svg+xml;base64,{picture}"></div>'

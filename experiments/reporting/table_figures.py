@@ -50,6 +50,16 @@ class ReportFigure:
     figure: Figure
     is_curves: bool = False
 
+    @property
+    def png(self) -> str:
+        """Its path relative to the report; `svg` is the other format."""
+        return f"figures/{self.name}.png"
+
+    @property
+    def svg(self) -> str:
+        """See `png`."""
+        return f"figures/{self.name}.svg"
+
 
 def of_table(table: Table) -> list[ReportFigure]:
     """All figures that the table's results allow."""
@@ -199,7 +209,7 @@ def seeds_caption(cells: list[MeasuredCell], *, deviation: str = "; one deviatio
 
 def _accuracy_by_rate(table: Table) -> ReportFigure | None:
     """Final accuracy over conditions that differ only in the rate: "clean", "sym_0.2" ..."""
-    if table.spec and not table.spec.rows_span_rates:
+    if not table.spec.rows_span_rates:
         return None
     shown = [
         (cell, (rate, measured))
@@ -258,12 +268,11 @@ def _edfs(table: Table) -> ReportFigure | None:
 
 def _heading(table: Table, condition: str) -> str:
     name = f"{table.heading}, {_condition(table, condition)}"
-    figure = table.spec.figures if table.spec else ""
-    return f"{name} ({figure})" if figure else name
+    return f"{name} ({table.spec.figures})" if table.spec.figures else name
 
 
 def _condition(table: Table, condition: str) -> str:
-    return f"{table.head} {condition}" if table.methods_are_columns else condition
+    return f"{table.head} {condition}" if table.spec.methods_are_columns else condition
 
 
 def _file_name(text: str) -> str:

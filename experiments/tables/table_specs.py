@@ -289,7 +289,7 @@ def _published_columns(spec: TableSpec) -> dict[str, str]:
     if spec.name not in paper.names():
         return {}
     table = paper.table(spec.name)
-    return {name: table.column(name).run for name in table.columns}
+    return {name: column.run for name, column in table.columns_by_name.items()}
 
 
 def _matching(

@@ -116,7 +116,7 @@ def test_a_finished_table_is_not_taken_for_that_of_other_data(folders, tmp_path)
         spec = table_flags.spec()
         (of_a,) = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=[1])
         results_file.append(tmp_path / "results.jsonl", result_of(of_a, data=fingerprint(a)))
-        reproduce._check_before_a_search(spec, [("CCE", "clean")], tmp_path)
+        reproduce._check_before_a_search(spec, [("CCE", "clean")], [], tmp_path)
     other, message = flags_for(b, "CCE", tmp_path), "the result of CCE at clean is of data"
     with other, pytest.raises(ValueError, match=message):
         reproduce.reproduce(tmp_path)
