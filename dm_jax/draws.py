@@ -9,6 +9,8 @@ Each purpose has its own stream, so adding a draw to one does not shift the othe
 
 import numpy as np
 
+from dm_jax import errors
+
 _STREAMS = {"noise": 0, "imbalance": 1, "structure": 2, "split": 3, "order": 4}
 
 
@@ -16,10 +18,10 @@ def generator(seed: int, stream: str, *numbers: int) -> np.random.Generator:
     """`Generator(PCG64(SeedSequence([seed, stream number, *numbers])))`; use its `random()` only.
 
     Raises:
-      ValueError: the seed is not an integer of at least 0.
+      TypeError: the seed is not an integer.
+      ValueError: it is below 0.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
+    errors.check_integer("seed", seed, minimum=0)
     entropy = np.random.SeedSequence([int(seed), _STREAMS[stream], *numbers])
     return np.random.Generator(np.random.PCG64(entropy))
 

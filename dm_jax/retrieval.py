@@ -63,16 +63,15 @@ def tracklet_features(
 
     Raises:
       ValueError: shapes that do not match, an id out of range, a tracklet without frames, a
-        feature that is not finite, or a num_tracklets that is not an integer above 0.
-      TypeError: features that are not real numbers, ids that are not integers.
+        feature that is not finite, or a num_tracklets below 1.
+      TypeError: features that are not real numbers, ids or num_tracklets that are not integers.
 
     >>> tracklet_features(np.array([[1.0, 0.0], [2.0, 4.0], [0.0, 2.0]]), np.array([1, 0, 1]), 2)
     array([[0.4472136, 0.8944272],
            [0.4472136, 0.8944272]], dtype=float32)
     """
     features = _features("frame_features", frame_features)
-    if not isinstance(num_tracklets, numbers.Integral) or num_tracklets < 1:
-        raise ValueError(f"num_tracklets must be an integer above 0, got {num_tracklets!r}")
+    errors.check_integer("num_tracklets", num_tracklets, minimum=1)
     ids = _integers("tracklet_ids", tracklet_ids, len(features))
     outside = np.flatnonzero((ids < 0) | (ids >= num_tracklets))
     if outside.size:

@@ -214,7 +214,7 @@ def test_tracklet_features_are_normalised_means_whatever_the_order_of_frames():
         (np.full((1, 2), np.nan), [0], 1, ValueError, "frame_features must be finite, row 0"),
         (np.array([["a"]]), [0], 1, TypeError, "frame_features .* of real numbers, got <U1"),
         (np.zeros((1, 2), "M8[s]"), [0], 1, TypeError, "of real numbers, got datetime64"),
-        (np.ones((1, 2)), [0], 1.0, ValueError, r"num_tracklets .* integer above 0, got 1\.0"),
+        (np.ones((1, 2)), [0], 1.0, TypeError, r"num_tracklets must be an integer, got 1\.0"),
     ],
 )
 def test_bad_frames_are_named(frames, ids, num, error, message):

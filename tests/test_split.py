@@ -57,5 +57,5 @@ def test_bad_input_is_named():
             stratified_split(LABELS, fraction=fraction, seed=0)
     with pytest.raises(ValueError, match=r"labels must have shape \[n\], got \[2, 3\]"):
         stratified_split(np.zeros((2, 3)), seed=0)
-    with pytest.raises(ValueError, match="seed must be an integer of at least 0, got -1"):
+    with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
         stratified_split(LABELS, seed=-1)

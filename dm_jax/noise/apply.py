@@ -1,6 +1,5 @@
 """Corrupting labels, holding out a validation part, and transition matrices."""
 
-import numbers
 import pathlib
 from collections.abc import Callable, Mapping
 
@@ -78,7 +77,8 @@ def corrupt(
       FileNotFoundError: the file of kind "file:PATH" or "matrix:PATH" does not exist.
       ValueError: an invalid argument; names it, its value and what is accepted.
     """
-    num_classes = _class_count(num_classes)
+    errors.check_integer("num_classes", num_classes, minimum=1)
+    num_classes = int(num_classes)  # of NumPy, it could overflow
     true = as_labels(labels, num_classes)
     noise, argument = _parse(kind)
     errors.check_number("rate", rate)
@@ -110,12 +110,6 @@ def corrupt(
         imbalance=imbalance,
         ratio=float(ratio),
     )
-
-
-def _class_count(num_classes: int) -> int:
-    if not isinstance(num_classes, numbers.Integral) or num_classes < 1:
-        raise ValueError(f"num_classes must be an integer of at least 1, got {num_classes!r}")
-    return int(num_classes)
 
 
 def _parse(kind: str) -> tuple[Callable[[Request], np.ndarray], str]:
@@ -206,10 +200,11 @@ def transition_matrix(true: np.ndarray, given: np.ndarray, num_classes: int) -> 
       float64 [C, C]; every row sums to one, or is zero where a class has no examples.
 
     Raises:
-      ValueError: num_classes is no class count, a label out of range, or different numbers of
-        labels.
+      TypeError: num_classes is not an integer.
+      ValueError: num_classes below 1, a label out of range, or different numbers of labels.
     """
-    num_classes = _class_count(num_classes)
+    errors.check_integer("num_classes", num_classes, minimum=1)
+    num_classes = int(num_classes)
     true, given = as_labels(true, num_classes), as_labels(given, num_classes)
     if true.shape != given.shape:
         raise ValueError(f"given must have as many labels as true, {true.size}, got {given.size}")

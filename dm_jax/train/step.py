@@ -22,7 +22,7 @@ from dm_jax.loss_arguments import Normalization
 from dm_jax.train.schedules import Schedule
 from dm_jax.train.state import State
 
-Batch = Mapping[str, jax.Array]
+Batch = Mapping[str, Any]  # arrays; `where` may be None
 # Weight of the loss of each auxiliary head, if a network has them (Szegedy et al. 2015, section 5).
 AUXILIARY_WEIGHT = 0.3
 
@@ -105,16 +105,13 @@ def make_train_step(settings: StepSettings, *, axis_name: str | None = None):
         augment_key, dropout_key = jax.random.split(jax.random.fold_in(state.rng, state.step))
         inputs = _augmented(settings, batch["inputs"], augment_key, axis_name)
         inputs = settings.preprocess(inputs)
-        where = batch["where"]
-        size = len(inputs) if where is None else where.sum()
-        count = size if axis_name is None else jax.lax.psum(size, axis_name)
 
         def objective(params):
             logits, mutated = model.apply(
                 {"params": params, "batch_stats": state.batch_stats},
                 inputs,
                 train=True,
-                where=where,
+                where=batch["where"],
                 rngs={"dropout": dropout_key},
                 mutable=["batch_stats", "auxiliary"],
             )
@@ -122,11 +119,8 @@ def make_train_step(settings: StepSettings, *, axis_name: str | None = None):
             heads = jax.tree.leaves(mutated.get("auxiliary", {}))
             auxiliary = (_losses(settings, head, edf, batch, axis_name) for head in heads)
             summed = sum((AUXILIARY_WEIGHT * one for one in auxiliary), start=losses)
-            return summed.sum() / jnp.maximum(count, 1), (
-                losses,
-                logits,
-                mutated.get("batch_stats", {}),
-            )
+            mean = summed.sum() / jnp.maximum(_count(batch, axis_name), 1)
+            return mean, (losses, logits, mutated.get("batch_stats", {}))
 
         gradient, (losses, logits, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
         gradient = _sum_tree(gradient, axis_name)
@@ -177,6 +171,13 @@ def _augmented(
     first = jax.lax.axis_index(axis_name) * len(images) if axis_name else 0
     keys = augment.example_keys(key, first, len(images))
     return augment.random_flip(augment.random_crop(images, keys), keys)
+
+
+def _count(batch: Batch, axis_name: str | None) -> Any:
+    """The number of examples of the whole batch that are in `where`."""
+    where = batch["where"]
+    size = len(batch["labels"]) if where is None else where.sum()
+    return size if axis_name is None else jax.lax.psum(size, axis_name)
 
 
 def _losses(settings: StepSettings, logits, edf, batch: Batch, axis_name: str | None) -> jax.Array:

@@ -22,7 +22,7 @@ def profile(config: LossConfig) -> list[float]:
     """The `log_weights` of a custom scheme at the start of training; [] of a built-in one.
 
     Raises:
-      ValueError: as `create_edf`.
+      TypeError, ValueError: as `create_edf`.
     """
     return log_weights(create_edf(config)) if ":" in config.name else []
 

@@ -1,10 +1,30 @@
 """One module per benchmark, each with a `main(argv)`; see `experiments.benchmark`."""
 
 import argparse
+import datetime
+import importlib.util
+import os
+import platform
 import time
 from collections.abc import Callable, Mapping
+from importlib import metadata
 
+import jax
 import numpy as np
+
+
+def heading(subject: str, *packages: str) -> str:
+    """What is measured, the day, the versions of jax and of the packages at hand, the machine."""
+    at_hand = [name for name in ("jax", *packages) if importlib.util.find_spec(name)]
+    facts = [
+        str(datetime.date.today()),
+        *(f"{name} {metadata.version(name)}" for name in at_hand),
+        f"Python {platform.python_version()}",
+        jax.devices()[0].device_kind,
+        f"{os.cpu_count()} cores",
+        f"load {os.getloadavg()[0]:.1f}",
+    ]
+    return f"{subject}; {', '.join(facts)}\n"
 
 
 def positive(text: str) -> int:

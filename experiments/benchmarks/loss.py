@@ -8,11 +8,8 @@ mean. PyTorch is measured if it is installed.
 """
 
 import argparse
-import datetime
 import importlib.util
 import math
-import os
-import platform
 from collections.abc import Callable
 
 import jax
@@ -36,7 +33,7 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("--seconds", type=float, default=4.0, help="minimum, per size")
     flags = parser.parse_args(argv)
-    print(_heading())
+    print(benchmarks.heading(f"value_and_grad of the mean loss, float32, {EDF}", "optax", "torch"))
     rows = {
         size: benchmarks.in_turns(contenders(*size), rounds=5, seconds=flags.seconds)
         for size in flags.sizes
@@ -69,15 +66,6 @@ def table(rows: dict[tuple[int, int], dict[str, list[float]]]) -> str:
         lines.append(f"| {batch} x {classes} | {cells} | {ratio:.2f} |")
     mean = math.exp(np.mean(np.log(ratios)))
     return "\n".join([*lines, f"\nGeometric mean of the ratios: {mean:.2f}"])
-
-
-def _heading() -> str:
-    device = jax.devices()[0]
-    return (
-        f"value_and_grad of the mean loss, float32, {EDF}; {datetime.date.today()}, "
-        f"jax {jax.__version__}, optax {optax.__version__}, Python {platform.python_version()}, "
-        f"{device.device_kind}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
-    )
 
 
 def batches_and_classes(text: str) -> list[tuple[int, int]]:

@@ -8,13 +8,9 @@ passes in training mode: logits, mean cross entropy, its gradient and the new ba
 """
 
 import argparse
-import datetime
-import os
-import platform
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -45,7 +41,10 @@ def main(argv: Sequence[str]) -> None:
     for name in names:
         if name not in models.names():
             parser.error(str(unknown("model", name, models.names())))
-    print(_heading(flags.batch, flags.dtype))
+    subject = f"Forward and backward, batch {flags.batch}, {flags.dtype}"
+    print(benchmarks.heading(subject, "flax"))
+    print("| network | input | parameters | multiply-adds | ms a pass | examples/s |")
+    print("|---|---|---|---|---|---|")
     for name in names:
         print(row(name, flags.batch, flags.dtype, flags.seconds), flush=True)
 
@@ -84,14 +83,3 @@ def training_pass(model: nn.Module, shape: tuple[int, ...]) -> Callable[[], obje
         return jax.value_and_grad(loss, has_aux=True)(variables["params"])
 
     return lambda: jax.block_until_ready(step(variables, inputs))
-
-
-def _heading(batch: int, dtype: str) -> str:
-    device = jax.devices()[0]
-    return (
-        f"Forward and backward, batch {batch}, {dtype}; {datetime.date.today()}, "
-        f"jax {jax.__version__}, flax {flax.__version__}, Python {platform.python_version()}, "
-        f"{device.device_kind}, {os.cpu_count()} cores\n\n"
-        "| network | input | parameters | multiply-adds | ms a pass | examples/s |\n"
-        "|---|---|---|---|---|---|"
-    )

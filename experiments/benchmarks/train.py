@@ -12,13 +12,10 @@ CPU shared with other work, ratios of processor time are reliable, those of wall
 """
 
 import argparse
-import datetime
 import functools
 import importlib.util
-import os
 import time
 from collections.abc import Callable
-from importlib import metadata
 
 import jax
 import numpy as np
@@ -49,7 +46,11 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--clock", default="wall", choices=_CLOCKS)
     flags = parser.parse_args(argv)
     calls = contenders(flags.depth, flags.batch, flags.steps, flags.dtype)
-    print(_heading(flags))
+    subject = (
+        f"ResNet-{flags.depth}, batch {flags.batch}, {flags.dtype}, {flags.rounds} rounds of "
+        f"{flags.steps} steps, {flags.clock} time"
+    )
+    print(benchmarks.heading(subject, "torch"))
     times = measure(calls, flags.steps, flags.rounds, _CLOCKS[flags.clock])
     print(table(times, flags.depth, flags.batch), flush=True)
 
@@ -161,14 +162,3 @@ def _bare_step(built: build.ArrayExperiment) -> Steps:
         jax.block_until_ready(state)
 
     return steps
-
-
-def _heading(flags: argparse.Namespace) -> str:
-    versions = f"jax {jax.__version__}"
-    if importlib.util.find_spec("torch"):
-        versions += f", torch {metadata.version('torch')}"
-    return (
-        f"ResNet-{flags.depth}, batch {flags.batch}, {flags.dtype}, {flags.rounds} rounds of "
-        f"{flags.steps} steps, {flags.clock} time; {datetime.date.today()}, {versions}, "
-        f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores\n"
-    )

@@ -16,6 +16,19 @@ from experiments.tables.result import Result
 
 # Decimals: fewer than float32 has, more than anyone reads.
 _DIGITS = 6
+# Curve -> the metric that it shows, and a factor on it.
+_CURVES: dict[str, tuple[str, float]] = {
+    "test_accuracy": ("test_accuracy", 100),
+    "test_mAP": ("test_mAP", 100),
+    "test_CMC-1": ("test_CMC-1", 100),
+    "train_intact": ("train_accuracy", 100),
+    "train_corrupted": ("train_accuracy_given", 100),
+    "p_clean": ("train_p_clean", 1),
+    "p_noisy": ("train_p_noisy", 1),
+    "loss": ("train_loss", 1),
+}
+# Curves that exist only if it is known which labels are wrong.
+_OF_TRUE_LABELS = ("train_intact", "p_clean", "p_noisy")
 
 
 def result(cell: Cell, summary: train.Summary | Exception) -> Result:
@@ -49,22 +62,6 @@ def result(cell: Cell, summary: train.Summary | Exception) -> Result:
 
 def _percent(fraction: float) -> float:
     return round(100 * fraction, _DIGITS)
-
-
-_CURVES: dict[str, tuple[str, float]] = {
-    "test_accuracy": ("test_accuracy", 100),
-    "test_mAP": ("test_mAP", 100),
-    "test_CMC-1": ("test_CMC-1", 100),
-    "train_intact": ("train_accuracy", 100),
-    "train_corrupted": ("train_accuracy_given", 100),
-    "p_clean": ("train_p_clean", 1),
-    "p_noisy": ("train_p_noisy", 1),
-    "loss": ("train_loss", 1),
-}
-
-
-# Curves that exist only if it is known which labels are wrong.
-_OF_TRUE_LABELS = ("train_intact", "p_clean", "p_noisy")
 
 
 def _curves(summary: train.Summary, measure: str) -> dict[str, list[float]]:

@@ -80,7 +80,7 @@ def _is_unchanged(
     changed = dataclasses.replace(loss, parameters={**loss.parameters, **parameters})
     try:
         return not before or weight_profile.same(before, weight_profile.profile(changed))
-    except ValueError:  # the report and the runs say so
+    except (TypeError, ValueError):  # the report and the runs say so
         return True
 
 
