@@ -90,9 +90,8 @@ def check(workdir: pathlib.Path, experiment: Experiment, *, allow_changes: bool 
             f"{experiment.dataset.name} is {fingerprint!r} now: it was prepared again, "
             "config.data.data_dir changed, or another data set was passed"
         )
-    used = begun.get("weight_profile", begun.get("scheme", []))  # its name in older files
-    known = weight_profile.same(used, weight_profile.profile(config.loss))
-    if not known and not allow_changes:
+    used, now = begun.get("weight_profile", []), weight_profile.profile(config.loss)
+    if not weight_profile.same(used, now) and not allow_changes:
         raise ValueError(
             f"{workdir} holds a run with other weights of {config.loss.name}: its code has "
             "changed. Choose another workdir, or allow the change (--allow_config_change)"

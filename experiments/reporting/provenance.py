@@ -1,7 +1,6 @@
 """The provenance of each number: a line per cell, and the settings that many cells share."""
 
 import dataclasses
-import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -25,15 +24,7 @@ class Setting:
     @classmethod
     def of(cls, result: Result) -> "Setting":
         versions = ", ".join(f"{name} {value}" for name, value in sorted(result.versions.items()))
-        return cls(result.device, versions, result.commit, _quoted(result.command))
-
-
-def _quoted(command: str) -> str:
-    """The command as a shell takes it; early results recorded it without quotes."""
-    try:
-        return shlex.join(shlex.split(command))
-    except ValueError:  # a quote that does not end
-        return command
+        return cls(result.device, versions, result.commit, result.command)
 
 
 class ProvenanceRow(NamedTuple):

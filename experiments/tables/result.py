@@ -111,8 +111,6 @@ def decode(line: bytes, where: str) -> Result:
             f"{where}: results of schema version {schema}, but this code reads version {SCHEMA}; "
             "read the file with the code that wrote it, or start a new one"
         )
-    if "scheme" in record:  # its name in older lines
-        record["weight_profile"] = record.pop("scheme")
     fields = {field.name for field in dataclasses.fields(Result)}
     if record.keys() | _LATER != fields:
         strange = sorted((record.keys() | _LATER) ^ fields)

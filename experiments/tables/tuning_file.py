@@ -73,8 +73,6 @@ def add(folder: str | os.PathLike[str], name: str, search: ParameterSearch) -> N
 
 
 def _search(fields: dict[str, Any]) -> ParameterSearch:
-    if "scheme" in fields:  # its name in older files
-        fields["weight_profile"] = fields.pop("scheme")
     search = ParameterSearch(**fields)
     tried = [(dict(parameters), float(score)) for parameters, score in search.tried]
     if not tried:

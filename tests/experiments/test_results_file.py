@@ -127,13 +127,6 @@ def test_processes_may_append_at_once(tmp_path):
     assert len({result.key for result in results_file.read(path)}) == 20
 
 
-def test_a_field_may_have_its_older_name(tmp_path):
-    path = tmp_path / "r.jsonl"
-    results_file.append(path, a_result(weight_profile=[0.5]))
-    path.write_text(path.read_text().replace('"weight_profile"', '"scheme"'))
-    assert results_file.read(path)[0].weight_profile == [0.5]
-
-
 def test_another_schema_version_is_named(tmp_path):
     path = tmp_path / "r.jsonl"
     results_file.append(path, a_result())
