@@ -2,6 +2,13 @@
 
 import ml_collections
 
+_SCALED = (
+    ("train", "length"),
+    ("schedule", "boundaries"),
+    ("schedule", "warmup"),
+    ("loss", "schedule_length"),
+)
+
 
 def scale(config: ml_collections.ConfigDict, factor: float) -> None:
     """Multiplies the length of the training and of its schedules by `factor`, in place.
@@ -9,11 +16,15 @@ def scale(config: ml_collections.ConfigDict, factor: float) -> None:
     Intervals of logging, evaluation and checkpoints shrink where fewer than twenty would fit.
     Every evaluation coincides with a log: together they make one point of a curve.
     """
-    train, length = config.train, _times(config.train.length, factor)
-    config.schedule.boundaries = tuple(_times(b, factor) for b in config.schedule.boundaries)
-    config.schedule.warmup = _times(config.schedule.warmup, factor)
-    config.loss.schedule_length = _times(config.loss.schedule_length, factor)
-    train.length = length
+    for group, key in _SCALED:
+        found = config[group][key]
+        try:
+            several = isinstance(found, tuple)
+            scaled = tuple(_times(d, factor) for d in found) if several else _times(found, factor)
+        except ValueError as error:
+            raise ValueError(f"config.{group}.{key}: {error}") from None
+        config[group][key] = scaled
+    train, length = config.train, config.train.length
     for name in ("log_every", "evaluate_every", "checkpoint_every"):
         if split(train[name])[1] == split(length)[1]:
             twentieth = _times(length, 1 / 20)

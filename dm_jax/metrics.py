@@ -144,7 +144,7 @@ def emphasis_totals(examples: Examples, edf: EDF) -> Totals:
     log_p = -examples.losses
     p, margin = jnp.exp(log_p), log_p - jnp.log(-jnp.expm1(log_p))
     log_weight = edf.log_weight(jnp.clip(margin, -_UNDERFLOW_MARGIN, _UNDERFLOW_MARGIN))
-    largest = jnp.where(where, log_weight, -jnp.inf).max()
+    largest = jnp.where(where, log_weight, -jnp.inf).max(initial=-jnp.inf)
     largest = jnp.where(largest > -jnp.inf, largest, 0)
     weight = jnp.where(where, jnp.exp(log_weight - largest), 0)
     count, total, squares = where.sum(), weight.sum(), (weight**2).sum()

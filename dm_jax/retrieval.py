@@ -147,7 +147,7 @@ def _mean(precision: np.ndarray, hit: np.ndarray, ranks: Sequence[int]) -> Retri
         )
     cmc = hit[valid].mean(axis=0)
     return RetrievalScores(
-        cmc={rank: float(cmc[min(rank, len(cmc)) - 1]) for rank in ranks},
+        cmc={int(rank): float(cmc[min(rank, len(cmc)) - 1]) for rank in ranks},
         mean_average_precision=float(precision[valid].mean()),
         num_queries=len(precision),
         num_valid=int(valid.sum()),

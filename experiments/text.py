@@ -1,6 +1,7 @@
 """The format of numbers and facts in messages, Markdown, HTML and figures."""
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"  # nothing to print here
@@ -27,13 +28,18 @@ def signed(difference: float) -> str:
     return ("+" if difference > 0 else MINUS) + text
 
 
-def parameters(values: Mapping[str, float]) -> str:
+def parameters(values: Mapping[str, Any]) -> str:
     """Parameters as `name=value`, separated by commas.
 
-    >>> parameters({"lam": 0.5, "beta": 8.0})
-    'lam=0.5, beta=8'
+    >>> parameters({"lam": 0.5, "beta": 8.0, "kind": "power"})
+    'lam=0.5, beta=8, kind=power'
     """
-    return ", ".join(f"{name}={value:g}" for name, value in values.items())
+    return ", ".join(f"{name}={_short(value)}" for name, value in values.items())
+
+
+def _short(value: Any) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:g}" if is_number else str(value)
 
 
 def moves(schedule: Mapping[str, object] | None) -> str:

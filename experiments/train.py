@@ -14,7 +14,7 @@ from ml_collections import config_flags
 from dm_jax import train
 from experiments import startup
 from experiments.progress import ProgressBar
-from experiments.text import moves
+from experiments.text import moves, parameters
 
 FLAGS = flags.FLAGS
 
@@ -34,10 +34,9 @@ def describe(config: train.Config, summary: train.Summary, workdir: str) -> str:
     if not summary.finished:
         return f"stopped at step {summary.step} of {summary.total}; the same command resumes there"
     loss = config.loss
-    parameters = ", ".join(f"{k}={v}" for k, v in loss.parameters.items())
     return (
         f"{config.data.name} with {_labels(config, summary)}, "
-        f"{loss.name}({parameters}){moves(loss.schedule)}: {_test(summary)}; "
+        f"{loss.name}({parameters(loss.parameters)}){moves(loss.schedule)}: {_test(summary)}; "
         f"{summary.seconds:.0f} s; see {workdir}"
     )
 

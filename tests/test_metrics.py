@@ -152,6 +152,13 @@ def test_a_batch_of_padding_alone_leaves_the_emphasis_to_the_others():
     assert nothing.add(usual).means()["examples"] == usual.means()["examples"] / 2
 
 
+def test_an_empty_batch_counts_nothing():
+    examples = Examples(*(jnp.zeros(0, kind) for kind in (float, int, int, int, bool)))
+    means = metrics.emphasis_totals(examples, dm_jax.CCE()).means()
+    assert means["examples"] == 0
+    assert np.isnan(means["emphasis_mean"])
+
+
 def test_padding_does_not_hide_small_emphases():
     """Its weight is exp(196) times theirs."""
     losses = np.array([0.01, 0.02, 50.0], np.float32)

@@ -81,6 +81,8 @@ def corrupt(
     num_classes = int(num_classes)  # of NumPy, it could overflow
     true = as_labels(labels, num_classes)
     noise, argument = _parse(kind)
+    if matrix is not None and kind.removesuffix(":") != "matrix":
+        raise ValueError(f"matrix is for kind 'matrix', got kind {kind!r}")
     errors.check_number("rate", rate)
     if not 0.0 <= rate <= 1.0:
         raise ValueError(f"rate must be in [0, 1], got {rate}")
@@ -163,9 +165,10 @@ def hold_out(
         raise errors.unknown("validation_labels", validation_labels, ("clean", "noisy"))
     true = _true_labels_of_kept(corruption, true_labels)
     train, held = stratified_split(true, fraction=fraction, seed=seed)
-    how = f"fraction={fraction}, seed={seed}"
-    training = corruption.take(train, part=f"training({how})")
-    validation = corruption.take(held, part=f"validation({how}, labels={validation_labels})")
+    how = f"fraction={float(fraction)}, seed={seed}"
+    of = "" if corruption.part == "all" else f" of {corruption.part}"
+    training = corruption.take(train, part=f"training({how}){of}")
+    validation = corruption.take(held, part=f"validation({how}, labels={validation_labels}){of}")
     if validation_labels == "clean":
         validation = validation.cleaned(true[held])
     return training, validation

@@ -36,6 +36,8 @@ def keep(
     (stream "imbalance"): a stronger imbalance keeps a subset of what a weaker one keeps.
     """
     counts = kept_counts(labels, num_classes, imbalance, ratio)
+    if imbalance == "none":
+        return np.arange(labels.size)
     uniforms = draws.generator(seed, "imbalance").random(labels.size)
     members = [np.flatnonzero(labels == label) for label in range(num_classes)]
     chosen = [draws.sample(m, uniforms[m], n) for m, n in zip(members, counts, strict=True)]

@@ -200,6 +200,15 @@ _NOT_NEGATIVE = (
     "schedule.gamma",
     "schedule.power",
 )
+_DURATIONS = (
+    "loss.schedule_length",
+    "schedule.boundaries",
+    "schedule.warmup",
+    "train.checkpoint_every",
+    "train.evaluate_every",
+    "train.length",
+    "train.log_every",
+)
 # A `jax.random.key` holds 32 bits of a seed.
 _SEEDS = 2**32
 
@@ -222,6 +231,13 @@ def _check_values(config: Config) -> None:
     for path, value in amounts.items():
         if not 0 <= value < math.inf:
             raise ValueError(f"config.{path} must be finite and at least 0, got {value}")
+    for path in _DURATIONS:
+        found = get(config, path)
+        for duration in found if isinstance(found, tuple) else (found,):
+            try:
+                steps(duration, examples=1, batch_size=1)
+            except ValueError as error:
+                raise ValueError(f"config.{path}: {error}") from None
     if config.seed >= _SEEDS:
         raise ValueError(f"config.seed must be below {_SEEDS}, got {config.seed}")
     if not 0 <= config.data.validation < 1:
@@ -321,7 +337,7 @@ def steps(duration: str, *, examples: int, batch_size: int, last_batch: str = "w
         finite = math.isfinite(float(number))
         # Exact: in floats 1.1 epochs of 50,000 end an example later.
         amount = fractions.Fraction(number) if finite else -1
-    except (ValueError, KeyError):
+    except (AttributeError, KeyError, ValueError):
         raise ValueError(
             f"a duration reads like '30000 steps', '40 epochs' or '1e6 examples', got {duration!r}"
         ) from None

@@ -191,10 +191,7 @@ def _step_settings(
 def _steps(config: config_lib.Config, duration: Callable[[str], int], path: str) -> int:
     """The duration config.PATH in steps, at least one."""
     text = config_lib.get(config, path)
-    try:
-        found = duration(text)
-    except ValueError as error:
-        raise ValueError(f"config.{path}: {error}") from None
+    found = duration(text)
     if found < 1:
         raise ValueError(f"config.{path} must be at least one step, got {text!r}")
     return found

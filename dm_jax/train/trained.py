@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dm_jax import files, models
+from dm_jax import errors, files, models
 from dm_jax.data import augment
 from dm_jax.data.dataset import as_features
 from dm_jax.train import checkpoint_reader
@@ -54,6 +54,7 @@ class TrainedModel:
           batch_size: how many are computed at once.
 
         Raises:
+          TypeError: a batch_size that is not an integer.
           ValueError: inputs of a different shape or dtype, features that are not finite, or a
             batch_size below 1.
         """
@@ -68,8 +69,7 @@ class TrainedModel:
         return self._outputs(inputs, batch_size, _FEATURES)
 
     def _outputs(self, inputs: Any, batch_size: int, which: int) -> np.ndarray:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        errors.check_integer("batch_size", batch_size, minimum=1)
         inputs = self._as_in_the_data(np.asarray(inputs))
         if inputs.shape[1:] != self.shape or inputs.dtype != self.dtype:
             shape = ", ".join(map(str, ("n", *self.shape)))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from configs import overrides
-from dm_jax.train.config import scheme_parameters
+from dm_jax.train.config import LossConfig, scheme_parameters
 from experiments.reporting.comparison import Table
 from experiments.reporting.measured import MeasuredCell
 from experiments.tables.result import Result
@@ -83,11 +83,7 @@ def _line(cell: MeasuredCell, numbers: dict[Setting, int]) -> ProvenanceRow:
 
 def _scheme(loss: Mapping[str, Any]) -> str:
     """The loss of a config with its parameters: DM(lam=0.5, beta=8), CCE-DN."""
-    own = {
-        name: value
-        for name, value in scheme_parameters(loss).items()
-        if isinstance(value, int | float)
-    }
+    own = scheme_parameters(loss)
     name, normalization = loss.get("name", ""), loss.get("normalization")
     always_normalised = overrides.is_always_normalised(name)
     if normalization == "batch" and not always_normalised:
@@ -95,6 +91,11 @@ def _scheme(loss: Mapping[str, Any]) -> str:
     text = name + (f"({parameters(own)})" if own else "")
     if normalization == "density" or (normalization == "none" and always_normalised):
         text += f", normalization {normalization}"
+    usual = LossConfig().saturation
+    if (saturation := loss.get("saturation", usual)) != usual:
+        text += f", saturation {saturation:g}"
+    if weights := loss.get("class_weights"):
+        text += f", class weights {', '.join(f'{weight:g}' for weight in weights)}"
     return text + moves(loss.get("schedule"))
 
 

@@ -110,6 +110,12 @@ def test_steps_scale_a_warmup_and_a_moving_parameter():
     assert (config.schedule.warmup, config.loss.schedule_length) == ("10 steps", "100 steps")
 
 
+def test_a_duration_that_cannot_be_scaled_is_named():
+    config = digits.get_config("schedule.warmup=5step")
+    with pytest.raises(ValueError, match=r"config\.schedule\.warmup: a duration reads like"):
+        length.scale(config, 0.1)
+
+
 def test_a_seed_is_that_of_the_run_and_of_its_noise():
     config = digits.get_config("seed=3")
     assert (config.seed, config.noise.seed) == (3, 3)

@@ -55,6 +55,9 @@ def test_of_several_files_the_latest_run_counts_in_any_order():
         ({"name": "CCE", "normalization": "batch"}, "CCE-DN"),
         ({"name": "my:Own", "normalization": "batch"}, "my:Own"),
         ({"name": "CCE", "normalization": "density"}, "CCE, normalization density"),
+        ({"name": "my:Own", "kind": "power", "normalization": "batch"}, "my:Own(kind=power)"),
+        ({"name": "CCE", "saturation": 0.0, "class_weights": []}, "CCE, saturation 0"),
+        ({"name": "CCE", "class_weights": [1.0, 0.5]}, "CCE, class weights 1, 0.5"),
         (
             {"name": "DM", "lam": 0.5, "normalization": "batch", "schedule": {"lam": 1.0}},
             "DM(lam=0.5), lam to 1.0",

@@ -161,6 +161,13 @@ def test_hold_out_refuses_true_labels_of_another_set(wrong):
         noise.hold_out(corrupt(), wrong, seed=1)
 
 
+def test_a_part_of_a_part_is_recorded_as_such():
+    first, _ = noise.hold_out(corrupt(), LABELS, fraction=0.2, seed=0)
+    _, second = noise.hold_out(first, LABELS, fraction=1, seed=1)
+    of = "training(fraction=0.2, seed=0)"
+    assert second.part == f"validation(fraction=1.0, seed=1, labels=clean) of {of}"
+
+
 def test_hold_out_knows_its_labels():
     with pytest.raises(ValueError, match="unknown validation_labels 'clear'; did you mean 'clean'"):
         noise.hold_out(corrupt(), LABELS, seed=0, validation_labels="clear")

@@ -106,6 +106,11 @@ def test_an_empty_corruption_has_rate_zero(corruption):
     [
         ({"labels": np.full(625, 0.7)}, TypeError, "labels must be integers, got float64"),
         ({"changed": np.ones(625, int)}, TypeError, "changed must be bool, got int64"),
+        (
+            {"labels": np.full(625, 2**32)},
+            ValueError,
+            "labels must fit int32, got up to 4294967",
+        ),
         ({"kept": np.arange(625)[::-1]}, ValueError, "kept must be ascending"),
         ({"kept": np.arange(625) - 1}, ValueError, "kept must be ascending indices from 0 on"),
     ],

@@ -37,6 +37,12 @@ def test_a_matrix_that_is_missing_is_named():
         noise.corrupt(LABELS, num_classes=3, kind="matrix")
 
 
+@pytest.mark.parametrize("kind", ["symmetric", "matrix:T.npy"])
+def test_a_matrix_that_would_not_be_used_is_refused(kind):
+    with pytest.raises(ValueError, match=f"matrix is for kind 'matrix', got kind '{kind}'"):
+        noise.corrupt(LABELS, num_classes=3, kind=kind, matrix=MATRIX)
+
+
 def test_a_measured_matrix_draws_such_noise_again(tmp_path):
     given = noise.corrupt(LABELS, num_classes=3, rate=0.4, seed=1).labels
     np.savez(tmp_path / "T.npz", matrix=noise.transition_matrix(LABELS, given, 3))

@@ -74,6 +74,8 @@ def test_the_config_files_have_the_defaults_of_the_library():
         ({"parallel__devices": -1}, ValueError, "config.parallel.devices must .* at least 0"),
         ({"loss__saturation": -1.0}, ValueError, "config.loss.saturation must .* got -1.0"),
         ({"optimizer__momentum": math.nan}, ValueError, "config.optimizer.momentum .* got nan"),
+        ({"schedule__warmup": "5step"}, ValueError, "config.schedule.warmup: a duration reads"),
+        ({"schedule__boundaries": ["1 day"]}, ValueError, "schedule.boundaries: a duration reads"),
         ({"data__validation": 1.0}, ValueError, r"config.data.validation must be in \[0, 1\)"),
     ],
 )
