@@ -33,6 +33,7 @@ def test_mean_and_sample_deviation_over_seeds():
     )
     assert cell.measured("final") == Measured(62.0, 2.0)
     assert MeasuredCell.of([a_result()]).measured("final") == Measured(70.0, None)
+    assert [run.seed for run in MeasuredCell.of([a_result(seed=s) for s in (2, 1)]).runs] == [1, 2]
 
 
 def test_of_a_seed_run_twice_the_last_counts():
@@ -83,9 +84,19 @@ def test_a_custom_scheme_is_not_averaged_with_its_old_code():
     assert cell.left_out == 2
 
 
+def test_a_custom_scheme_is_not_averaged_with_code_that_nobody_recorded():
+    cell = MeasuredCell.of([a_result(), a_result(seed=1, weight_profile=[0.0, 1.0])])
+    assert (len(cell.runs), cell.left_out) == (1, 1)
+
+
 def test_a_changed_protocol_never_hides_the_table_s_own():
     cell = MeasuredCell.of([a_result(final=60.0), a_result(final=90.0, changes="model=resnet20")])
     assert (cell.measured("final").mean, cell.mark, cell.left_out) == (60.0, "", 1)
+
+
+def test_a_shorter_training_is_nearer_to_the_table_s_own_than_a_changed_one():
+    cell = MeasuredCell.of([a_result(scale=0.5), a_result(changes="model=resnet20")])
+    assert cell.mark == "scale 0.5"
 
 
 def test_a_longer_training_never_hides_the_table_s_own():
@@ -149,6 +160,7 @@ def test_a_failed_trial_of_a_smaller_scale_is_no_failure_of_the_cell():
 
 def test_a_seed_that_failed_and_then_finished_is_no_failure():
     assert MeasuredCell.of([failed(), a_result()]).failed == ()
+    assert MeasuredCell.of([failed(), a_result()]).left_out == 0
     assert len(MeasuredCell.of([failed(seed=1), a_result()]).failed) == 1
 
 
@@ -163,6 +175,7 @@ def test_curves_are_averaged_at_the_steps_all_seeds_share():
     curve = MeasuredCell.of([first, second]).curve("p_clean")
     assert curve.steps == [0, 20]
     assert curve.mean == pytest.approx([0.1, 0.4])
+    assert MeasuredCell.of([first]).curve("p_clean").deviation == [0.0, 0.0, 0.0]
     assert MeasuredCell.of([first, second]).curve("p_noisy") is None
     lacks = a_result(seed=1, curves={"steps": [0, 20]})
     assert MeasuredCell.of([first, lacks]).curve("p_clean") is None
@@ -178,6 +191,7 @@ def test_highest_of_a_column_is_marked_among_equal_budgets():
         a_result(row="CCE", final=70.0),
         a_result(row="GCE", final=71.04),
         a_result(row="MSE", final=70.96),
+        a_result(row="DM", final=70.9),
         a_result(row="MAE", final=90.0, scale=0.5),
     )
     entries = table.sections[0].entries
@@ -221,6 +235,7 @@ def test_the_same_changes_in_another_order_are_one_protocol():
     (cell,) = measured.group(results)["1"].values()
     assert (len(cell.runs), cell.left_out) == (2, 0)
     assert cell.mark == "model=resnet20, train.batch_size=64"
+    assert MeasuredCell.of(results[1:]).mark == cell.mark
 
 
 def test_quoted_rows_have_a_source_and_are_never_missing():
