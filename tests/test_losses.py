@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dm_jax import (
     CCE,
     DM,
+    EDF,
     GCE,
     MAE,
     MSE,
@@ -142,14 +143,29 @@ def test_any_number_of_classes(classes, kind):
             assert relative_l1(gradient(*arguments), written_gradient(*arguments)) < 1e-5
 
 
-@pytest.mark.parametrize("edf", [MAE(), MSE(), GCE(q=0.7), Beta(alpha=0.5, eta=3.0)], ids=repr)
+@pytest.mark.parametrize("edf", [MAE(), MSE(), GCE(q=0.7), Beta(alpha=0.5, eta=3.3)], ids=repr)
 @pytest.mark.parametrize("margin", [-1e4, -300.0, 300.0, 1e4])
 def test_batches_that_are_far_away_as_a_whole(edf, margin):
     """All weights are below exp(-100): only ratios count, and float32 margins are coarse there."""
     logits, labels = examples(32, 10, 1.0)
-    logits[np.arange(32), labels] += np.float32(margin)
-    arguments = logits, labels, edf, None, "batch", 0.0
-    assert relative_l1(gradient(*arguments), written_gradient(*arguments)) < 1e-5
+    is_label = labels[:, None] == np.arange(10)
+    for moved in (logits + margin * is_label, logits - margin * ~is_label):
+        arguments = np.float32(moved), labels, edf, None, "batch", 0.0
+        assert relative_l1(gradient(*arguments), written_gradient(*arguments)) < 1e-5
+
+
+class Slow(EDF):
+    """A scheme whose log weight is a line of the margin nowhere."""
+
+    def log_weight(self, margin):
+        return -jnp.log1p(margin**2)
+
+
+def test_far_weights_of_a_scheme_that_bends_are_its_own():
+    margins = np.array([-1e4, -300.0, 300.0, 1e4], np.float32)
+    logits, labels = np.stack([margins, np.zeros(4, np.float32)], 1), np.zeros(4, int)
+    got = gradient(logits, labels, Slow(), None, None, 0.0)
+    np.testing.assert_allclose(-4 * got[:, 0], 0.5 / (1 + margins**2), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,13 @@ def test_evaluation_uses_the_running_statistics_and_leaves_them():
     jax.tree.map(np.testing.assert_array_equal, updated["batch_stats"], variables["batch_stats"])
 
 
+def test_initialised_in_training_it_is_as_in_evaluation():
+    """Outside of the mapped axis, and without having seen a batch."""
+    found = BatchNorm("data").init(jax.random.key(0), jnp.float32(IMAGES), train=True)
+
+    jax.tree.map(np.testing.assert_array_equal, found, _initial())
+
+
 def test_a_population_normalises_each_run_by_itself():
     runs = jnp.float32(IMAGES).reshape(2, 8, 4, 4, 3)
 
