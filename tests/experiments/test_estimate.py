@@ -1,10 +1,12 @@
 """What a table would take, without running it."""
 
 import dataclasses
+import types
 
 import pytest
 
 from dm_jax.train import parallel
+from dm_jax.train.plan import Plan
 from experiments import reproduce
 from experiments.tables import estimate, table_specs
 from tests.experiments.test_reproduce import command
@@ -43,20 +45,52 @@ def test_a_plan_goes_on_after_what_cannot_start(monkeypatch):
 
 
 def test_the_time_of_a_plan_is_that_of_all_its_programs(monkeypatch):
-    """Four networks, one after the other, and a population of two; half a second a step."""
+    """Four networks, one after the other, and a population of two; 25 seconds a step."""
     there = []
     for changes, rows in (("model=resnet20", ("CCE", "MAE")), ("", ("CCE",))):
         spec = dataclasses.replace(table_specs.get("digits"), scale=0.01, changes=changes)
         pairs = [(row, "clean") for row in rows]
         there += reproduce.make_cells(spec, pairs, {}, seeds=(1, 2))
-    monkeypatch.setattr(estimate, "_measure", lambda group: (0.5, 3 * 2**20))
+    monkeypatch.setattr(estimate, "_measure", lambda group: (25.0, 300 * 2**20))
     alone, together, total = estimate.describe(there)[0].splitlines()
     assert alone == (
-        "1 run x 20 steps of resnet20: 10 s, 3 MiB, 4 times, one after the other "
+        "1 run x 20 steps of resnet20: 500 s, 300 MiB, 4 times, one after the other "
         "(first: CCE, clean)"
     )
-    assert together == "2 runs x 20 steps of mlp: 10 s, 3 MiB (first: CCE, clean)"
-    assert total.startswith("about 50 s on ")
+    assert together == "2 runs x 20 steps of mlp: 500 s, 300 MiB (first: CCE, clean)"
+    assert total.startswith("about 0.7 h on ")
+
+
+def test_all_runs_of_a_program_that_cannot_start_are_counted(monkeypatch):
+    spec = dataclasses.replace(table_specs.get("digits"), scale=0.01)
+    there = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=(1, 2))
+    monkeypatch.setattr(estimate, "_measure", _fail_once(None))
+    text, failed = estimate.describe(there)
+    assert failed == 2
+    assert text.startswith("2 runs cannot start: no such devices\n")
+
+
+@pytest.mark.parametrize(("most", "size"), [(60, 60), (1000, 100)])
+def test_a_step_is_timed_after_compilation_in_calls_of_the_run_but_no_long_ones(
+    monkeypatch, most, size
+):
+    seconds, blocks = [0.0], []
+
+    def advance(state, block):
+        blocks.append(block)
+        seconds[0] += 0.5 * size if len(blocks) > 1 else 60.0
+        return state, None
+
+    engine = types.SimpleNamespace(
+        plan=Plan(1000, 300, 300, 300, max_steps_per_call=most),
+        memory=lambda state: 7,
+        block=lambda begin, end: (begin, end),
+        advance=advance,
+    )
+    clock = types.SimpleNamespace(perf_counter=lambda: seconds[0])
+    monkeypatch.setattr(estimate, "time", clock)
+    assert estimate._timed(engine, None) == (0.5, 7)
+    assert blocks == [(0, size), (size, 2 * size), (2 * size, 3 * size)]
 
 
 @pytest.mark.long

@@ -8,6 +8,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from dm_jax import data, npz
+from dm_jax.train import weight_profile
 from experiments import reproduce, tune
 from experiments.tables import results_file, same_data, table_flags, table_specs, tuning_file
 from experiments.tables import search as search_lib
@@ -72,6 +73,7 @@ def test_seeds_from_before_fingerprints_were_recorded_get_no_others(folders):
     same_data.check([cell(a, seed=1), cell(a, row="GCE")], [old], [])
     with pytest.raises(ValueError, match="but the result of CCE at clean is of data not recorded"):
         same_data.check([cell(a, seed=1), cell(a, seed=2)], [old], [])
+    same_data.check([cell(a, seed=2)], [dataclasses.replace(old, status="failed")], [])
 
 
 def test_other_data_are_refused(folders):
@@ -94,6 +96,27 @@ def test_streamed_data_are_told_apart_in_words(monkeypatch):
     message = "mars has fingerprint mars, 8 images now, .* of data of fingerprint mars, 9 images;"
     with pytest.raises(ValueError, match=message):
         same_data.check([of_mars], [earlier], [])
+
+
+def test_a_scheme_is_compared_at_the_parameters_that_were_used(folders, monkeypatch):
+    monkeypatch.setattr(weight_profile, "profile", lambda loss: [loss.parameters["q"]])
+    of_gce, found = cell(folders[0], "GCE"), search(folders[0])
+    same_data.check_schemes([of_gce], [], [dataclasses.replace(found, weight_profile=[0.5])])
+    other = dataclasses.replace(found, weight_profile=[0.9])
+    with pytest.raises(ValueError, match="has changed since the search for GCE at clean"):
+        same_data.check_schemes([of_gce], [], [other])
+    same_data.check_schemes([of_gce], [], [dataclasses.replace(other, table="1")])
+
+
+def test_a_scheme_that_cannot_be_created_is_not_compared(folders, monkeypatch):
+    """Its run will say so."""
+
+    def fails(loss):
+        raise ValueError("unknown parameter")
+
+    monkeypatch.setattr(weight_profile, "profile", fails)
+    known = dataclasses.replace(search(folders[0]), weight_profile=[0.5])
+    same_data.check_schemes([cell(folders[0], "GCE")], [], [known])
 
 
 def test_data_are_loaded_for_what_is_left_and_if_that_takes_no_preparation(folders):
