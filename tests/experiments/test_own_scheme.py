@@ -174,6 +174,18 @@ def test_profiles_of_other_precisions_are_the_same():
     )
 
 
+def test_profiles_are_the_same_up_to_what_precisions_differ_by():
+    assert weight_profile.same([0.0, 1.0], [0.04, 1.0])
+    assert not weight_profile.same([0.0, 1.0], [0.1, 1.0])
+    for unknown in (([], [1.0]), ([1.0], [])):
+        assert weight_profile.same(*unknown)
+
+
+def test_a_profile_ends_where_weights_are_as_good_as_zero():
+    found = weight_profile.log_weights(dm_jax.Exponential(beta=100.0))
+    assert max(found) - min(found) == pytest.approx(7)
+
+
 class Narrow(dm_jax.EDF):
     """A scheme whose weights underflow in float32."""
 

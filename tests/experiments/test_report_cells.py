@@ -10,6 +10,7 @@ from configs import overrides
 from experiments.reporting import layout, markdown, measured, page, provenance, report
 from experiments.reporting.measured import Measured, MeasuredCell
 from experiments.tables.result import Result
+from experiments.tables.tuning_file import ParameterSearch
 
 
 def a_result(**changed):
@@ -56,6 +57,8 @@ def test_of_several_files_the_latest_run_counts_in_any_order():
         ({"name": "CCE", "normalization": "batch"}, "CCE-DN"),
         ({"name": "my:Own", "normalization": "batch"}, "my:Own"),
         ({"name": "CCE", "normalization": "density"}, "CCE, normalization density"),
+        ({"name": "CCE", "normalization": "none"}, "CCE"),
+        ({"name": "DM", "beta": 8.0, "normalization": "none"}, "DM(beta=8), normalization none"),
         ({"name": "my:Own", "kind": "power", "normalization": "batch"}, "my:Own(kind=power)"),
         ({"name": "CCE", "saturation": 0.0, "class_weights": []}, "CCE, saturation 0"),
         ({"name": "CCE", "class_weights": [1.0, 0.5]}, "CCE, class weights 1, 0.5"),
@@ -138,6 +141,15 @@ def test_a_failure_under_other_parameters_is_no_failure_of_the_cell():
 def test_a_run_that_the_paper_does_not_have_is_a_section_of_its_own():
     table = a_table(a_result(table="9", column="noise_0.3"), a_result(table="9", row="GCE"))
     assert {"noise_0.3", "clean"} <= {c for section in table.sections for c in section.columns}
+    (own,) = (section for section in table.sections if section.columns == ("noise_0.3",))
+    assert own.rows == ("CCE",)
+
+
+def test_searches_are_in_the_order_of_the_cells_and_those_of_no_cell_come_last():
+    rows = ("Own", "GCE", "CCE")
+    found = [ParameterSearch("digits", row, "clean", {}, [({}, 90.0)], [1]) for row in rows]
+    ordered = layout.build("digits", {}, found).searches
+    assert [search.row for search in ordered] == ["CCE", "GCE", "Own"]
 
 
 def test_seeds_of_other_data_are_not_averaged():
@@ -151,6 +163,13 @@ def test_seeds_of_other_data_are_not_averaged():
 def test_provenance_names_the_data():
     of_data = [a_result(row=row, data=data) for row, data in (("CCE", "a" * 64), ("MAE", ""))]
     assert [line.data for line in provenance.lines(a_table(*of_data))] == ["a" * 12, "not recorded"]
+
+
+def test_provenance_is_that_of_the_finished_runs():
+    ended = [a_result(seed=seed, seconds=4.0, date=f"2026-11-2{seed}T10") for seed in (1, 2)]
+    (line,) = provenance.lines(a_table(*ended, failed(seed=3, date="2026-11-23T10")))
+    assert (line.seeds, line.date, line.seconds) == ("1, 2", "2026-11-21, 2026-11-22", "4.0 s")
+    assert line.remarks == "seed 3 failed: killed"
 
 
 def test_a_failed_trial_of_a_smaller_scale_is_no_failure_of_the_cell():
