@@ -75,6 +75,9 @@ def test_queries_are_of_people(tmp_path):
     savemat(tmp_path / "query.mat", {"query_IDX": np.zeros((1, 0), np.uint16)})
     with pytest.raises(ValueError, match="holds no query"):
         mars_protocol.read_queries(tmp_path / "query.mat", read)
+    savemat(tmp_path / "query.mat", {"query_IDX": np.ones((1, 1)), "other": np.ones((1, 1))})
+    with pytest.raises(ValueError, match=r"query\.mat must hold one array, got 2"):
+        mars_protocol.read_queries(tmp_path / "query.mat", read)
     (tmp_path / "query.mat").write_bytes(b"no matrix")
     with pytest.raises(ValueError, match=r"query\.mat cannot be read"):
         mars_protocol.read_queries(tmp_path / "query.mat", read)

@@ -116,3 +116,9 @@ def test_overhanging_pool_has_the_sizes_of_caffe(side, pooled):
 def test_refused_inputs_are_named(x, error, message):
     with pytest.raises(error, match=f"net takes .*{message}"):
         check_images("net", x, min_size=16, multiple=16)
+
+
+def test_both_sides_are_at_least_the_smallest():
+    check_images("net", jnp.zeros((2, 16, 16, 3)), min_size=16)
+    with pytest.raises(ValueError, match="at least 16x16, got 32x8"):
+        check_images("net", jnp.zeros((2, 32, 8, 3)), min_size=16)
