@@ -1,13 +1,14 @@
 """The length of a training and of its schedules, scaled together."""
 
+import math
+
 import ml_collections
 
-_SCALED = (
-    ("train", "length"),
-    ("schedule", "boundaries"),
-    ("schedule", "warmup"),
-    ("loss", "schedule_length"),
-)
+_DURATIONS = {
+    "train": ("length", "log_every", "evaluate_every", "checkpoint_every"),
+    "schedule": ("boundaries", "warmup"),
+    "loss": ("schedule_length",),
+}
 
 
 def scale(config: ml_collections.ConfigDict, factor: float) -> None:
@@ -15,16 +16,16 @@ def scale(config: ml_collections.ConfigDict, factor: float) -> None:
 
     Intervals of logging, evaluation and checkpoints shrink where fewer than twenty would fit.
     Every evaluation coincides with a log: together they make one point of a curve.
+
+    Raises:
+      ValueError: a key holds no duration; names it.
     """
-    for group, key in _SCALED:
-        found = config[group][key]
-        try:
-            several = isinstance(found, tuple)
-            scaled = tuple(_times(d, factor) for d in found) if several else _times(found, factor)
-        except ValueError as error:
-            raise ValueError(f"config.{group}.{key}: {error}") from None
-        config[group][key] = scaled
-    train, length = config.train, config.train.length
+    _check_durations(config)
+    train, length = config.train, _times(config.train.length, factor)
+    config.schedule.boundaries = tuple(_times(b, factor) for b in config.schedule.boundaries)
+    config.schedule.warmup = _times(config.schedule.warmup, factor)
+    config.loss.schedule_length = _times(config.loss.schedule_length, factor)
+    train.length = length
     for name in ("log_every", "evaluate_every", "checkpoint_every"):
         if split(train[name])[1] == split(length)[1]:
             twentieth = _times(length, 1 / 20)
@@ -36,16 +37,30 @@ def scale(config: ml_collections.ConfigDict, factor: float) -> None:
         train.log_every = f"{min(divisors, key=lambda d: max(d / log, log / d))} steps"
 
 
+def _check_durations(config: ml_collections.ConfigDict) -> None:
+    for group, keys in _DURATIONS.items():
+        for key in keys:
+            found = config[group][key]
+            try:
+                for duration in found if isinstance(found, tuple | list) else (found,):
+                    split(duration)
+            except ValueError as error:
+                raise ValueError(f"config.{group}.{key}: {error}") from None
+
+
 def split(duration: str | int) -> tuple[float, str]:
     """The number and the unit of a duration; a bare whole number counts steps."""
     parts = str(duration).split()
     try:
-        number, unit = parts if len(parts) > 1 else (*parts, "steps")
-        return float(number), unit
+        text, unit = parts if len(parts) > 1 else (*parts, "steps")
+        number = float(text)
     except ValueError:
         raise ValueError(
             f"a duration reads like '30000 steps', '40 epochs' or '1e6 examples', got {duration!r}"
         ) from None
+    if not math.isfinite(number):
+        raise ValueError(f"a duration must be finite, got {duration!r}")
+    return number, unit
 
 
 def _times(duration: str | int, factor: float) -> str:

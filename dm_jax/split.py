@@ -26,7 +26,8 @@ def stratified_split(
       (training indices, validation indices), each sorted, int64; together 0 .. n - 1.
 
     Raises:
-      ValueError: fraction outside [0, 1], or labels that are not [n].
+      TypeError: a fraction that is not a number, or a seed that is not an integer.
+      ValueError: fraction outside [0, 1], a negative seed, or labels that are not [n].
     """
     errors.check_number("fraction", fraction)
     if not 0.0 <= fraction <= 1.0:

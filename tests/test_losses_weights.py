@@ -85,9 +85,11 @@ def test_a_weight_that_is_not_a_number_shows():
     assert np.isnan(gradient).all()
 
 
-def test_class_weights_multiply_the_emphasis():
+@pytest.mark.parametrize(
+    "class_weights", [np.array([1.0, 0.0, 2.0, 0.5], np.float32), np.array([1, 0, 4, 2])]
+)
+def test_class_weights_multiply_the_emphasis(class_weights):
     logits, labels = examples(32, 4, 1.0)
-    class_weights = np.array([1, 0, 4, 2])  # integers, as in counts
 
     def mean(logits):
         return dm_softmax_cross_entropy(

@@ -158,8 +158,9 @@ def hold_out(
       `kept` still indexes the original training set.
 
     Raises:
-      ValueError: fraction outside [0, 1], unknown validation_labels, or true_labels that are not
-        those that were corrupted.
+      TypeError: a fraction that is not a number, or a seed that is not an integer.
+      ValueError: fraction outside [0, 1], a negative seed, unknown validation_labels, or
+        true_labels that are not those that were corrupted.
     """
     if validation_labels not in ("clean", "noisy"):
         raise errors.unknown("validation_labels", validation_labels, ("clean", "noisy"))

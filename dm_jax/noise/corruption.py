@@ -51,7 +51,7 @@ class Corruption:
                 raise TypeError(f"{name} must be {accepted}, got {given.dtype}")
             array = np.array(given, np.dtype(dtype))
             if not np.array_equal(array, given):  # an integer that wrapped round
-                raise ValueError(f"{name} must fit {array.dtype}, got up to {given.max()}")
+                raise ValueError(f"{name} must fit {array.dtype}, got {given[given != array][0]}")
             if array.shape != (len(self.kept),):
                 raise ValueError(f"{name} must have shape [{len(self.kept)}], got {array.shape}")
             array.setflags(write=False)

@@ -233,7 +233,7 @@ def _check_values(config: Config) -> None:
             raise ValueError(f"config.{path} must be finite and at least 0, got {value}")
     for path in _DURATIONS:
         found = get(config, path)
-        for duration in found if isinstance(found, tuple) else (found,):
+        for duration in found if isinstance(found, tuple | list) else (found,):
             try:
                 steps(duration, examples=1, batch_size=1)
             except ValueError as error:

@@ -122,8 +122,8 @@ def finished(
     spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
 ) -> dict[tuple[str, str], ParameterSearch]:
     """The finished searches of the wanted pairs."""
-    known = tuning_file.read(folder)
     names = {pair: _name(spec, pair) for pair in wanted if spec.grid(*pair)}
+    known = tuning_file.read(folder) if names else {}
     return {pair: known[name] for pair, name in names.items() if name in known}
 
 

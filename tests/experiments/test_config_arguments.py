@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import ml_collections
 import pytest
 
 from configs import clothing1m, digits, length, overrides
@@ -110,10 +111,27 @@ def test_steps_scale_a_warmup_and_a_moving_parameter():
     assert (config.schedule.warmup, config.loss.schedule_length) == ("10 steps", "100 steps")
 
 
-def test_a_duration_that_cannot_be_scaled_is_named():
-    config = digits.get_config("schedule.warmup=5step")
-    with pytest.raises(ValueError, match=r"config\.schedule\.warmup: a duration reads like"):
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("schedule.warmup", "5step", "a duration reads like"),
+        ("train.log_every", "5step", "a duration reads like"),
+        ("train.length", "inf steps", "a duration must be finite, got 'inf steps'"),
+    ],
+)
+def test_a_duration_that_cannot_be_scaled_is_named(key, value, message):
+    config = digits.get_config(f"{key}={value}")
+    with pytest.raises(ValueError, match=f"config.{key}: {message}"):
         length.scale(config, 0.1)
+
+
+def test_boundaries_in_a_list_are_scaled_too():
+    config = ml_collections.ConfigDict(
+        digits.get_config().to_dict()
+        | {"schedule": {"name": "steps", "boundaries": ["500 steps", 800], "warmup": "0 steps"}}
+    )
+    length.scale(config, 0.1)
+    assert list(config.schedule.boundaries) == ["50 steps", "80 steps"]
 
 
 def test_a_seed_is_that_of_the_run_and_of_its_noise():

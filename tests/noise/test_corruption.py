@@ -109,7 +109,7 @@ def test_an_empty_corruption_has_rate_zero(corruption):
         (
             {"labels": np.full(625, 2**32)},
             ValueError,
-            "labels must fit int32, got up to 4294967",
+            "labels must fit int32, got 4294967296",
         ),
         ({"kept": np.arange(625)[::-1]}, ValueError, "kept must be ascending"),
         ({"kept": np.arange(625) - 1}, ValueError, "kept must be ascending indices from 0 on"),
