@@ -10,7 +10,7 @@ set: always for digits, with --tune for the other tables.
 import contextlib
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from absl import flags
 
@@ -109,6 +109,7 @@ def reproduce(folder: pathlib.Path) -> int:
     except cells_lib.StoppedError as stopped:
         print(f"stopped: {stopped}")
         return 0
+    _note_unused(search.finished(spec, wanted, folder).keys() - set(open_pairs))
     lost = [pair for pair in open_pairs if pair not in searches]
     parameters = {pair: found.chosen for pair, found in searches.items()}
     if _DRY_RUN.value:  # any candidate costs as much as the one that will be chosen
@@ -209,6 +210,13 @@ def _pairs_to_search(spec: TableSpec, wanted: Sequence[Pair]) -> list[Pair]:
             f"--tune: table {spec.name} has nothing to search in these rows and columns"
         )
     return found
+
+
+def _note_unused(found: Collection[Pair]) -> None:
+    """Says which searches of this table are at hand and not used."""
+    if found:
+        cells = ", ".join(f"{row} at {column}" for row, column in sorted(found))
+        print(f"not used, as --tune is not given: the parameters searched for {cells}")
 
 
 def _check_before_a_search(

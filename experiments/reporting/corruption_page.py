@@ -2,12 +2,14 @@
 
 import pathlib
 
+import matplotlib
 import numpy as np
 
 from dm_jax import noise
 from dm_jax.data import Dataset
 from dm_jax.noise import Corruption
 from experiments.reporting import corruption_pictures
+from experiments.reporting.markdown import code, escaped
 
 
 def write(dataset: Dataset, corruption: Corruption, folder: pathlib.Path) -> list[str]:
@@ -23,22 +25,24 @@ def write(dataset: Dataset, corruption: Corruption, folder: pathlib.Path) -> lis
         pictures["mislabelled.png"] = corruption_pictures.draw_examples
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "mislabelled.png").unlink(missing_ok=True)  # of another corruption
-    for name, draw in pictures.items():
-        draw(dataset, corruption, folder / name)
+    with matplotlib.rc_context({"text.parse_math": False}):  # a "$" in a name is a dollar
+        for name, draw in pictures.items():
+            draw(dataset, corruption, folder / name)
     page = _markdown(dataset, corruption, list(pictures))
     (folder / "corruption.md").write_text(page, encoding="utf-8")
     return ["corruption.md", *pictures]
 
 
 def _markdown(dataset: Dataset, corruption: Corruption, pictures: list[str]) -> str:
-    lines = [f"# {dataset.name}: {corruption.kind}", "", *_facts(dataset, corruption), ""]
+    title = escaped(f"{dataset.name}: {corruption.kind}")
+    lines = [f"# {title}", "", *_facts(dataset, corruption), ""]
     lines += [f"![{name.removesuffix('.png').replace('_', ' ')}]({name})\n" for name in pictures]
     return "\n".join([*lines, *_classes(dataset, corruption), ""])
 
 
 def _facts(dataset: Dataset, corruption: Corruption) -> list[str]:
     rows = {
-        "kind": corruption.kind,
+        "kind": escaped(corruption.kind),
         "requested rate": f"{corruption.rate:g}",
         "actual rate": f"{corruption.actual_rate:.4f}",
         "changed labels": f"{corruption.changed.sum():,} of {corruption.labels.size:,}",
@@ -46,7 +50,7 @@ def _facts(dataset: Dataset, corruption: Corruption) -> list[str]:
         "imbalance": f"{corruption.imbalance}, ratio {corruption.ratio:g}",
         "part": corruption.part,
         "seed": str(corruption.seed),
-        "SHA-256": f"`{corruption.hash}`",
+        "SHA-256": code(corruption.hash),
     }
     return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
 
@@ -61,10 +65,11 @@ def _classes(dataset: Dataset, corruption: Corruption) -> list[str]:
         "| class | before | kept | with this label after | mislabelled | mostly as |",
         "|---|---:|---:|---:|---:|---|",
     ]
-    for label, name in enumerate(dataset.class_names):
+    names = [escaped(name) for name in dataset.class_names]
+    for label, name in enumerate(names):
         columns = " | ".join(f"{count[label]:,}" for count in counts)
         wrong = np.where(np.arange(classes) == label, 0.0, matrix[label])
-        mostly = dataset.class_names[wrong.argmax()] if wrong.any() else ""
+        mostly = names[wrong.argmax()] if wrong.any() else ""
         share = f" ({100 * wrong.max():.1f}%)" if mostly else ""
         lines.append(f"| {name} | {columns} | {100 * wrong.sum():.1f}% | {mostly}{share} |")
     return lines

@@ -1,5 +1,6 @@
 """report.md: every table with its cells stacked as measured, published and best."""
 
+import re
 from collections.abc import Iterable
 
 from experiments.reporting import provenance, search_rows
@@ -33,18 +34,25 @@ def grid(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A Markdown table."""
     headings = list(headings)
     lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(escaped, line)) + " |" for line in lines)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """A cell's text; of HTML it may have line breaks."""
     parts = map(_literal, text.split("<br>"))
     return "<br>".join(parts).replace("|", "\\|").replace("\n", " ")
 
 
 def _literal(text: str) -> str:
-    """Text in which "<lambda>" is not taken for HTML."""
-    return text.replace("<", "&lt;")
+    """Text in which "<lambda>" and "&lt;" are not taken for HTML."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def code(text: str) -> str:
+    """A code span, whose fence is longer than any run of backticks in the text."""
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    space = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{space}{text}{space}{fence}"
 
 
 def _overview(tables: list[Table]) -> str:
@@ -76,7 +84,7 @@ def _table(table: Table, gallery: Gallery) -> list[str]:
     if table.searches:
         rows = search_rows.lines(table)
         blocks += _folded(search_rows.TITLE, [grid(search_rows.HEADINGS, rows)])
-    return [*blocks, *_folded(f"Provenance of {table.heading}", _provenance(table))]
+    return [*blocks, *_folded(f"Provenance of {_literal(table.heading)}", _provenance(table))]
 
 
 def _folded(summary: str, blocks: list[str]) -> list[str]:
@@ -134,7 +142,7 @@ def _not_drawn(gallery: Gallery) -> list[str]:
 def _provenance(table: Table) -> list[str]:
     settings = [
         f"{index}. {setting.device}; {setting.versions}; commit {setting.commit}; "
-        f"`{setting.command}`"
+        f"{code(setting.command)}"
         for index, setting in enumerate(provenance.settings_of(table), 1)
     ]
     rows = provenance.lines(table)

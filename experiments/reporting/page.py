@@ -100,7 +100,9 @@ def _sentence(label: str, text: str) -> str:
 
 
 def _folded(summary: str, content: str) -> str:
-    return f"<details>\n<summary>{summary}</summary>\n{content}\n</details>" if content else ""
+    if not content:
+        return ""
+    return f"<details>\n<summary>{escape(summary, quote=False)}</summary>\n{content}\n</details>"
 
 
 def _section(section: Section, table: Table) -> str:
@@ -248,4 +250,4 @@ def _provenance(table: Table) -> str:
 def _config(cell: MeasuredCell) -> str:
     run = (cell.runs or cell.failed)[0]
     text = escape(json.dumps(run.config, indent=1))
-    return _folded(escape(f"{cell.row} at {cell.column}"), f"<pre>{text}</pre>")
+    return _folded(f"{cell.row} at {cell.column}", f"<pre>{text}</pre>")

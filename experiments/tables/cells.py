@@ -11,6 +11,8 @@ from dm_jax import train
 from dm_jax.train import build, population, setup
 from experiments.tables.result import hash_config
 
+_LONGEST_NAME = 150  # characters; file systems allow 255 bytes
+
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
@@ -37,8 +39,9 @@ class Cell:
     @property
     def folder_name(self) -> str:
         """The name of its workdir; with the hash, so that other settings start from scratch."""
-        name = f"{self.table}-{self.row}-{self.column}-{self.seed}-{self.config_hash}"
-        return "".join(c if c.isalnum() or c in "-_.=+" else "_" for c in name)
+        name = f"{self.table}-{self.row}-{self.column}-{self.seed}"
+        plain = (c if c.isascii() and (c.isalnum() or c in "-_.=+") else "_" for c in name)
+        return f"{''.join(plain)[:_LONGEST_NAME]}-{self.config_hash}"
 
     @property
     def trains_alone(self) -> bool:

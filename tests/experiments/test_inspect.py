@@ -1,5 +1,6 @@
 """The page of a corruption: right numbers, whole pictures, and a command that explains itself."""
 
+import dataclasses
 import pathlib
 import re
 import subprocess
@@ -87,6 +88,15 @@ def test_numbers_on_the_page_are_those_of_the_corruption(tmp_path):
         wrong = 100 * corruption.changed[true == label].mean()
         mostly = f"class {(label + 1) % 10} ({wrong:.1f}%)" if wrong else ""
         assert f"| class {label} | 40 | {kept} | {after} | {wrong:.1f}% | {mostly} |" in page
+
+
+def test_names_are_not_taken_for_formulas_or_markup(tmp_path):
+    names = ("$^$", "x|y", "<b>")
+    made = dataclasses.replace(dataset(3), name="npz:a$^$.npz", class_names=names)
+    corruption_page.write(made, corrupt(made), tmp_path)
+    assert_picture(tmp_path / "class_counts.png")
+    rows = (tmp_path / "corruption.md").read_text(encoding="utf-8").splitlines()
+    assert sum(row.startswith(("| $^$ |", "| x\\|y |", "| &lt;b> |")) for row in rows) == 3
 
 
 def test_features_have_no_sheet_of_images(tmp_path):

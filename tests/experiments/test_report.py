@@ -134,6 +134,7 @@ def test_text_from_results_is_escaped(tmp_path):
         row="a|<i>",
         column="x&y",
         seed=0,
+        command="run '--method=a`b: <i>'",
         final=50.0,
         best=50.0,
         config={"a": "<"},
@@ -142,7 +143,10 @@ def test_text_from_results_is_escaped(tmp_path):
     page = parsed(tmp_path)
     assert page.open == []
     assert "<i>" not in (tmp_path / "report.html").read_text()
-    assert "a\\|&lt;i>" in (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text()
+    assert "a\\|&lt;i>" in text
+    assert "Provenance of &lt;b>own" in text
+    assert "``run '--method=a`b: <i>'``" in text
 
 
 def test_no_results_give_a_report_that_says_so(tmp_path):

@@ -288,6 +288,12 @@ def test_tables_and_settings_share_a_folder_without_meeting():
     assert len(names) == 3
 
 
+def test_the_folder_of_a_long_name_can_be_made(tmp_path):
+    spec = table_specs.get("1")
+    (cell,) = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=[1])
+    (tmp_path / dataclasses.replace(cell, row=300 * "名").folder_name).mkdir()
+
+
 def test_data_that_were_moved_leave_a_cell_what_it_was():
     here, there = (
         dataclasses.replace(table_specs.get("1"), runtime_arguments=places)

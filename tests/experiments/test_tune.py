@@ -11,6 +11,7 @@ import pytest
 from configs import digits
 from dm_jax import train
 from dm_jax.train import build
+from experiments import reproduce
 from experiments.progress import ProgressBar
 from experiments.tables import cells, results_file, search, table_specs, tuning_file
 from experiments.tables.result import Result
@@ -48,6 +49,13 @@ def test_a_pair_that_has_run_without_a_search_is_not_searched(tmp_path):
     results_file.append(path, next(r for r in done if r.key[:3] == ("digits", "DM", "sym_0.4")))
     with pytest.raises(ValueError, match=r"holds DM, sym_0\.4, seed 1, which ran without a search"):
         search.refuse_untuned(candidates, path)
+
+
+def test_a_search_that_is_not_used_is_said(capsys):
+    reproduce._note_unused([])
+    assert not capsys.readouterr().out
+    reproduce._note_unused({("GCE", "clean"), ("DM", "clean")})
+    assert "parameters searched for DM at clean, GCE at clean\n" in capsys.readouterr().out
 
 
 def test_searches_that_end_at_once_are_all_kept(tmp_path):

@@ -55,6 +55,19 @@ def test_masked_examples_change_neither_the_other_logits_nor_the_statistics():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), stats, spoiled_stats)
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in models.names() if name not in ("mlp", "googlenet")]
+)
+def test_all_batch_statistics_span_the_mapped_axis(name):
+    """Each BatchNorm sums twice over the devices, in every network."""
+    model = models.create(name, num_classes=3, axis_name="data")
+    x = jax.ShapeDtypeStruct((2, SIDES[name], SIDES[name], 3), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), x)
+    program = jax.make_jaxpr(partial(_train, model), axis_env=[("data", 2)])(variables, x)
+    norms = len(jax.tree.leaves(variables["batch_stats"])) // 2  # a mean and a variance each
+    assert str(program).count("psum") >= 2 * norms
+
+
 def _train(model, variables, x, where=None):
     return model.apply(
         variables, x, train=True, where=where, features=True, mutable=["batch_stats"]
