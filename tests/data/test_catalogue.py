@@ -14,7 +14,13 @@ def test_all_names_are_there():
 
 @pytest.mark.parametrize(
     ("wrong", "nearest"),
-    [("cifar", "cifar10"), ("vehicle10", "vehicles10"), ("npz:", "npz:PATH"), ("nzp:a", None)],
+    [
+        ("cifar", "cifar10"),
+        ("vehicle10", "vehicles10"),
+        ("npz:", "npz:PATH"),
+        ("nzp:a", None),
+        ("stream:", "stream:NAME"),
+    ],
 )
 def test_a_wrong_name_gives_the_nearest(wrong, nearest):
     with pytest.raises(ValueError, match=f"did you mean '{nearest}'" if nearest else "Known: "):

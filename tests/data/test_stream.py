@@ -86,6 +86,8 @@ def test_the_seed_fixes_order_crops_and_flips():
     )
     assert_same(first, again)
     assert any(np.any(a["index"] != b["index"]) for a, b in zip(first, other, strict=True))
+    crops, others = (next(train_stream(Pictures(1), SMALL, seed=seed)) for seed in (1, 2))
+    assert np.any(crops["inputs"] != others["inputs"]), "of the only image"
 
 
 def test_crops_and_flips_are_those_of_the_scaled_image():
@@ -139,6 +141,11 @@ def test_processes_share_the_batches_of_one(count):
                 np.testing.assert_array_equal(parts[index][step][name], array[index::count])
     lengths = {len(eval_stream(Pictures(10), shard(index, count))) for index in range(count)}
     assert lengths == {2}
+    resumed = train_stream(Pictures(10), SMALL, seed=4)
+    part = train_stream(Pictures(10), shard(1, count), seed=4)
+    part.seek(3)
+    resumed.set_state(part.get_state())
+    assert_same(take(resumed, 2), whole[3:])
 
 
 def shard(index, count):
@@ -260,6 +267,8 @@ def test_a_label_that_is_no_class_stops_the_stream_by_its_key():
     message = r"picture-\d+\.png has label 2; accepted: whole numbers from 0 to 1"
     with pytest.raises(ValueError, match=message):
         take(train_stream(Pictures(8), two_classes, seed=0), 2)
+    with pytest.raises(ValueError, match="secret has label -1; accepted: whole numbers from 0"):
+        next(eval_stream([Record(Pictures(1)[0].image, -1, "secret")], two_classes))
 
 
 def test_a_damaged_image_is_masked_and_counted_if_asked():
@@ -268,11 +277,13 @@ def test_a_damaged_image_is_masked_and_counted_if_asked():
     batches = list(stream)
     masked = np.concatenate([b["index"][~b["where"]] for b in batches])
     assert masked.tolist() == [3, 8, -1, -1]
+    labels = np.concatenate([b["labels"] for b in batches])
+    np.testing.assert_array_equal(labels[:10], np.arange(10) % 3)
     assert not batches[0]["inputs"][3].any()
     assert stream.skipped == 2
-    state = stream.get_state()
-    stream.set_state(state)
-    assert stream.skipped == 2
+    resumed = eval_stream(Pictures(10, damaged=(3, 8)), lenient)
+    resumed.set_state(stream.get_state())
+    assert resumed.skipped == 2
 
 
 def test_a_state_of_another_stream_is_refused():
@@ -281,6 +292,13 @@ def test_a_state_of_another_stream_is_refused():
         train_stream(Pictures(10), SMALL, seed=1).set_state(state)
     with pytest.raises(ValueError, match=r"kind.*size: 10 in it, 11 in this one"):
         eval_stream(Pictures(11), SMALL).set_state(state)
+    smaller = dataclasses.replace(SMALL, crop=7)
+    for make in (functools.partial(train_stream, seed=0), eval_stream):
+        with pytest.raises(ValueError, match="crop: 8 in it, 7 in this one"):
+            make(Pictures(10), smaller).set_state(make(Pictures(10), SMALL).get_state())
+    del state["order"]
+    with pytest.raises(ValueError, match=r"order: None in it, 'dm_jax\.draws' in this one"):
+        train_stream(Pictures(10), SMALL, seed=0).set_state(state)
 
 
 @pytest.mark.parametrize(
