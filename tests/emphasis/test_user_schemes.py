@@ -145,6 +145,15 @@ class Falling(EDF):
         return 1.0 - jnp.multiply.outer(p, jnp.asarray(self.slope))
 
 
+class Early(EDF):
+    """Is zero above 0.5 for a scale of one, and not a number there for one of zero."""
+
+    scale: float = emphasis.parameter(default_factory=lambda: 1.0)
+
+    def weight(self, p):
+        return jnp.where(p > 0.5, jnp.divide(0.0, self.scale), 0.5 - p)
+
+
 class Low(EDF):
     """Has a parameter with an upper bound alone."""
 
@@ -257,7 +266,8 @@ def test_a_scheme_without_a_weight_says_so():
     [
         ("Low", {"top": 2.0}, r"top.*\[-inf, 1\].*2.0"),
         ("Branching", {"knee": 0.5}, "`if p > ...` and np.exp do; write it"),
-        ("OfNumPy", {"knee": 0.5}, "OfNumPy cannot be traced"),
+        ("OfNumPy", {"knee": 0.5}, r"^weight of \S+OfNumPy cannot be traced"),
+        ("Early", {"scale": 0.0}, r"at least 0, is nan at p = 0\.51"),
         ("Falling", {"slope": 2.0}, r"at least 0, is -0\.02 at p = 0.51"),
         ("OnePredicate", {"knee": 0.5}, "must be elementwise, but fails for an array of p: Pred"),
         ("OfRanks", {"knee": 0.5}, "weight of .*OfRanks fails: axis -1 is out of bounds"),
@@ -268,6 +278,11 @@ def test_a_scheme_without_a_weight_says_so():
 def test_a_weight_that_is_none_is_named(name, given, words):
     with pytest.raises(ValueError, match=words):
         emphasis.create(f"{__name__}:{name}", **given)
+
+
+def test_a_weight_may_be_zero_and_a_parameter_made_by_a_factory():
+    edf = emphasis.create(f"{__name__}:Early")
+    np.testing.assert_array_equal(edf.weight(jnp.array([0.25, 0.75])), [0.25, 0])
 
 
 @pytest.mark.parametrize(

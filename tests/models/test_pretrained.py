@@ -79,14 +79,24 @@ def test_a_changed_tensor_is_named(state_dict, variables, change, message):
     ("name", "change", "message"),
     [
         ("bn1.weight", lambda tensor: tensor * np.nan, "not finite: bn1.weight"),
+        ("bn1.bias", lambda tensor: np.full(tensor.shape, 1e300), "not finite: bn1.bias"),
         ("bn1.running_var", np.negative, "negative: bn1.running_var"),
         ("conv1.weight", lambda tensor: tensor.astype(np.int32), "not floating: conv1.weight"),
         ("conv1.weight", lambda tensor: tensor.astype(np.complex64), "not floating: conv1.weight"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_values_that_are_no_weights_are_named(state_dict, variables, name, change, message):
     with pytest.raises(ValueError, match=f"tensors that are no weights: {message}"):
         pretrained.convert({**state_dict, name: change(state_dict[name])}, variables)
+
+
+def test_weights_of_other_dtypes_and_of_idle_channels_are_loaded(state_dict, variables):
+    half = {"conv1.weight": state_dict["conv1.weight"].astype(np.float16)}
+    idle = {"bn1.running_var": np.zeros(64, np.float32)}
+    loaded = pretrained.convert({**state_dict, **half, **idle}, variables)
+    assert jax.tree.map(jnp.result_type, loaded) == jax.tree.map(jnp.result_type, variables)
+    assert not loaded["batch_stats"]["conv1"]["norm"]["var"].any()
 
 
 def test_variables_of_other_networks_are_refused(state_dict):
@@ -103,10 +113,12 @@ def test_a_folder_is_no_file_of_weights(variables, tmp_path):
 def test_a_checkpoint_of_another_network_is_refused(variables, tmp_path):
     save_file(torchvision_state_dict("resnet18"), tmp_path / "resnet18.safetensors")
 
-    with pytest.raises(
-        ValueError, match=r"resnet18.safetensors: the weights belong to a different.*more"
-    ):
+    with pytest.raises(ValueError, match=r"resnet18.safetensors: the weights belong to") as said:
         pretrained.load(tmp_path / "resnet18.safetensors", variables)
+    (listed, more), *_ = re.findall(r"missing: (.*?) and (\d+) more", str(said.value))
+    kept = [name for name in torchvision_state_dict("resnet50") if "tracked" not in name]
+    missing = set(kept) - torchvision_state_dict("resnet18").keys()
+    assert len(listed.split(", ")) + int(more) == len(missing)
 
 
 def test_weights_do_not_fit_a_network_of_other_names(state_dict):
@@ -117,6 +129,11 @@ def test_weights_do_not_fit_a_network_of_other_names(state_dict):
 def test_an_unknown_ending_is_named(variables):
     with pytest.raises(ValueError, match=r"read from .safetensors, .pth, .pt; got .* '.ckpt'"):
         pretrained.load("resnet50.ckpt", variables)
+
+
+def test_a_file_that_is_not_there_says_how_to_go_on(variables, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file .*resnet50\.safetensors with pretrained"):
+        pretrained.load(tmp_path / "resnet50.safetensors", variables)
 
 
 def test_a_damaged_safetensors_file_is_named(variables, tmp_path):
@@ -141,13 +158,24 @@ def test_a_pth_file_reads_as_the_safetensors_file(state_dict, variables, tmp_pat
     torch.save({"state_dict": parallel, "epoch": 3}, tmp_path / "of_a_script.pth")
     compiled = {f"_orig_mod.module.{name}": tensor for name, tensor in tensors.items()}
     torch.save(compiled, tmp_path / "compiled.PTH")
+    inside = {f"module._orig_mod.{name}": tensor for name, tensor in tensors.items()}
+    torch.save(inside, tmp_path / "compiled_inside.pt")
     torch.save(tensors, tmp_path / "resnet50.pth")
 
     pretrained.load(tmp_path / "compiled.PTH", variables)
+    pretrained.load(tmp_path / "compiled_inside.pt", variables)
     pretrained.load(tmp_path / "of_a_script.pth", variables)
     loaded = pretrained.load(tmp_path / "resnet50.pth", variables)
 
     jax.tree.map(np.testing.assert_array_equal, loaded, pretrained.convert(state_dict, variables))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
+def test_a_pth_file_may_hold_bfloat16(tmp_path):
+    import torch
+
+    torch.save({"bn1.bias": torch.full((2,), 0.5, dtype=torch.bfloat16)}, tmp_path / "half.pth")
+    np.testing.assert_array_equal(pretrained.read(tmp_path / "half.pth")["bn1.bias"], [0.5, 0.5])
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")

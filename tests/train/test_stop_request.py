@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -48,3 +49,24 @@ def test_a_second_interrupt_has_its_usual_effect(interrupts):
         assert stop_requested()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_afterwards_signals_do_what_they_did(interrupts):
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+def test_in_another_thread_no_signal_is_handled():
+    found = []
+
+    def enter():
+        with StopRequest() as stop_requested:
+            found.append(stop_requested())
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert found == [False]
