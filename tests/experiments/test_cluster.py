@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from dm_jax import train
 from dm_jax.train.stop_request import StopRequest
 from experiments import reproduce
 from experiments.tables import cluster, record, results_file, table_specs, tuning_file
@@ -51,6 +52,32 @@ def test_a_job_compares_the_data_of_its_own_search(tmp_path, table, status):
     found = ParameterSearch(table, *pair, chosen, [(chosen, 90.0)], [1], 0.01, data="f" * 64)
     tuning_file.add(tmp_path, "GCE", found)
     assert cluster.run_one(cell, tmp_path, []) == status
+
+
+def test_a_job_does_not_add_a_seed_of_an_edited_scheme(tmp_path, monkeypatch):
+    def edited(*_):
+        raise ValueError("the scheme was edited")
+
+    monkeypatch.setattr(cluster.same_data, "check_schemes", edited)
+    assert cluster.run_one(cells()[0], tmp_path, []) == "failed"
+    (failed,) = results_file.read(tmp_path / "results.jsonl")
+    assert failed.error == "ValueError: the scheme was edited"
+
+
+def test_a_cell_that_another_process_trains_is_left_out(tmp_path, monkeypatch):
+    taken = train.WorkdirInUseError("another process trains in it")
+    monkeypatch.setattr(cluster.cells_lib, "run_all", lambda cells, *_: [(cells[0], taken)])
+    assert cluster.run_one(cells()[0], tmp_path, []) == "left out"
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_a_result_has_the_command_that_submitted_its_job(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["submitit"])
+    lost = [(cells()[0], ValueError("not run"))]
+    monkeypatch.setattr(cluster.cells_lib, "run_all", lambda *_: lost)
+    cluster.run_one(cells()[0], tmp_path, ["--table=digits"])
+    (result,) = results_file.read(tmp_path / "results.jsonl")
+    assert result.command.endswith(" --table=digits")
 
 
 def test_a_search_of_another_protocol_did_not_choose_the_parameters_of_a_cell():
@@ -236,6 +263,17 @@ def test_cells_that_were_sent_stay_known_when_others_are(slurm, tmp_path):
     first, others = cells(), [dataclasses.replace(cell, row="MAE") for cell in cells()]
     sent = [cluster.submit(some, tmp_path, minutes=5) for some in (first, others, first, others)]
     assert [len(jobs) for jobs in sent] == [2, 2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("state", "again"),
+    [(state, 0) for state in ("CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED")]
+    + [(state, 2) for state in ("COMPLETED", "TIMEOUT")],
+)
+def test_a_cell_is_sent_again_once_its_job_has_ended(slurm, tmp_path, state, again):
+    cluster.submit(cells(), tmp_path, minutes=5)
+    slurm.write_text(state)
+    assert len(cluster.submit(cells(), tmp_path, minutes=5)) == again
 
 
 def test_options_have_the_types_of_submitit(slurm, tmp_path):

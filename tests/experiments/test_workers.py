@@ -140,11 +140,18 @@ def test_a_search_finds_what_it_finds_alone(tmp_path, monkeypatch):
     assert alone == together
 
 
-def test_what_cannot_share_a_device_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"devices": 2}, r"parallel\.devices must be 0 or 1, got 2"),
+        ({"distributed": True}, "True$"),
+    ],
+)
+def test_what_cannot_share_a_device_is_refused(tmp_path, changes, message):
     (cell,) = some_cells("CCE")
-    parallel = dataclasses.replace(cell.config.parallel, devices=2)
+    parallel = dataclasses.replace(cell.config.parallel, **changes)
     cell = dataclasses.replace(cell, config=dataclasses.replace(cell.config, parallel=parallel))
-    with pytest.raises(ValueError, match=r"parallel\.devices must be 0 or 1, got 2"):
+    with pytest.raises(ValueError, match=message):
         list(workers.run_all([cell], tmp_path, ProgressBar(quiet=True), at_once=2))
 
 
@@ -183,8 +190,15 @@ def test_processes_are_shared_out_over_the_gpus(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "assignable_devices", lambda: ["0", "1"])
     monkeypatch.setattr(workers, "_Worker", Done)
     wanted = some_cells("CCE", "CCE-DN") + some_cells("CCE", "CCE-DN", scale=0.03)
-    outcomes = list(workers.run_all(wanted, tmp_path, ProgressBar(quiet=True), at_once=2))
-    assert [cell for cell, _ in outcomes] == wanted
+    noise = dataclasses.replace(wanted[0].config.noise, kind="file:no.npy")
+    broken = dataclasses.replace(
+        wanted[0], config=dataclasses.replace(wanted[0].config, noise=noise)
+    )
+    outcomes = list(
+        workers.run_all([*wanted, broken], tmp_path, ProgressBar(quiet=True), at_once=2)
+    )
+    assert [cell for cell, _ in outcomes] == [broken, *wanted]
+    assert isinstance(outcomes[0][1], Exception)
     assert started == ["0", "1", "0", "1"]
 
 
@@ -198,3 +212,23 @@ def test_gpus_are_those_that_this_process_sees(monkeypatch):
     with workers.visible_device("3"):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,3"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with workers.visible_device("1"):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_a_cpu_is_not_named(monkeypatch):
+    assert workers.assignable_devices() == [None]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with workers.visible_device(None):
+        assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_memory_of_gpus_is_left_to_the_processes_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "true")
+    workers.share_devices()
+    assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "true"
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE")
+    workers.share_devices()
+    assert os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
