@@ -14,7 +14,7 @@ from dm_jax import retrieval, train
 from dm_jax.data import streamed_dataset
 from dm_jax.data.records import Records
 from dm_jax.data.stream import Batching, eval_stream, train_stream
-from dm_jax.train import build, parallel
+from dm_jax.train import build, parallel, retrieval_eval
 from dm_jax.train.config import Config
 from tests.train import hosts, streams, tiny
 
@@ -112,8 +112,8 @@ def test_devices_and_modes_agree(data_dir):
 
 @pytest.mark.parametrize(("mode", "devices"), [("jit", 1), ("pmap", 4)])
 def test_mars_is_scored_by_the_mean_features_of_its_tracklets(data_dir, mode, devices):
-    parallel = {"parallel__mode": mode, "parallel__devices": devices}
-    built = build.experiment(streams.config("mars", data_dir, **parallel))
+    changes = {"parallel__mode": mode, "parallel__devices": devices, "model__dropout": 0.5}
+    built = build.experiment(streams.config("mars", data_dir, **changes))
     engine, state = streams.engine(built), built.create_state(3)
     found = engine.evaluate_all(engine.place(state), last=False)
     size = Batching(sum(frames for *_, frames in streams.TEST), resize=20, crop=16)
@@ -155,6 +155,13 @@ def test_tracklets_without_an_intact_frame_are_left_out(data_dir, monkeypatch, c
     assert "1 tracklets have no intact frame" in caplog.text
 
 
+def test_a_retrieval_test_needs_an_intact_frame(data_dir):
+    test = streamed_dataset.load("mars", data_dir=data_dir).retrieval_test
+    batch = {"features": np.ones((2, 3)), "index": np.arange(2), "where": np.zeros(2, bool)}
+    with pytest.raises(ValueError, match="no frame of the test is intact"):
+        retrieval_eval.scores([batch], test)
+
+
 def test_a_score_says_how_many_images_it_is_over(data_dir, monkeypatch):
     built = build.experiment(streams.config("clothing1m", data_dir, data__damaged="skip"))
     engine = streams.engine(built)
@@ -174,18 +181,33 @@ def test_a_search_leaves_the_test_alone(data_dir):
     assert {name.split("_")[0] for name in found} == {"validation"}
 
 
-def test_a_test_without_labels_is_no_test(data_dir, monkeypatch):
+def test_a_streamed_set_has_its_classes_and_is_normalised_as_pretrained_weights_expect(data_dir):
+    built = build.experiment(streams.config("clothing1m", data_dir))
+    assert built.dataset.num_classes == 14
+    assert built.dataset.fingerprint == "clothing1m, 20 images"
+    white = built.settings.preprocess(np.full((1, 1, 1, 3), 255, np.uint8))
+    np.testing.assert_allclose(white[0, 0, 0], [2.2489, 2.4286, 2.6400], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("label", "lists"),
+    [
+        (-1, {"test": "clean_val_key_list.txt"}),
+        (0, {"validation": "clean_val_key_list.txt", "test": "clean_test_key_list.txt"}),
+    ],
+)
+def test_a_test_without_labels_is_no_test(data_dir, monkeypatch, label, lists):
     """ImageNet keeps those of its test secret: -1. Its validation is the test."""
     read = Records.__getitem__
 
     def secret(records, index):
         record = read(records, index)
-        return record._replace(label=-1) if " test[" in record.key else record
+        return record._replace(label=label) if " test[" in record.key else record
 
     monkeypatch.setattr(Records, "__getitem__", secret)
     held_out = streamed_dataset.load("clothing1m", data_dir=data_dir).held_out
     assert {name: len(source) for name, source in held_out.items()} == {
-        "test": streams.PHOTOS["clean_val_key_list.txt"]
+        name: streams.PHOTOS[file] for name, file in lists.items()
     }
 
 

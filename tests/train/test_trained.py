@@ -21,9 +21,10 @@ def _config(arguments: str = "") -> train.Config:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The workdir of a run that held out a part, and its summary."""
+    """The workdir of a run that held out a part, of a network with dropout, and its summary."""
     workdir = tmp_path_factory.mktemp("run")
-    return workdir, train.run(_config("data.validation=0.2,train.keep_checkpoints=1"), workdir)
+    changes = "data.validation=0.2,train.keep_checkpoints=1,model.dropout=0.1"
+    return workdir, train.run(_config(changes), workdir)
 
 
 def test_a_trained_network_predicts_without_its_data(run, monkeypatch):
@@ -39,6 +40,9 @@ def test_a_trained_network_predicts_without_its_data(run, monkeypatch):
     assert accuracy == pytest.approx(summary.final("test_accuracy"), abs=1e-6)
     several = trained.logits(test.inputs[:70], batch_size=32)
     np.testing.assert_allclose(several, trained.logits(test.inputs)[:70], atol=1e-5)
+    assert several.dtype == np.float32
+    single = trained.logits(test.inputs[:1])
+    np.testing.assert_allclose(single, several[:1], atol=1e-5)
     assert trained.logits(test.inputs[:0]).shape == (0, 10)
     features = trained.features(test.inputs)
     assert features.shape[0] == len(test)
@@ -55,6 +59,12 @@ def test_nothing_is_predicted_of_nothing_by_any_network(tmp_path):
     assert trained.predict(np.zeros((0, 8, 8, 1), np.uint8)).shape == (0,)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         trained.predict(np.zeros((1, 8, 8, 1), np.uint8), batch_size=0)
+
+
+def test_a_workdir_may_be_in_the_users_home(run, monkeypatch):
+    workdir, _ = run
+    monkeypatch.setenv("HOME", str(workdir.parent))
+    assert train.load(f"~/{workdir.name}").step == 30
 
 
 def test_the_best_is_that_of_the_validation(run):
@@ -90,7 +100,8 @@ def test_inputs_may_be_as_in_an_npz(run, tmp_path):
     train.run(train.Config.parse(values), tmp_path / "run")
     model = train.load(tmp_path / "run")
     expected = model.logits(features.astype(np.float32))
-    np.testing.assert_array_equal(model.logits(features.astype(float)), expected)
+    for dtype in (float, np.uint8):
+        np.testing.assert_array_equal(model.logits(features.astype(dtype)), expected)
     for value in (np.nan, 1e300):
         with pytest.raises(ValueError, match=r"inputs( as float32)? must be finite, row 1 is not"):
             model.predict(np.stack([features[0], np.full(features.shape[1], value)]))
@@ -105,6 +116,8 @@ def test_what_cannot_be_loaded_is_named(run, tmp_path):
     message = r"inputs must be uint8 \[n, 8, 8, 1\], got float64 \[2\]"
     with pytest.raises(ValueError, match=message):
         train.load(workdir).predict(np.zeros(2))
+    with pytest.raises(ValueError, match=r"must be uint8 .*, got float32 \[2, 8, 8, 1\]"):
+        train.load(workdir).predict(np.zeros((2, 8, 8, 1), np.float32))
     train.run(_config(), tmp_path / "whole")
     with pytest.raises(ValueError, match="has no best checkpoint: nothing was held out"):
         train.load(tmp_path / "whole", step="best")
@@ -136,6 +149,8 @@ def test_damage_is_named(run, tmp_path):
     with pytest.raises(ValueError, match=r"config\.json is damaged"):
         train.load(workdir)
     (workdir / "config.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"workdir of a run: it has no config\.json"):
+        train.load(workdir)
     with pytest.raises(OSError, match=r"it has checkpoints but no config\.json"):
         train.run(_config("data.validation=0.2"), workdir)
     (workdir / "network.json").write_text("{}")
