@@ -65,6 +65,13 @@ def test_whole_numbers_are_numbers(array):
     np.testing.assert_allclose(Exponential(array).density(0.3), Exponential(2.0).density(0.3))
 
 
+def test_whole_probabilities_and_margins_are_numbers():
+    edf = DM(lam=0.5, beta=8.0)
+    for method, whole in ((edf.weight, 1), (edf.log_weight, 3), (edf.potential, -3)):
+        assert method(whole).dtype == jnp.float32
+        assert method(whole) == method(float(whole))
+
+
 def test_the_smallest_integer_does_not_wrap_round():
     lowest = jnp.int8(-128)
     np.testing.assert_allclose(Exponential(lowest).density(1.0), 128.0, rtol=1e-5)
