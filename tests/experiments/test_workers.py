@@ -28,6 +28,13 @@ class Deadly(EDF):
         return 1 - p
 
 
+class TwoWordsError(Exception):
+    """Can be pickled but not be read again."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} {second}")
+
+
 def some_cells(*rows, scale=0.02):
     spec = dataclasses.replace(table_specs.get("digits"), scale=scale)
     return reproduce.make_cells(spec, [(row, "sym_0.4") for row in rows], {}, seeds=[1])
@@ -172,6 +179,7 @@ def test_a_cluster_has_a_job_for_each_cell(tmp_path):
 def test_an_error_that_cannot_travel_is_put_into_words():
     error = ValueError("no", lambda: None)
     assert str(workers.picklable(error)).startswith("ValueError: ('no', ")
+    assert str(workers.picklable(TwoWordsError("disk", "full"))) == "TwoWordsError: disk full"
     assert str(workers.picklable(OSError("disk full"))) == "disk full"
 
 
@@ -189,6 +197,7 @@ def test_processes_are_shared_out_over_the_gpus(tmp_path, monkeypatch):
 
     monkeypatch.setattr(workers, "assignable_devices", lambda: ["0", "1"])
     monkeypatch.setattr(workers, "_Worker", Done)
+    monkeypatch.setattr(workers, "share_devices", lambda: started.append("memory shared"))
     wanted = some_cells("CCE", "CCE-DN") + some_cells("CCE", "CCE-DN", scale=0.03)
     noise = dataclasses.replace(wanted[0].config.noise, kind="file:no.npy")
     broken = dataclasses.replace(
@@ -199,7 +208,8 @@ def test_processes_are_shared_out_over_the_gpus(tmp_path, monkeypatch):
     )
     assert [cell for cell, _ in outcomes] == [broken, *wanted]
     assert isinstance(outcomes[0][1], Exception)
-    assert started == ["0", "1", "0", "1"]
+    assert started == ["memory shared", "0", "1", "0", "1"]
+    assert Done(wanted, tmp_path, "0").name == "CCE, sym_0.4, seed 1 (and 3)"
 
 
 def test_gpus_are_those_that_this_process_sees(monkeypatch):

@@ -173,6 +173,13 @@ def test_signatures_tell_apart_what_compiles_differently(digits):
         assert population.signature(build.experiment(tiny.config(**different), digits)) != plain
 
 
+class _Level(dm_jax.EDF):
+    """A weight of one number, whatever the margins."""
+
+    def log_shape(self, margin):
+        return 0.5
+
+
 def test_choice_is_the_chosen_scheme():
     """To the last digit: members divide by the same areas as single runs, closed forms included."""
     constant = dm_jax.from_weight(lambda p: 1.0)
@@ -181,6 +188,7 @@ def test_choice_is_the_chosen_scheme():
         dm_jax.GCE(q=0.7),
         dm_jax.Beta(alpha=0.5, eta=0.1),
         constant,
+        _Level(),
     )
     margin = jnp.linspace(-30, 30, 7)
     for index, scheme in enumerate(schemes):
