@@ -4,11 +4,15 @@ import math
 
 import ml_collections
 
-_DURATIONS = {
-    "train": ("length", "log_every", "evaluate_every", "checkpoint_every"),
-    "schedule": ("boundaries", "warmup"),
-    "loss": ("schedule_length",),
-}
+_DURATIONS = (
+    ("train", "length"),
+    ("train", "log_every"),
+    ("train", "evaluate_every"),
+    ("train", "checkpoint_every"),
+    ("schedule", "boundaries"),
+    ("schedule", "warmup"),
+    ("loss", "schedule_length"),
+)
 
 
 def scale(config: ml_collections.ConfigDict, factor: float) -> None:
@@ -38,14 +42,14 @@ def scale(config: ml_collections.ConfigDict, factor: float) -> None:
 
 
 def _check_durations(config: ml_collections.ConfigDict) -> None:
-    for group, keys in _DURATIONS.items():
-        for key in keys:
-            found = config[group][key]
-            try:
-                for duration in found if isinstance(found, tuple | list) else (found,):
-                    split(duration)
-            except ValueError as error:
-                raise ValueError(f"config.{group}.{key}: {error}") from None
+    """Raises ValueError, with its key, for what is no duration."""
+    for group, key in _DURATIONS:
+        found = config[group][key]
+        try:
+            for duration in found if isinstance(found, tuple | list) else (found,):
+                split(duration)
+        except ValueError as error:
+            raise ValueError(f"config.{group}.{key}: {error}") from None
 
 
 def split(duration: str | int) -> tuple[float, str]:

@@ -67,6 +67,7 @@ def many_steps(train_step):
     """
 
     def steps(state: State, data: Batch | None, block: Batch):
+        """One step for each batch of the block."""
         if len(jax.tree.leaves(block)[0]) == 1:
             return train_step(state, _assemble(data, jax.tree.map(lambda x: x[0], block)))
         state, totals = jax.lax.scan(
@@ -101,12 +102,14 @@ def make_train_step(settings: StepSettings, *, axis_name: str | None = None):
     model = settings.model.clone(axis_name=axis_name)
 
     def train_step(state: State, batch: Batch) -> tuple[State, metrics.Totals]:
+        """The state after one batch, and the batch's sums."""
         edf = _scheduled(state.edf, settings.edf_schedules, state.step)
         augment_key, dropout_key = jax.random.split(jax.random.fold_in(state.rng, state.step))
         inputs = _augmented(settings, batch["inputs"], augment_key, axis_name)
         inputs = settings.preprocess(inputs)
 
         def objective(params):
+            """The mean loss over all heads, and (losses, logits, new batch statistics)."""
             logits, mutated = model.apply(
                 {"params": params, "batch_stats": state.batch_stats},
                 inputs,

@@ -122,6 +122,7 @@ def _torch_call(logits: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
     lam, beta = float(EDF.lam), float(EDF.beta)
 
     def call() -> object:
+        """The mean loss and the gradient of the authors' PyTorch code, waited for."""
         inputs.grad = None
         losses = torch.nn.functional.cross_entropy(inputs, targets, reduction="none")
         probabilities = inputs.detach().softmax(-1)

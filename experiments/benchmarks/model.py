@@ -73,7 +73,10 @@ def training_pass(model: nn.Module, shape: tuple[int, ...]) -> Callable[[], obje
 
     @jax.jit
     def step(variables: dict[str, Any], inputs: jax.Array) -> Any:
+        """((loss, new statistics), gradient)."""
+
         def loss(params: Any) -> tuple[jax.Array, Any]:
+            """The mean cross entropy, and the new statistics."""
             logits, updated = model.apply(
                 {**variables, "params": params}, inputs, train=True, mutable=["batch_stats"]
             )
