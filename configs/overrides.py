@@ -45,7 +45,7 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
 
     `method` is a loss, in any case, with "-DN" for normalisation over the batch; parameters not
     given keep the config's values or take the published ones. A custom scheme is
-    "package.module:Class"; like DM, it is normalised over the batch unless
+    "package.module:name", of a class or an EDF; like DM, it is normalised over the batch unless
     "loss.normalization=none" is given. `seed` sets the seeds of the run and the noise, `steps` the
     length, scaling the config's schedules with it before the other arguments apply. Any key can be
     given in full: "train.batch_size=64" or, to schedule a parameter, "loss.schedule.lam=1". Several

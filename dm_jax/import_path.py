@@ -7,21 +7,21 @@ from typing import Any
 from dm_jax import errors
 
 
-def load_class(path: str, base: type, called: str) -> Any:
-    """The subclass of `base` at "package.module:name"; errors refer to the base as `called`.
+def load(path: str, fits: Callable[[Any], bool], expected: str) -> Any:
+    """What is at "package.module:name"; `expected` describes in errors what fits.
 
     Raises:
-      ValueError: the path is malformed, there is no such module or name, or it is not a subclass
-        of `base`.
+      ValueError: the path is malformed, there is no such module or name, or it does not fit.
     """
-
-    def fits(value: Any) -> bool:
-        return isinstance(value, type) and issubclass(value, base) and value is not base
-
     found = _attribute(path, fits)
     if not fits(found):
-        raise ValueError(f"{path!r} must be a subclass of {called}, got {found!r}")
+        raise ValueError(f"{path!r} must be {expected}, got {found!r}")
     return found
+
+
+def is_subclass(value: Any, base: type) -> bool:
+    """Whether the value is a class derived from `base`."""
+    return isinstance(value, type) and issubclass(value, base) and value is not base
 
 
 def call_function(path: str, argument: Any) -> Any:
@@ -31,9 +31,7 @@ def call_function(path: str, argument: Any) -> Any:
       ValueError: the path is malformed, there is no such module or name, it is not callable, or it
         fails.
     """
-    found = _attribute(path, callable)
-    if not callable(found):
-        raise ValueError(f"{path!r} must be a function, got {found!r}")
+    found = load(path, callable, "a function")
     try:
         return found(argument)
     except Exception as error:  # custom code may raise anything

@@ -1,6 +1,7 @@
 """Emphasis density functions by name."""
 
 import dataclasses
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import jax
@@ -24,41 +25,58 @@ def names() -> tuple[str, ...]:
 
 
 def create(name: str, **parameters: Any) -> EDF:
-    """Creates an EDF by name (in any case) or by import path, "package.module:ClassName".
+    """Creates an EDF by name (in any case) or by import path, "package.module:name".
+
+    The path is of a class, or of an EDF (as `dm_jax.from_weight` makes), whose values are kept
+    where none is given.
 
     Raises:
       ValueError: an unknown name or parameter (names the nearest), a missing parameter or one out
-        of range, or a custom class with an invalid weight.
+        of range, or a custom scheme with an invalid weight.
       TypeError: a parameter that is not a number.
 
     >>> create("dm", lam=0.5, beta=8)
     DM(lam=0.5, beta=8.0)
     """
-    cls = _scheme_class(name)
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    scheme = _scheme(name)
+    fields = {field.name: field for field in dataclasses.fields(scheme)}  # type: ignore[arg-type]
     for given in parameters:
         if given not in fields:
             raise unknown(f"parameter of {name}", given, fields)
-    for field in fields.values():
-        required = (
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        )
-        if required and field.name not in parameters:
-            raise ValueError(f"{name} needs a value for {field.name}")
-    edf = cls(**parameters)
+    if isinstance(scheme, EDF):
+        edf = scheme.replace(**parameters)
+    else:
+        _check_complete(name, fields.values(), parameters)
+        edf = scheme(**parameters)
     if ":" in name:
         _check_weight(name, edf)
     return edf
 
 
-def _scheme_class(name: str) -> type[EDF]:
+def _scheme(name: str) -> type[EDF] | EDF:
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {name!r}")
     if ":" in name:
-        return import_path.load_class(name, EDF, "dm_jax.EDF")
+        return import_path.load(name, _is_scheme, "a subclass of dm_jax.EDF, or an EDF")
     if name.lower() not in _SCHEMES:
         raise unknown("emphasis scheme", name, _SCHEMES)
     return _SCHEMES[name.lower()]
+
+
+def _is_scheme(value: Any) -> bool:
+    return isinstance(value, EDF) or import_path.is_subclass(value, EDF)
+
+
+def _check_complete(
+    name: str, fields: Iterable[dataclasses.Field], parameters: Collection[str]
+) -> None:
+    """Raises ValueError unless the parameters have every field without a default."""
+    for field in fields:
+        required = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
+        if required and field.name not in parameters:
+            raise ValueError(f"{name} needs a value for {field.name}")
 
 
 def _check_weight(name: str, edf: EDF) -> None:

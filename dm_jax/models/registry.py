@@ -71,7 +71,11 @@ def create(
     """
     fixed: dict[str, Any] = {}
     if ":" in name:
-        network = import_path.load_class(name, Network, "dm_jax.models.Network")
+        network = import_path.load(
+            name,
+            lambda found: import_path.is_subclass(found, Network),
+            "a subclass of dm_jax.models.Network",
+        )
     elif name in _NETWORKS:
         network, fixed = _NETWORKS[name]
     else:

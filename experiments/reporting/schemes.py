@@ -65,7 +65,11 @@ def _path(run: Result) -> str:
 def _name(edf: EDF | None, run: Result) -> str:
     if edf is None:
         return "a scheme that is not installed as it was"
-    return repr(edf).removesuffix("()") + moves(_loss(run).get("schedule"))
+    _, _, in_module = _loss(run)["name"].partition(":")
+    # An EDF, unlike a class, goes by its name in the module: one of `from_weight` has no other.
+    of_class = in_module in ("", type(edf).__name__)
+    name = repr(edf) if of_class else _path(run).partition(":")[2]
+    return name.removesuffix("()") + moves(_loss(run).get("schedule"))
 
 
 def _edf(run: Result) -> EDF | None:

@@ -382,7 +382,7 @@ def test_create_by_name():
         ("normal", {"psi": 1.5, "beta": 1.0}, r"psi.*\[0, 1\].*1.5"),
         ("gce", {"q": 1.5}, r"q.*\[0, 1\].*1.5"),
         ("normal", {"psi": 0.5, "beta": np.array([1.0, -1.0])}, "beta"),
-        ("tests.emphasis.test_emphasis:P", {}, "subclass of dm_jax.EDF"),
+        ("tests.emphasis.test_emphasis:P", {}, "subclass of dm_jax.EDF, or an EDF"),
         ("tests.emphasis.test_emphasis:Rampe", {"power": 1.0}, "did you mean 'Ramp'"),
     ],
 )

@@ -63,6 +63,10 @@ class Mixture(dm_jax.EDF):
 
 HERE = f"{__name__}:Plateau"
 
+focal = dm_jax.from_weight(lambda p: (1 - p) ** 2)
+taylor = dm_jax.from_loss(lambda p: (1 - p) + (1 - p) ** 2 / 2)
+gentle = Plateau(knee=0.1)
+
 
 def config(arguments):
     found = digits.get_config(f"{arguments},rate=0.4,steps=40")
@@ -81,6 +85,34 @@ def test_in_a_population_beside_built_in_ones_and_swept(dataset):
     losses = [summary.final("train_loss") for summary in (low, high, dm)]
     assert np.isfinite(losses).all()
     assert len(set(losses)) == 3
+
+
+def test_of_functions_in_a_population(dataset):
+    members = [
+        build.experiment(config(f"method={__name__}:{name}"), dataset)
+        for name in ("focal", "taylor", "focal")
+    ]
+    summaries = population.train_population(members, progress=ProgressBar(quiet=True))
+    focal_loss, taylor_loss, again = (summary.final("train_loss") for summary in summaries)
+    assert np.isfinite([focal_loss, taylor_loss]).all()
+    assert focal_loss == again != taylor_loss
+
+
+def test_an_edf_has_its_own_values_unless_others_are_given():
+    for arguments, knee in (("", 0.1), (",knee=0.4", 0.4)):
+        edf = build.experiment(config(f"method={__name__}:gentle{arguments}")).edf
+        assert edf == Plateau(knee)
+
+
+def test_an_edf_is_shown_by_its_name_in_the_module():
+    losses = [
+        {"name": f"{__name__}:focal"},
+        {"name": f"{__name__}:gentle", "knee": 0.4},
+        {"name": f"{__name__}:Plateau", "knee": 0.4},
+    ]
+    cell = {"table": "digits", "row": "Own", "column": "clean", "seed": 1}
+    runs = [Result(**cell, final=1.0, best=1.0, config={"loss": loss}) for loss in losses]
+    assert list(schemes.by_name(runs)) == ["focal", "gentle(knee=0.4)", "Plateau(knee=0.4)"]
 
 
 @pytest.mark.long
