@@ -6,6 +6,7 @@ checksums.
 """
 
 import logging
+import math
 import os
 import pathlib
 import re
@@ -74,6 +75,12 @@ class Checkpoints:
         if not parallel.is_primary():  # another host has written meanwhile
             self._manager.reload()
         return self._manager.latest_step()
+
+    @property
+    def best_score(self) -> float:
+        """The highest score of a checkpoint; -inf if none has one."""
+        paths = self._directory.glob("[0-9]*/metrics/metrics")
+        return max((content.score(files.read_json(path)) for path in paths), default=-math.inf)
 
     def save(
         self, step: int, tree: Any, *, score: float | None = None, seconds: float = 0.0

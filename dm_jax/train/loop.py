@@ -24,8 +24,8 @@ class Callbacks(Protocol):
     def log(self, step: int, window: metrics.Totals) -> None:
         """Logs the totals since the last call."""
 
-    def evaluate(self, step: int, state: State) -> None:
-        """Evaluates the state."""
+    def evaluate(self, step: int, state: State) -> bool:
+        """Evaluates the state; returns whether to save it, as it is the best so far."""
 
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
         """Saves the state, and `window`, the totals since the last log."""
@@ -45,7 +45,7 @@ def fit(
     Args:
       engine: advances the state; its plan says when the callbacks are called.
       state: after `start` steps, on the devices; donated.
-      callbacks: called at the intervals of the plan.
+      callbacks: called at the intervals of the plan; the best states are saved beyond these.
       window: totals since the last log, on the devices: `engine.empty_totals` in a new run.
       start: steps that a resumed run has taken.
       stop_requested: called with the step between blocks; if true, checkpoints and returns.
@@ -66,10 +66,9 @@ def fit(
         if plan.due(plan.log_every, end):
             callbacks.log(end, window)
             window = empty
-        if plan.due(plan.evaluate_every, end):
-            callbacks.evaluate(end, state)
+        is_best = plan.due(plan.evaluate_every, end) and callbacks.evaluate(end, state)
         stop = stop_requested(end) and end < plan.total_steps
-        if plan.due(plan.checkpoint_every, end) or stop:
+        if plan.due(plan.checkpoint_every, end) or is_best or stop:
             callbacks.checkpoint(end, state, window)
         if stop:
             return state, end

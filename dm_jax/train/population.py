@@ -176,9 +176,10 @@ class _Recorder:
         self._rows.append((step, values))
         self._progress.show(step, {"mean loss": float(np.mean(values["train_loss"]))})
 
-    def evaluate(self, step: int, state: State) -> None:
+    def evaluate(self, step: int, state: State) -> bool:
         last = step == self._plan.total_steps
         self._rows.append((step, self._engine.evaluate_all(state, last=last)))
+        return False
 
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
         """Does nothing: populations are short, and a table keeps its finished cells."""

@@ -62,7 +62,8 @@ class Recorder:
             self._file = MetricsFile(path, resume_step=start, log_every=log_every)
             self._board = TensorBoard(folder / "tensorboard", resume_step=start)
         self._progress = progress if parallel.is_primary() else NoProgress()
-        self._score: tuple[int, float] | None = None
+        self._scored: tuple[int, float] | None = None
+        self._best_score = checkpoints.best_score
         self._last_log = time.monotonic(), start
         self._progress.start(self._experiment.plan.total_steps, start)
 
@@ -86,17 +87,29 @@ class Recorder:
         self._board.write(step, {"steps_per_second": rate})
         self._progress.show(step, {"loss": values["train_loss"], "steps/s": rate})
 
-    def evaluate(self, step: int, state: State) -> None:
-        """Evaluates the test and validation sets; at the end the training set too."""
+    def evaluate(self, step: int, state: State) -> bool:
+        """Evaluates the test and validation sets; at the end the training set too.
+
+        Returns:
+          Whether the validation accuracy is the best so far.
+        """
         last = step == self._experiment.plan.total_steps
         found = self._engine.evaluate_all(state, last=last)
         values = {name: float(value) for name, value in found.items()}
-        # By the given labels: where the held-out labels are noisy, nothing else would be known.
-        if "validation_accuracy_given" in values:
-            self._score = step, values["validation_accuracy_given"]
         self._write(step, values)
         shown = ("test_accuracy", "validation_accuracy", "test_mAP", "test_CMC-1")
         self._progress.show(step, {name: values[name] for name in shown if name in values})
+        # By the given labels: where the held-out labels are noisy, nothing else would be known.
+        return self._is_best(step, values.get("validation_accuracy_given"))
+
+    def _is_best(self, step: int, score: float | None) -> bool:
+        """Whether the score, which the step's checkpoint keeps, is above all before."""
+        if score is None:
+            return False
+        self._scored = step, score
+        is_best = score > self._best_score
+        self._best_score = max(score, self._best_score)
+        return parallel.any_host(parallel.is_primary() and is_best)
 
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
         """Saves; raises NonFiniteLossError if the loss or a parameter is not finite."""
@@ -104,7 +117,7 @@ class Recorder:
         if not _all_finite((state.params, state.batch_stats)):
             raise self._not_finite("parameters were", step - 1)
         self._file.sync()  # so that no checkpoint is ahead of the metrics
-        score = self._score[1] if self._score and self._score[0] == step else None
+        score = self._scored[1] if self._scored and self._scored[0] == step else None
         seconds = self._seconds()
         self._checkpoints.save(step, (state, window), score=score, seconds=seconds)
 

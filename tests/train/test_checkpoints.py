@@ -46,6 +46,17 @@ def test_the_last_ones_are_kept(checkpoints, tmp_path):
     assert (jax.random.key_data(tree["key"]) == jax.random.key_data(_tree(30)["key"])).all()
 
 
+def test_the_best_score_is_known_to_who_resumes(tmp_path):
+    made = Checkpoints(tmp_path, keep=1)
+    assert made.best_score == -np.inf
+    for step, score in ((10, 0.25), (20, 0.75), (30, 0.5), (40, None)):
+        made.save(step, _tree(step), score=score)
+    made.close()
+    resumed = Checkpoints(tmp_path, keep=1)
+    assert resumed.best_score == 0.75
+    resumed.close()
+
+
 def test_nothing_to_restore(tmp_path):
     made = Checkpoints(tmp_path, keep=2)
     assert made.latest is None

@@ -41,9 +41,10 @@ def test_intervals_are_at_least_one_step():
 class _Witness:
     """Writes down what it is told."""
 
-    def __init__(self):
+    def __init__(self, best=()):
         self.told = []
         self.losses = {}
+        self.best = best
 
     def progress(self, step):
         self.told.append(("progress", step))
@@ -55,6 +56,7 @@ class _Witness:
 
     def evaluate(self, step, state):
         self.told.append(("evaluate", step))
+        return step in self.best
 
     def checkpoint(self, step, state, window):
         self.told.append(("checkpoint", step))
@@ -93,6 +95,12 @@ def test_everything_happens_at_its_multiples_and_at_the_end():
     assert witness.of("evaluate") == [8, 16, 18]
     assert witness.of("checkpoint") == [12, 18]
     assert witness.of("progress")[-1] == 18
+
+
+def test_the_best_is_saved_beyond_the_interval():
+    witness = _Witness(best=(8,))
+    _fit(_experiment(), witness)
+    assert witness.of("checkpoint") == [8, 12, 20]
 
 
 def test_a_stop_is_answered_with_a_checkpoint_after_the_call():

@@ -76,6 +76,15 @@ def test_the_best_is_that_of_the_validation(run):
     assert kept == {last_best, 30}
 
 
+def test_the_best_is_saved_where_no_checkpoint_is_due(tmp_path):
+    changes = "data.validation=0.2,train.evaluate_every=3 steps,train.checkpoint_every=20 steps"
+    summary = train.run(_config(changes), tmp_path)
+    scores = dict(summary.curve("validation_accuracy_given"))
+    best = train.load(tmp_path, step="best").step
+    assert scores[best] == max(scores.values())
+    assert best % 20
+
+
 def test_what_a_running_trainer_deletes_is_chosen_again(run, tmp_path, monkeypatch):
     workdir, _ = run
     shutil.copytree(workdir, tmp_path / "run")
