@@ -9,7 +9,8 @@ import ml_collections
 
 from configs import length
 
-# Published parameters of the losses; GCE's exponent is from its own paper.
+# Defaults of the schemes' parameters: DM's are published, GCE's is from its own paper. OURS: those
+# of Normal, Exponential and Beta.
 _METHODS = {
     "DM": {"lam": 0.5, "beta": 8.0},
     "CCE": {},
@@ -20,6 +21,8 @@ _METHODS = {
     "Exponential": {"beta": 1.0},
     "Beta": {"alpha": 1.5, "eta": 2.0},
 }
+# Without "-DN", they keep the weight of their own gradient.
+_LOSSES = ("CCE", "MAE", "MSE", "GCE")
 # Parameters of the networks that have any.
 _NETWORKS = {"mlp": {"hidden": (8,)}}
 _SHORT = {
@@ -43,10 +46,10 @@ _UNDOTTED = ("method", "seed", "steps", *_SHORT)
 def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.ConfigDict:
     """Applies "method=DM,lam=0.5,beta=8,noise=symmetric,rate=0.4,seed=1" to a config in place.
 
-    `method` is a loss, in any case, with "-DN" for normalisation over the batch; parameters not
-    given keep the config's values or take the published ones. A custom scheme is
-    "package.module:name", of a class or an EDF; like DM, it is normalised over the batch unless
-    "loss.normalization=none" is given. `seed` sets the seeds of the run and the noise, `steps` the
+    `method` is a scheme, in any case; parameters not given keep the config's values or take their
+    defaults. CCE, MAE, MSE and GCE take "-DN" for normalisation over the batch; all others are
+    normalised unless "loss.normalization=none" is given. A custom scheme is "package.module:name",
+    of a class or an EDF. `seed` sets the seeds of the run and the noise, `steps` the
     length, scaling the config's schedules with it before the other arguments apply. Any key can be
     given in full: "train.batch_size=64" or, to schedule a parameter, "loss.schedule.lam=1". Several
     values are separated by ";": "schedule.name=steps,schedule.boundaries=500 steps;800 steps".
@@ -151,8 +154,8 @@ def _parameters(method: str) -> Iterable[str]:
 
 
 def is_always_normalised(name: str) -> bool:
-    """Whether a scheme is normalised over the batch without "-DN": DM, and custom ones."""
-    return name == "DM" or ":" in name
+    """Whether a scheme is normalised over the batch without "-DN": all but the common losses."""
+    return name not in _LOSSES
 
 
 def parse(arguments: str) -> dict[str, str]:
