@@ -6,24 +6,18 @@ import os
 import pathlib
 import re
 import sys
-import sysconfig
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 
 import jax
 from absl import app, flags, logging
 
+from experiments import own_code
+
 # Raised while parsing flags if one of them, or the config file it names, is wrong.
 _BAD_FLAGS = (AttributeError, ImportError, KeyError, OSError, TypeError, ValueError, flags.Error)
 # Raised for problems with the data, the config or the machine; anything else is a bug of ours.
 _EXPECTED = (ArithmeticError, ImportError, OSError, RuntimeError, TypeError, ValueError)
-
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
-# Folders of our code and of Python's; what is neither there nor installed is the user's.
-_NOT_OWN = [_ROOT / name for name in ("dm_jax", "experiments", "configs")] + [
-    pathlib.Path(sysconfig.get_path("stdlib")).resolve()
-]
 
 
 def prepare() -> None:
@@ -69,27 +63,9 @@ def one_line_errors() -> Iterator[None]:
         # A config file that cannot be read is noticed at its first use.
         of_config = "loading config file" in str(error)
         message = _readable_message(error) if of_config else str(error)
-        sys.exit(f"error: {message}{_place_in_own_code(error)}")
+        sys.exit(f"error: {message}{own_code.place(error)}")
     except KeyboardInterrupt:
         sys.exit("interrupted; files written so far are kept")
-
-
-def _place_in_own_code(error: BaseException) -> str:
-    """The place in the user's own code that raised the error or its cause, in brackets, if any."""
-    raised: BaseException | None = error
-    while raised:
-        for frame in reversed(traceback.extract_tb(raised.__traceback__)):
-            path = pathlib.Path(frame.filename)
-            if path.is_file() and not _is_of_a_library(path):
-                return f" ({path}, line {frame.lineno}, in {frame.name})"
-        raised = raised.__cause__ or raised.__context__
-    return ""
-
-
-def _is_of_a_library(path: pathlib.Path) -> bool:
-    """Whether the file is ours or a library's, wherever that is installed."""
-    installed = {"site-packages", "dist-packages"} & set(path.parts)
-    return bool(installed) or any(map(path.resolve().is_relative_to, _NOT_OWN))
 
 
 def _format_warning(message: Warning | str, *_: object, **__: object) -> str:
@@ -116,7 +92,7 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS([_with_installed_config(argument) for argument in _joined(argv)])
     except _BAD_FLAGS as error:
-        sys.exit(f"error: {_readable_message(error)}{_place_in_own_code(error)}")
+        sys.exit(f"error: {_readable_message(error)}{own_code.place(error)}")
 
 
 def _joined(argv: list[str]) -> list[str]:
@@ -153,7 +129,7 @@ def _readable_message(error: BaseException) -> str:
         near = "Did you mean" in message
         return message if near else f"{message}; configs/common.py lists the keys"
     for sign, meaning in _OF_CONFIG_FILES.items():
-        if sign in str(error) and not _place_in_own_code(error):
+        if sign in str(error) and not own_code.place(error):
             return meaning
     if missing := re.search(r"\[Errno 2\] No such file or directory: '(.*)'", str(error)):
         return f"there is no config file {missing[1]!r}"

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dm_jax import models
+import configs.own
+from dm_jax import models, train
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 
@@ -69,3 +70,14 @@ def test_models():
     small = names["Small"](num_classes=4)
     variables = small.init(jax.random.key(0), names["images"])
     assert small.apply(variables, names["images"]).shape == (2, 4)
+
+
+def test_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    load, own, _ = samples("data.md")  # the last one needs a prepared data set of photographs
+    run("data.md", load.replace("cifar100", "digits"), {})
+    inputs, labels = np.zeros((20, 8, 8, 3), np.uint8), np.arange(20, dtype=np.int32) % 2
+    names = {"x_train": inputs, "y_train": labels, "x_test": inputs, "y_test": labels}
+    names["config"] = train.Config.parse(configs.own.get_config("train.length=2 steps,model=mlp"))
+    run("data.md", own, names)
+    assert names["summary"].finished

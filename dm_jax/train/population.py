@@ -73,7 +73,8 @@ def train_population(
 
     Raises:
       TypeError: experiments of another type.
-      ValueError: experiments that cannot be one program, or a mesh that does not divide them.
+      ValueError: experiments that cannot be one program, a mesh that does not divide them, or
+        several hosts.
     """
     began = time.monotonic()
     _check_members(experiments)
@@ -87,6 +88,11 @@ def _check_members(experiments: Sequence[ArrayExperiment]) -> None:
     """Raises TypeError or ValueError if they cannot be one program; names what differs."""
     if not experiments:
         raise ValueError("experiments must not be empty")
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"a population trains on one host, but this process is one of {jax.process_count()}; "
+            "use train.run there"
+        )
     for experiment in experiments:
         if not isinstance(experiment, ArrayExperiment):
             raise TypeError(

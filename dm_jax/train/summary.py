@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from dm_jax.train import weight_profile, workdir
+from dm_jax.train import hardware, weight_profile
 from dm_jax.train.setup import Experiment
 
 Row = dict[str, Any]
@@ -52,7 +52,7 @@ class Summary:
             weight_profile=weight_profile.profile(experiment.config.loss),
             actual_rate=corruption.actual_rate if corruption.kept.size else math.nan,
             seconds=seconds,
-            device=workdir.devices(devices),
+            device=hardware.devices(devices),
         )
 
     @property

@@ -13,7 +13,7 @@ import numpy as np
 
 from dm_jax import files
 from dm_jax.noise import Corruption
-from dm_jax.train import parallel, weight_profile
+from dm_jax.train import hardware, parallel, weight_profile
 from dm_jax.train.config import Config, ParallelConfig
 from dm_jax.train.differences import differences
 from dm_jax.train.setup import Experiment
@@ -27,16 +27,10 @@ def environment(config: ParallelConfig) -> dict[str, Any]:
     """Package versions, the devices of a run, and the date (ISO 8601, UTC)."""
     return {
         "versions": {"python": platform.python_version()} | {p: _version(p) for p in _PACKAGES},
-        "device": devices(config.devices),
+        "device": hardware.devices(config.devices),
         "processes": jax.process_count(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-
-
-def devices(count: int) -> str:
-    """`count` devices of all hosts (0 for all of them), as "1 x NVIDIA H200 (gpu)"."""
-    found = jax.devices()
-    return f"{count or len(found)} x {found[0].device_kind} ({found[0].platform})"
 
 
 def _version(package: str) -> str:

@@ -12,6 +12,8 @@ from importlib import metadata
 import jax
 import numpy as np
 
+from dm_jax.train import hardware
+
 
 def heading(subject: str, *packages: str) -> str:
     """What is measured, the day, the versions of jax and of the packages at hand, the machine."""
@@ -20,8 +22,7 @@ def heading(subject: str, *packages: str) -> str:
         str(datetime.date.today()),
         *(f"{name} {metadata.version(name)}" for name in at_hand),
         f"Python {platform.python_version()}",
-        jax.devices()[0].device_kind,
-        f"{os.cpu_count()} cores",
+        hardware.kind(jax.devices()[0]),
         f"load {os.getloadavg()[0]:.1f}",
     ]
     return f"{subject}; {', '.join(facts)}\n"

@@ -136,8 +136,9 @@ class _Log:
         """Waits for the metrics."""
         window.means()
 
-    def evaluate(self, step: int, state: State) -> None:
+    def evaluate(self, step: int, state: State) -> bool:
         """Does nothing: only training is timed."""
+        return False
 
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
         """Does nothing."""

@@ -135,6 +135,17 @@ class Table:
         return [key for key in self.wanted if key not in self.cells or not self.cells[key].runs]
 
     @property
+    def remarks(self) -> dict[str, str]:
+        """What the reader has to know besides the numbers: label -> text without its period."""
+        ours = self.spec.our_choices.rstrip(".")
+        remarks = {
+            "Not run": self.not_run,
+            "Failed, wholly or in part": listing(self.failures, ()),
+            "Our choices, where the paper leaves them open": ours,
+        }
+        return {label: text for label, text in remarks.items() if text}
+
+    @property
     def not_run(self) -> str:
         """The wanted cells that were not even tried, in words; "" if there are none."""
         return listing((key for key in self.wanted if key not in self.cells), self.wanted)

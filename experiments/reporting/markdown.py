@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from experiments.reporting import provenance, search_rows
-from experiments.reporting.comparison import Entry, Section, Table, listing
+from experiments.reporting.comparison import Entry, Section, Table
 from experiments.reporting.figures import Gallery
 from experiments.reporting.table_figures import ReportFigure
 from experiments.text import DASH, signed, with_deviation
@@ -68,14 +68,7 @@ def _table(table: Table, gallery: Gallery) -> list[str]:
     for section in table.sections:
         blocks += [f"### {_literal(section.title)}"] if section.title else []
         blocks.append(_section(section, table))
-    if table.not_run:
-        blocks.append(f"**Not run:** {_literal(table.not_run)}.")
-    if table.failures:
-        blocks.append(f"**Failed, wholly or in part:** {_literal(listing(table.failures, ()))}.")
-    if table.spec.our_choices:
-        blocks.append(
-            f"**Our choices, where the paper leaves them open:** {table.spec.our_choices}"
-        )
+    blocks += [f"**{label}:** {_literal(text)}." for label, text in table.remarks.items()]
     figures = gallery.of_table(table.name)
     blocks += [_figure(drawn) for drawn in figures if not drawn.is_curves]
     curves = [_figure(drawn) for drawn in figures if drawn.is_curves]
@@ -141,8 +134,7 @@ def _not_drawn(gallery: Gallery) -> list[str]:
 
 def _provenance(table: Table) -> list[str]:
     settings = [
-        f"{index}. {setting.device}; {setting.versions}; commit {setting.commit}; "
-        f"{code(setting.command)}"
+        f"{index}. {setting.conditions}; {code(setting.command)}"
         for index, setting in enumerate(provenance.settings_of(table), 1)
     ]
     rows = provenance.lines(table)

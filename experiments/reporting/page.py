@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from html import escape
 
 from experiments.reporting import provenance, search_rows
-from experiments.reporting.comparison import Entry, Section, Table, listing
+from experiments.reporting.comparison import Entry, Section, Table
 from experiments.reporting.figures import Gallery
 from experiments.reporting.markdown import HOW_TO_READ, TITLE
 from experiments.reporting.measured import Measured, MeasuredCell
@@ -81,10 +81,9 @@ def _table(table: Table, gallery: Gallery, folder: pathlib.Path) -> str:
         f'<p class="lead">{escape(table.title)}</p>',
         f'<p class="muted">Run: {escape(table.status)}.</p></header>',
         *(_section(section, table) for section in table.sections),
-        _sentence("Not run", table.not_run),
-        _sentence("Failed, wholly or in part", listing(table.failures, ())),
-        _sentence(
-            "Our choices, where the paper leaves them open", table.spec.our_choices.rstrip(".")
+        *(
+            f'<p class="muted"><b>{label}:</b> {escape(text)}.</p>'
+            for label, text in table.remarks.items()
         ),
         _figures([figure for figure in figures if not figure.is_curves], folder),
         _folded(f"Curves over training ({len(curves)})", _figures(curves, folder)),
@@ -93,10 +92,6 @@ def _table(table: Table, gallery: Gallery, folder: pathlib.Path) -> str:
         "</section>",
     ]
     return _lines(parts)
-
-
-def _sentence(label: str, text: str) -> str:
-    return f'<p class="muted"><b>{label}:</b> {escape(text)}.</p>' if text else ""
 
 
 def _folded(summary: str, content: str) -> str:
@@ -233,8 +228,7 @@ def _written(lines: Iterable[tuple[str, ...]]) -> list[str]:
 def _provenance(table: Table) -> str:
     rows = _written(provenance.lines(table))
     settings = (
-        f"<li>{escape(setting.device)}; {escape(setting.versions)}; commit "
-        f"<code>{escape(setting.commit)}</code>; <code>{escape(setting.command)}</code></li>"
+        f"<li>{escape(setting.conditions)}; <code>{escape(setting.command)}</code></li>"
         for setting in provenance.settings_of(table)
     )
     label = f"Provenance of {table.heading}"

@@ -21,6 +21,13 @@ class Setting:
     commit: str
     command: str
 
+    @property
+    def conditions(self) -> str:
+        """The devices, versions and commit, in words."""
+        commit = self.commit.removesuffix("+")
+        changed = " with uncommitted changes" if commit != self.commit else ""
+        return f"{self.device}; {self.versions}; commit {commit}{changed}"
+
     @classmethod
     def of(cls, result: Result) -> "Setting":
         versions = ", ".join(f"{name} {value}" for name, value in sorted(result.versions.items()))

@@ -9,6 +9,7 @@ import jax
 
 from dm_jax import train
 from dm_jax.train import build, population, setup
+from experiments import own_code
 from experiments.tables.result import hash_config
 
 _LONGEST_NAME = 150  # characters; file systems allow 255 bytes
@@ -103,6 +104,17 @@ def run_all(
             yield from ((cell, error) for cell, _ in group)
 
 
+class CellError(RuntimeError):
+    """A cell failed in another process; the message is what `describe` says of its error."""
+
+
+def describe(error: Exception) -> str:
+    """The error's type, its message and where it was raised in the user's own code."""
+    if isinstance(error, CellError):
+        return str(error)
+    return f"{type(error).__name__}: {error}{own_code.place(error)}"
+
+
 class StoppedError(Exception):
     """A stop was requested; finished results are kept, and the next start runs the rest."""
 
@@ -156,7 +168,7 @@ def _run_group(
 
 def use_all_devices(config: train.Config) -> train.Config:
     """The config on the most devices that divide its batch, unless it sets their number."""
-    if config.parallel.devices or config.parallel.distributed:
+    if config.parallel.devices:
         return config
     size = config.train.batch_size
     devices = max(n for n in range(1, jax.device_count() + 1) if size % n == 0)

@@ -8,10 +8,11 @@ from collections.abc import Hashable, Sequence
 
 import jax
 
-from dm_jax.train import parallel, population
+from dm_jax.train import hardware, parallel, population
 from dm_jax.train.engine import Engine
 from dm_jax.train.run import make_engine
 from dm_jax.train.state import State
+from experiments import own_code
 from experiments.tables import cells as cells_lib
 from experiments.text import count
 
@@ -25,7 +26,7 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
     The text has a line for each kind of program (runs, steps, time, memory), and the total time.
     """
     groups, failures = cells_lib.groups(cells)
-    reasons = collections.Counter(str(error) for _, error in failures)
+    reasons = collections.Counter(f"{error}{own_code.place(error)}" for _, error in failures)
     alike: dict[Hashable, list[list[cells_lib.Built]]] = {}
     for group in groups:
         cell, experiment = group[0]
@@ -38,7 +39,7 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
         try:
             per_step, memory = _measure(programs[0])
         except Exception as error:  # the rest can still be planned
-            reasons[str(error)] += sum(map(len, programs))
+            reasons[f"{error}{own_code.place(error)}"] += sum(map(len, programs))
             continue
         (cell, experiment), *_ = programs[0]
         steps = experiment.plan.total_steps
@@ -50,8 +51,9 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
             f"{_readable(seconds)}, {memory / 2**20:.0f} MiB{turns} (first: {cell.row}, "
             f"{cell.column})"
         )
-    devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-    lines.append(f"about {_readable(total)} on {devices}, compilation and evaluation not counted")
+    lines.append(
+        f"about {_readable(total)} on {hardware.devices(0)}, compilation and evaluation not counted"
+    )
     lost = [f"{count(n, 'run')} cannot start: {reason}" for reason, n in reasons.items()]
     return "\n".join(lost + lines), reasons.total()
 

@@ -11,7 +11,7 @@ from typing import Any
 from dm_jax import train
 from dm_jax.train import workdir
 from experiments.tables import table_specs
-from experiments.tables.cells import Cell
+from experiments.tables.cells import Cell, describe
 from experiments.tables.result import Result
 
 # Decimals: fewer than float32 has, more than anyone reads.
@@ -37,8 +37,8 @@ def result(cell: Cell, summary: train.Summary | Exception) -> Result:
     `final` and `best` are the test accuracy, or the table's measure if that is another.
     """
     if isinstance(summary, Exception):
-        nan, text = float("nan"), f"{type(summary).__name__}: {summary}"
-        return Result(**_provenance(cell), final=nan, best=nan, status="failed", error=text)
+        nan, error = float("nan"), describe(summary)
+        return Result(**_provenance(cell), final=nan, best=nan, status="failed", error=error)
     measure = table_specs.get(cell.table).measure
     metrics = {
         "train_corrupted": _percent(summary.final("fit_accuracy_given")),

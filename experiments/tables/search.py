@@ -158,7 +158,7 @@ def _score(summary: train.Summary | Exception) -> float:
     if isinstance(summary, train.NonFiniteLossError):
         return 0.0
     if isinstance(summary, Exception):
-        raise RuntimeError(f"{type(summary).__name__}: {summary}") from summary
+        raise RuntimeError(cells_lib.describe(summary)) from summary
     return 100 * summary.final("validation_accuracy_given")
 
 

@@ -19,6 +19,7 @@ from experiments.tables.spec import TableSpec
 
 # Keys that define a cell: setting one would file its numbers under the wrong name.
 _OWNED = re.compile(r"seed|method|noise\..*|loss\.name|loss\.normalization")
+_OF_SEVERAL_HOSTS = re.compile(r"parallel\.(distributed|coordinator|processes|process)")
 
 
 class _Patterns(flags.ArgumentParser):
@@ -95,6 +96,11 @@ def spec() -> TableSpec:
             raise ValueError(
                 f"--set={name}: table {found.name} sets it to distinguish its cells; select them "
                 "with --rows, --columns and --seeds"
+            )
+        if _OF_SEVERAL_HOSTS.fullmatch(key):
+            raise ValueError(
+                f"--set={key}: the cells of a table train on one host each; --executor=slurm "
+                "spreads them over a cluster, and experiments.train trains one run on several hosts"
             )
     runtime = {key: value for key, value in given.items() if found.is_runtime(key, value)}
     changes = {key: value for key, value in given.items() if key not in runtime}

@@ -19,7 +19,7 @@ import jax
 
 from dm_jax import train
 from dm_jax.train.stop_request import StopRequest
-from experiments import startup
+from experiments import own_code, startup
 from experiments.tables import cells as cells_lib
 
 # Not forked: a fork would share JAX's threads and the device's state.
@@ -112,7 +112,7 @@ class _Worker:
         except (EOFError, OSError):  # no report, or an incomplete one
             self._process.join()
             code = self._process.exitcode
-            return RuntimeError(f"the process of {self.name} ended with exit code {code}")
+            return cells_lib.CellError(f"the process of {self.name} ended with exit code {code}")
 
     def stop(self) -> None:
         """Asks the process, once, to save a checkpoint and end."""
@@ -162,20 +162,26 @@ class _StopWithParent(train.NoProgress):
 
 
 def picklable(summary: train.Summary | Exception) -> train.Summary | Exception:
-    """The summary; an error that cannot be pickled is replaced by one that can."""
+    """The summary; an error that would lose something by pickling is replaced by its description.
+
+    Some cannot be pickled, and none keeps its traceback.
+    """
+    if not isinstance(summary, Exception):
+        return summary
+    described = cells_lib.CellError(cells_lib.describe(summary))
     try:
         pickle.loads(pickle.dumps(summary))
     except Exception:
-        return RuntimeError(f"{type(summary).__name__}: {summary}")
-    return summary
+        return described
+    return described if own_code.place(summary) else summary
 
 
 def _check_one_device(cells: Sequence[cells_lib.Cell]) -> None:
-    for parallel in (cell.config.parallel for cell in cells):
-        if parallel.devices > 1 or parallel.distributed:
+    for devices in (cell.config.parallel.devices for cell in cells):
+        if devices > 1:
             raise ValueError(
                 "several runs at once use one device each: parallel.devices must be 0 or 1, got "
-                f"{parallel.devices}, and parallel.distributed false, got {parallel.distributed}"
+                f"{devices}"
             )
 
 

@@ -28,6 +28,13 @@ def a_table(*results):
     return layout.build(name, measured.group(results)[name])
 
 
+def test_a_setting_tells_whether_the_code_was_that_of_the_commit():
+    runs = [a_result(device="1 x chip", commit="0123abcd"), a_result(seed=1, commit="0123abcd+")]
+    of_commit, changed = (one.conditions for one in provenance.settings_of(a_table(*runs)))
+    assert of_commit == "1 x chip; ; commit 0123abcd"
+    assert changed.endswith("commit 0123abcd with uncommitted changes")
+
+
 def test_mean_and_sample_deviation_over_seeds():
     cell = MeasuredCell.of(
         [a_result(seed=seed, final=value) for seed, value in enumerate((60, 62, 64))]

@@ -55,6 +55,12 @@ def test_where_things_lie_is_no_change_of_the_protocol():
     assert len(hashes) == 1
 
 
+@flagsaver.flagsaver(table="1", set="parallel.distributed=true,parallel.devices=2")
+def test_a_table_does_not_run_on_several_hosts():
+    with pytest.raises(ValueError, match=r"--set=parallel\.distributed: .* on one host each"):
+        table_flags.spec()
+
+
 @flagsaver.flagsaver(table="8", set="model=resnet20,parallel.devices=2,model.pretrained=w.pth")
 def test_another_network_is():
     assert table_flags.spec().changes == "model=resnet20,model.pretrained=w.pth"

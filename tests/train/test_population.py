@@ -139,6 +139,13 @@ def test_a_population_keeps_to_the_configs_devices(digits):
         population.prepare(_members(digits, parallel__mode="pmap", model__dtype="float32"))
 
 
+def test_several_hosts_are_refused(digits, monkeypatch):
+    member = build.experiment(tiny.config(), digits)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match="this process is one of 2"):
+        train_population([member])
+
+
 def test_members_that_are_not_one_program(digits):
     members = [
         build.experiment(tiny.config(**changes), digits)
