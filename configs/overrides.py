@@ -24,7 +24,11 @@ _METHODS = {
 # Without "-DN", they keep the weight of their own gradient.
 _LOSSES = ("CCE", "MAE", "MSE", "GCE")
 # Parameters of the networks that have any.
-_NETWORKS = {"mlp": {"hidden": (8,)}}
+_NETWORKS = {
+    "mlp": {"hidden": (8,)},
+    "googlenet": {"auxiliary": False},
+    "googlenet_32": {"auxiliary": False},
+}
 _SHORT = {
     "noise": "noise.kind",
     "rate": "noise.rate",

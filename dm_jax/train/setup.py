@@ -174,11 +174,13 @@ def _step_settings(
             f"config.model.pretrained is for {', '.join(pretrained.NETWORKS)}, whose files have "
             f"known names; got model {config.model.name!r}"
         )
+    # Pretrained weights expect images of ImageNet's statistics, which all streamed sets have.
+    normalized_as = StreamedDataset if config.model.pretrained else dataset
     return StepSettings(
         model=create_model(config.model, dataset.num_classes),
         optimizer=optimizers.create(config.optimizer, factor),
-        mean=dataset.mean,
-        std=dataset.std,
+        mean=normalized_as.mean,
+        std=normalized_as.std,
         dtype=jnp.dtype(config.model.dtype),
         augment=augment,
         normalization=_NORMALIZATIONS[loss.normalization],

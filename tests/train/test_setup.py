@@ -53,6 +53,13 @@ def test_training_starts_from_the_weights_of_the_file(photos, tmp_path):
     )
 
 
+def test_images_are_normalised_as_the_weights_expect(photos):
+    own, expected = _build(photos, name="resnet18"), _build(photos, name="resnet18", pretrained="w")
+    np.testing.assert_array_equal(own.settings.mean, photos.mean)
+    np.testing.assert_allclose(expected.settings.mean, [0.485, 0.456, 0.406])
+    np.testing.assert_allclose(expected.settings.std, [0.229, 0.224, 0.225])
+
+
 def test_a_network_without_such_files_is_refused(photos):
     with pytest.raises(ValueError, match=r"pretrained is for resnet18, resnet34, resnet50.*20"):
         _build(photos, name="resnet20", pretrained="weights.safetensors")
