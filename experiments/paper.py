@@ -22,6 +22,7 @@ from collections.abc import Mapping
 
 from dm_jax import errors
 
+Pair = tuple[str, str]  # names of a row and a column
 DM_PAPER = "DM paper"  # the source of the rows that the authors ran themselves
 FOLDER = pathlib.Path(__file__).parent / "published"
 TITLES = {
@@ -76,8 +77,8 @@ class PublishedTable:
     head: str
     sources: Mapping[str, str]
     columns_by_name: Mapping[str, Column]
-    raw: Mapping[tuple[str, str], str]
-    deviations: Mapping[tuple[str, str], float] = dataclasses.field(default_factory=dict)
+    raw: Mapping[Pair, str]
+    deviations: Mapping[Pair, float] = dataclasses.field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -110,7 +111,7 @@ class PublishedTable:
         return tuple(dict.fromkeys(column.run for column in self.columns_by_name.values()))
 
     @property
-    def cells(self) -> tuple[tuple[str, str], ...]:
+    def cells(self) -> tuple[Pair, ...]:
         """The (row, run) pairs that the authors ran, with at least one published number."""
         return tuple(
             (row, run)

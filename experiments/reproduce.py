@@ -17,6 +17,7 @@ from absl import flags
 from configs import overrides
 from dm_jax import train
 from experiments import startup
+from experiments.paper import Pair
 from experiments.progress import ProgressBar
 from experiments.reporting import report, terminal
 from experiments.tables import cells as cells_lib
@@ -44,16 +45,14 @@ _EXECUTOR = flags.DEFINE_enum(
 _MINUTES = flags.DEFINE_integer("minutes", 24 * 60, "Time limit of a cluster job.", lower_bound=1)
 _SLURM = flags.DEFINE_list("slurm", [], "SLURM options, such as 'partition=gpu,account=mine'.")
 
-Pair = tuple[str, str]  # row, column
-
 SEEDS = flags.DEFINE_integer("seeds", 5, "Runs per cell, with seeds 1, 2, ...", lower_bound=1)
 flags.adopt_module_key_flags(table_flags)
 
 
 def make_cells(
     spec: TableSpec,
-    pairs: Sequence[tuple[str, str]],
-    parameters: Mapping[tuple[str, str], Parameters],
+    pairs: Sequence[Pair],
+    parameters: Mapping[Pair, Parameters],
     *,
     seeds: Sequence[int],
 ) -> list[cells_lib.Cell]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 
 from experiments import paper
+from experiments.paper import Pair
 from experiments.reporting.measured import Cells, Measured, MeasuredCell
 from experiments.tables.spec import TableSpec
 from experiments.tables.tuning_file import ParameterSearch
@@ -65,7 +66,7 @@ class Section:
     title: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
-    entries: dict[tuple[str, str], Entry]
+    entries: dict[Pair, Entry]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Table:
     name: str
     spec: TableSpec
     published: paper.PublishedTable | None
-    wanted: tuple[tuple[str, str], ...]
+    wanted: tuple[Pair, ...]
     cells: Cells
     sections: tuple[Section, ...]
     searches: tuple[ParameterSearch, ...] = ()
@@ -130,7 +131,7 @@ class Table:
         return [c for c in self.cells.values() if condition == (c.row if by_row else c.column)]
 
     @property
-    def missing(self) -> list[tuple[str, str]]:
+    def missing(self) -> list[Pair]:
         """The wanted cells that have no finished run."""
         return [key for key in self.wanted if key not in self.cells or not self.cells[key].runs]
 
@@ -151,7 +152,7 @@ class Table:
         return listing((key for key in self.wanted if key not in self.cells), self.wanted)
 
     @property
-    def failures(self) -> list[tuple[str, str]]:
+    def failures(self) -> list[Pair]:
         """The cells in which a seed failed and did not finish later."""
         return [key for key, cell in self.cells.items() if cell.failed]
 
@@ -197,7 +198,7 @@ def rate_of(run: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def listing(keys: Iterable[tuple[str, str]], every: Iterable[tuple[str, str]]) -> str:
+def listing(keys: Iterable[Pair], every: Iterable[Pair]) -> str:
     """Cells in words, by row; complete rows come first.
 
     >>> every = [(row, column) for row in ("CCE", "MAE", "DM") for column in ("clean", "sym_0.2")]
@@ -211,7 +212,7 @@ def listing(keys: Iterable[tuple[str, str]], every: Iterable[tuple[str, str]]) -
     return "; ".join(parts)
 
 
-def _by_row(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def _by_row(keys: Iterable[Pair]) -> dict[str, list[str]]:
     rows: dict[str, list[str]] = {}
     for row, column in keys:
         rows.setdefault(row, []).append(column)

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterable
 
 from experiments import paper
+from experiments.paper import Pair
 from experiments.reporting.comparison import Entry, Section, Table, rate_of
 from experiments.reporting.measured import Cells, MeasuredCell, comparable
 from experiments.tables import table_specs
@@ -45,14 +46,14 @@ def build(name: str, cells: Cells, searches: Iterable[ParameterSearch] = ()) -> 
     )
 
 
-def _place(pairs: list[tuple[str, str]], search: ParameterSearch) -> tuple[int, float, str]:
+def _place(pairs: list[Pair], search: ParameterSearch) -> tuple[int, float, str]:
     """The sort key of a search: its cell, or the end; then the longest first."""
     pair = (search.row, search.column)
     cell = pairs.index(pair) if pair in pairs else len(pairs)
     return cell, -search.scale, search.changes
 
 
-def _wanted(spec: TableSpec, published: paper.PublishedTable | None) -> tuple[tuple[str, str], ...]:
+def _wanted(spec: TableSpec, published: paper.PublishedTable | None) -> tuple[Pair, ...]:
     """The paper's own cells or, for a table that is not in the paper, those that can be run."""
     if published:
         return published.cells
@@ -144,9 +145,7 @@ def _ranked(section: Section, by_row: bool) -> Section:
     return dataclasses.replace(section, entries=entries)
 
 
-def _highest(
-    entries: dict[tuple[str, str], Entry], keys: list[tuple[str, str]], field: str
-) -> set[tuple[str, str]]:
+def _highest(entries: dict[Pair, Entry], keys: list[Pair], field: str) -> set[Pair]:
     """The entries that print the highest number, if at least two can be compared."""
     found = {
         key: (number.mean, cell)

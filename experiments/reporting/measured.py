@@ -9,6 +9,7 @@ from typing import Any
 from configs import overrides
 from dm_jax.train import weight_profile
 from experiments import text
+from experiments.paper import Pair
 from experiments.tables.result import Result
 
 
@@ -128,12 +129,12 @@ class MeasuredCell:
         )
 
 
-Cells = dict[tuple[str, str], MeasuredCell]  # by row and column
+Cells = dict[Pair, MeasuredCell]
 
 
 def group(results: Iterable[Result]) -> dict[str, Cells]:
     """The cells of each table, in order of first appearance."""
-    tables: dict[str, dict[tuple[str, str], list[Result]]] = {}
+    tables: dict[str, dict[Pair, list[Result]]] = {}
     for result in results:
         cells = tables.setdefault(result.table, {})
         cells.setdefault((result.row, result.column), []).append(result)

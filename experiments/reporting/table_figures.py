@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from matplotlib.figure import Figure
 
+from experiments.paper import Pair
 from experiments.reporting import plots, schemes
 from experiments.reporting.comparison import Table, listing, rate_of
 from experiments.reporting.measured import Curve, Measured, MeasuredCell, comparable
@@ -91,7 +92,7 @@ def fit_curves(table: Table, condition: str) -> ReportFigure | None:
 
 
 def _panels(
-    table: Table, condition: str, shown: Mapping[str, tuple[str, str]], *, file: str, heading: str
+    table: Table, condition: str, shown: Mapping[str, Pair], *, file: str, heading: str
 ) -> ReportFigure | None:
     cells = [cell for cell in table.cells_of(condition) if _curves(cell, shown)]
     remark = shared_mark(cells)

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 from configs import overrides
 from dm_jax import train
+from experiments.paper import Pair
 from experiments.tables import cells as cells_lib
 from experiments.tables import results_file, same_data, tuning_file, workers
 from experiments.tables.spec import TableSpec
@@ -43,12 +44,12 @@ def with_parameters(config: train.Config, parameters: Parameters) -> train.Confi
 
 def run(
     spec: TableSpec,
-    wanted: Sequence[tuple[str, str]],
+    wanted: Sequence[Pair],
     folder: pathlib.Path,
     progress: train.Progress,
     *,
     at_once: int = 1,
-) -> dict[tuple[str, str], ParameterSearch]:
+) -> dict[Pair, ParameterSearch]:
     """Searches the grid of every wanted (row, column) that has one.
 
     Args:
@@ -61,55 +62,59 @@ def run(
     Returns:
       The finished searches; if a candidate could not be run, its pair is left out with a warning.
     """
-    scores: dict[tuple[str, str], dict[str, list[float]]] = {}
-    done: dict[tuple[str, str], dict[str, train.Summary]] = {}
-    failed: dict[tuple[str, str], str] = {}
+    tried: dict[Pair, dict[tuple[float, ...], _Candidate]] = {}
+    failed: dict[Pair, str] = {}
     cells = missing_candidates(spec, wanted, folder)
     runs = workers.run_all(cells, folder / "tuning", progress, at_once=at_once)
     with contextlib.closing(runs):
         for cell, summary in runs:
             pair, grid = (cell.row, cell.column), spec.grid(cell.row, cell.column)
-            tried = json.dumps({name: cell.config.loss.parameters[name] for name in grid})
-            by_parameters = scores.setdefault(pair, {})
-            name = f"{cell.row}, {cell.column}, {tried}, seed {cell.seed}"
+            parameters = {name: cell.config.loss.parameters[name] for name in grid}
+            of_pair = tried.setdefault(pair, {})
+            candidate = of_pair.setdefault(tuple(parameters.values()), _Candidate())
+            name = f"{cell.row}, {cell.column}, {json.dumps(parameters)}, seed {cell.seed}"
             if isinstance(summary, train.Summary):
-                done.setdefault(pair, {})[tried] = summary
+                candidate.summary = summary
             try:
-                score = _score(summary)
-                by_parameters.setdefault(tried, []).append(score)
+                candidate.scores.append(_score(summary))
                 if at_once > 1:  # there is no progress bar
-                    print(f"{name}: {score:.1f} on validation", flush=True)
+                    print(f"{name}: {candidate.scores[-1]:.1f} on validation", flush=True)
             except RuntimeError as error:  # the rest still run
                 failed[pair] = f"{name}: {error}"
-            if sum(map(len, by_parameters.values())) == len(SEARCH_SEEDS) * len(candidates(grid)):
-                found = _outcome(spec, pair, by_parameters, done.get(pair, {}))
-                tuning_file.add(folder, _name(spec, pair), found)
+            runs_ended = sum(len(candidate.scores) for candidate in of_pair.values())
+            if runs_ended == len(SEARCH_SEEDS) * len(candidates(grid)):
+                tuning_file.add(folder, _name(spec, pair), _outcome(spec, pair, of_pair))
     for message in failed.values():
         warnings.warn(f"the search did not finish: {message}", stacklevel=2)
     return finished(spec, wanted, folder)
 
 
+@dataclasses.dataclass
+class _Candidate:
+    """The scores of a candidate's seeds, and the summary of one that did not fail."""
+
+    scores: list[float] = dataclasses.field(default_factory=list)
+    summary: train.Summary | None = None
+
+
 def _outcome(
-    spec: TableSpec,
-    pair: tuple[str, str],
-    by_parameters: Mapping[str, Sequence[float]],  # the score of every seed
-    done: Mapping[str, train.Summary],
+    spec: TableSpec, pair: Pair, tried: Mapping[tuple[float, ...], _Candidate]
 ) -> ParameterSearch:
-    """The finished search; keys of the mappings are parameters as JSON.
+    """The finished search, of candidates by the values of their parameters.
 
     Ties go to the first in the grid, in whatever order the runs ended.
     """
-    tried = [
-        (parameters, statistics.fmean(by_parameters[json.dumps(parameters)]))
+    ranked = [
+        (parameters, statistics.fmean(tried[tuple(parameters.values())].scores))
         for parameters in candidates(spec.grid(*pair))
     ]
-    chosen = max(tried, key=lambda candidate: candidate[1])[0]
-    of_chosen = done.get(json.dumps(chosen))
+    chosen = max(ranked, key=lambda candidate: candidate[1])[0]
+    of_chosen = tried[tuple(chosen.values())].summary
     return ParameterSearch(
         spec.name,
         *pair,
         chosen,
-        tried,
+        ranked,
         list(SEARCH_SEEDS),
         spec.scale,
         spec.changes,
@@ -119,8 +124,8 @@ def _outcome(
 
 
 def finished(
-    spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
-) -> dict[tuple[str, str], ParameterSearch]:
+    spec: TableSpec, wanted: Sequence[Pair], folder: pathlib.Path
+) -> dict[Pair, ParameterSearch]:
     """The finished searches of the wanted pairs."""
     names = {pair: _name(spec, pair) for pair in wanted if spec.grid(*pair)}
     known = tuning_file.read(folder) if names else {}
@@ -128,7 +133,7 @@ def finished(
 
 
 def missing_candidates(
-    spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path
+    spec: TableSpec, wanted: Sequence[Pair], folder: pathlib.Path
 ) -> list[cells_lib.Cell]:
     """The runs that `run` still needs.
 
@@ -171,7 +176,7 @@ def _candidate(
     return cells_lib.Cell(spec.name, row, column, seed, config)
 
 
-def _name(spec: TableSpec, pair: tuple[str, str]) -> str:
+def _name(spec: TableSpec, pair: Pair) -> str:
     """The name of a search: the cell, and all that its outcome depends on."""
     row, column = pair
     probe = _candidate(spec, row, column, SEARCH_SEEDS[0], candidates(spec.grid(row, column))[0])
@@ -179,7 +184,7 @@ def _name(spec: TableSpec, pair: tuple[str, str]) -> str:
     return f"{spec.name} / {row} / {column} / {probe.config_hash} / {grid}"
 
 
-def check_reused(spec: TableSpec, wanted: Sequence[tuple[str, str]], folder: pathlib.Path) -> None:
+def check_reused(spec: TableSpec, wanted: Sequence[Pair], folder: pathlib.Path) -> None:
     """Raises ValueError if a finished search is of other data, or of a scheme that has changed."""
     probes = [
         _candidate(spec, *pair, SEARCH_SEEDS[0], candidates(spec.grid(*pair))[0]) for pair in wanted

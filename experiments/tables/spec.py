@@ -11,6 +11,7 @@ import ml_collections
 from configs import length, overrides
 from dm_jax import errors
 from dm_jax.train import Config
+from experiments.paper import Pair
 
 Grids = Mapping[str, Mapping[str, Sequence[float]]]
 
@@ -49,8 +50,8 @@ class TableSpec:
     config_file: str
     rows: Mapping[str, str]
     columns: Mapping[str, str]
-    cell_arguments: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
-    existing_cells: tuple[tuple[str, str], ...] | None = None
+    cell_arguments: Mapping[Pair, str] = dataclasses.field(default_factory=dict)
+    existing_cells: tuple[Pair, ...] | None = None
     grids: Grids = dataclasses.field(default_factory=dict)
     our_choices: str = ""
     always_searched: bool = False
@@ -132,7 +133,7 @@ class TableSpec:
         if name in self.rows or name in self.columns:
             raise ValueError(f"table {self.name} already has a {name!r}; choose another name")
 
-    def _is_repeated(self, pair: tuple[str, str], earlier: Sequence[tuple[str, str]]) -> bool:
+    def _is_repeated(self, pair: Pair, earlier: Sequence[Pair]) -> bool:
         """Whether an earlier cell has the same config, as Table 3's two columns of DM would."""
         try:
             config = self.cell_config_dict(*pair, seed=1)

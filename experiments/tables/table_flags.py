@@ -14,6 +14,7 @@ from absl import flags
 from configs import overrides
 from dm_jax import errors
 from experiments import startup
+from experiments.paper import Pair
 from experiments.tables import table_specs
 from experiments.tables.spec import TableSpec
 
@@ -132,7 +133,7 @@ def _effective(spec: TableSpec, changes: Mapping[str, str]) -> dict[str, str]:
 
 
 def _changed(
-    spec: TableSpec, pair: tuple[str, str], changes: Mapping[str, str]
+    spec: TableSpec, pair: Pair, changes: Mapping[str, str]
 ) -> ml_collections.ConfigDict | None:
     """The config of a cell with these changes, None if they do not apply to it."""
     changed = dataclasses.replace(spec, changes=overrides.format_changes(changes))
@@ -210,7 +211,7 @@ def workdir() -> pathlib.Path:
     return startup.folder("--workdir", WORKDIR.value or "")
 
 
-def pairs(spec: TableSpec) -> list[tuple[str, str]]:
+def pairs(spec: TableSpec) -> list[Pair]:
     """The (row, column) pairs that the flags choose.
 
     Raises:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dm_jax import errors
 from experiments import paper
+from experiments.paper import Pair
 from experiments.tables.spec import Grids, TableSpec
 
 LOSSES = ("CCE", "GCE", "MAE", "MSE")
@@ -263,7 +264,7 @@ def get(table: str) -> TableSpec:
     return _SPECS[table]()
 
 
-def select(spec: TableSpec, rows: Sequence[str], columns: Sequence[str]) -> list[tuple[str, str]]:
+def select(spec: TableSpec, rows: Sequence[str], columns: Sequence[str]) -> list[Pair]:
     """The table's (row, column) pairs that match the patterns.
 
     Published columns that show the same run, such as Table 4's mAP and CMC-1, select that run.
