@@ -31,7 +31,7 @@ def first_line(error: BaseException) -> str:
     return str(error).split("\n")[0][:200]
 
 
-def is_of_the_machine(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether an error of reading files is the machine's: they may be intact, a retry succeed."""
     of_the_files = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
     return isinstance(error, MemoryError | OSError) and not of_the_files

@@ -33,7 +33,7 @@ def dm_softmax_cross_entropy(
 ) -> Array:
     """Cross entropy of each example; its gradient is the emphasis, not the value's derivative.
 
-    The value is ``-log p`` with ``p = softmax(logits)[labels]``, so that curves compare across
+    The value is `-log p` with `p = softmax(logits)[labels]`, so that curves compare across
     schemes. For a cotangent g of one example's loss, the gradient with respect to its logits is
 
         g * W * s / (2 * q) * (softmax(logits) - onehot(labels)),
@@ -42,10 +42,10 @@ def dm_softmax_cross_entropy(
     so its L1 norm is g * W * s (Eq. 7). W is the weight w(p) of `edf`, times the class weight of
     the label:
 
-    - ``"batch"``: W = N * w / sum_j w_j over the N unmasked examples: the weights average to one,
+    - `"batch"`: W = N * w / sum_j w_j over the N unmasked examples: the weights average to one,
       and the mean of the losses has gradients of L1 norm w / sum_j w_j, as in the authors' code.
-    - ``"density"``: W = w / integral of w(u) du over [0, 1] (Eq. 8).
-    - ``None``: W = w(p).
+    - `"density"`: W = w / integral of w(u) du over [0, 1] (Eq. 8).
+    - `None`: W = w(p).
 
     The gradient with respect to `edf` and `class_weights` is zero, as the value does not depend on
     them. A function of the logits' gradient (a bilevel objective) does depend on them, also through
@@ -59,9 +59,9 @@ def dm_softmax_cross_entropy(
       normalization: "batch", "density" or None, as above.
       where: [...] bool; examples that are False have loss and gradient zero and do not count.
       axis_name: mapped axis (pmap, shard_map) that "batch" also sums over. The gradient of
-        ``sum(losses) / psum(count)`` on each device, then summed over devices, is that of the whole
+        `sum(losses) / psum(count)` on each device, then summed over devices, is that of the whole
         batch.
-      saturation: eps >= 0 of the authors' denominator ``2 * q + eps``: 1e-6 in their Caffe code,
+      saturation: eps >= 0 of the authors' denominator `2 * q + eps`: 1e-6 in their Caffe code,
         which made the published tables, 1e-8 in their PyTorch code; 0 is exactly Eq. 7.
       class_weights: [C] numbers, finite and at least 0, factors on the weights by label.
 

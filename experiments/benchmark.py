@@ -1,6 +1,6 @@
-"""Runs a benchmark: ``python -m experiments.benchmark loss``.
+"""Runs a benchmark: `python -m experiments.benchmark loss`.
 
-Each is a module of `experiments.benchmarks` with a ``main(argv)``, which gets the other flags.
+Each is a module of `experiments.benchmarks` with a `main(argv)`, which gets the other flags.
 """
 
 import importlib

@@ -1,6 +1,6 @@
-"""Prepares a data set once: ``python -m experiments.prepare NAME [--data_dir=D] [--manual_dir=M]``.
+"""Prepares a data set once: `python -m experiments.prepare NAME [--data_dir=D] [--manual_dir=M]`.
 
-Needs TensorFlow (``pip install 'dm_jax[datasets]'``); training on prepared data does not.
+Needs TensorFlow (`pip install 'dm_jax[datasets]'`); training on prepared data does not.
 Clothing1M, MARS and CIFAR-N must be downloaded by hand, into --manual_dir (docs/data.md).
 """
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from dm_jax.data import tfds_arrays, tfds_builders
+from dm_jax.data import tfds_builders
 
 
 class Record(NamedTuple):
@@ -36,7 +36,7 @@ class Records:
         import tensorflow_datasets as tfds
 
         builder = tfds_builders.open_prepared(name, data_dir)
-        self._image, self._label = tfds_arrays.supervised_features(builder)
+        self._image, self._label = tfds_builders.supervised_features(builder)
         self.class_names = tuple(builder.info.features[self._label].names)
         self.num_classes = len(self.class_names)
         self._title = f"{name} {split}"

@@ -29,7 +29,7 @@ def load(name: str, data_dir: str | None = None) -> Dataset:
       ValueError: TFDS does not know it, or it is not an image classification data set.
     """
     builder = tfds_builders.open_prepared(name, data_dir)
-    image, label = supervised_features(builder)
+    image, label = tfds_builders.supervised_features(builder)
     held_out = "test" if "test" in builder.info.splits else "validation"
     class_names = tuple(builder.info.features[label].names)
     num_classes = len(class_names)
@@ -39,23 +39,6 @@ def load(name: str, data_dir: str | None = None) -> Dataset:
         return Split(columns[image], as_labels(columns[label], num_classes))
 
     return Dataset(f"tfds:{name}", load_split("train"), load_split(held_out), class_names)
-
-
-def supervised_features(builder: Any) -> tuple[str, str]:
-    """Names of the image and the label feature; raises ValueError without one of each."""
-    keys = builder.info.supervised_keys or ("image", "label")
-    features = builder.info.features
-    if len(keys) == 2 and all(key in features for key in keys):
-        kinds = tuple(type(features[key]).__name__ for key in keys)
-        if kinds == ("Image", "ClassLabel"):
-            pixels = np.dtype(features[keys[0]].np_dtype)
-            if pixels.kind != "u":  # TFDS packs floats into colours
-                raise ValueError(f"{builder.name} has {pixels} images; only integers are decoded")
-            return keys
-    raise ValueError(
-        f"{builder.name} is not an image classification data set: it has the features "
-        f"{', '.join(features)}"
-    )
 
 
 def load_arrays(builder: Any, split: str, features: Sequence[str]) -> dict[str, np.ndarray]:

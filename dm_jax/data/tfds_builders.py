@@ -8,6 +8,8 @@ import os
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from dm_jax import errors
 
 # Data sets whose builders are in this package; TFDS itself does not know them.
@@ -85,6 +87,23 @@ def open_prepared(name: str, data_dir: str | None = None) -> Any:
     if other or not found.info.splits:
         raise FileNotFoundError(_not_prepared(name, data_dir, other))
     return found
+
+
+def supervised_features(builder: Any) -> tuple[str, str]:
+    """Names of the image and the label feature; raises ValueError without one of each."""
+    keys = builder.info.supervised_keys or ("image", "label")
+    features = builder.info.features
+    if len(keys) == 2 and all(key in features for key in keys):
+        kinds = tuple(type(features[key]).__name__ for key in keys)
+        if kinds == ("Image", "ClassLabel"):
+            pixels = np.dtype(features[keys[0]].np_dtype)
+            if pixels.kind != "u":  # TFDS packs floats into colours
+                raise ValueError(f"{builder.name} has {pixels} images; only integers are decoded")
+            return keys
+    raise ValueError(
+        f"{builder.name} is not an image classification data set: it has the features "
+        f"{', '.join(features)}"
+    )
 
 
 def _other_format(builder: Any) -> str:

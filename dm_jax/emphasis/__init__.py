@@ -28,7 +28,7 @@ p does not.
 from dm_jax.emphasis.common_losses import CCE, GCE, MAE, MSE
 from dm_jax.emphasis.edf import EDF, parameter, static
 from dm_jax.emphasis.families import DM, Beta, Exponential, Normal
-from dm_jax.emphasis.of_functions import from_loss, from_pdf, from_weight
+from dm_jax.emphasis.from_functions import from_loss, from_pdf, from_weight
 from dm_jax.emphasis.registry import create, names
 
 __all__ = [

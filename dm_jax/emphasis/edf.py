@@ -1,4 +1,4 @@
-"""The base class of emphasis density functions, which derives everything from ``weight(p)``."""
+"""The base class of emphasis density functions, which derives everything from `weight(p)`."""
 
 import dataclasses
 import inspect
@@ -122,7 +122,7 @@ def _check_parameters(cls: type[EDF]) -> None:
 
 
 def _allow_decorators(cls: type[EDF]) -> None:
-    """Lets a scheme be decorated once more, with ``flax.struct.dataclass`` or ``dataclass``."""
+    """Lets a scheme be decorated once more, with `flax.struct.dataclass` or `dataclass`."""
     cls._flax_dataclass = True  # type: ignore[attr-defined]  # flax then returns it as it is
     del cls.__setattr__, cls.__delattr__  # dataclass would not overwrite them; EDF has its own
     cls.__repr__ = cls.__repr__  # type: ignore[method-assign]  # dataclass would replace it

@@ -1,8 +1,8 @@
 """Integrals and maxima of functions of the soft margin, over the whole real line.
 
-The substitution ``m = sinh(t)`` handles both extremes: an emphasis that is singular in p
-(``p**-0.9``) decays exponentially in m, so a fixed range of t covers it, while a sharp peak
-(``beta = 200``) still spans many nodes. One composite Gauss-Legendre rule on t then serves every
+The substitution `m = sinh(t)` handles both extremes: an emphasis that is singular in p
+(`p**-0.9`) decays exponentially in m, so a fixed range of t covers it, while a sharp peak
+(`beta = 200`) still spans many nodes. One composite Gauss-Legendre rule on t then serves every
 scheme whose peaks are no narrower than about 0.005 in p.
 """
 
@@ -30,9 +30,9 @@ _NODES, _WEIGHTS = _composite_rule(_PANELS, _POINTS)
 
 
 def log_integral(log_function: Callable[[Array], Array]) -> Array:
-    """log of the integral of ``exp(log_function(m))`` over all margins m, without overflow.
+    """log of the integral of `exp(log_function(m))` over all margins m, without overflow.
 
-    The result has the shape of ``log_function`` of a scalar.
+    The result has the shape of `log_function` of a scalar.
     """
     dtype = jnp.result_type(float)
     t = jnp.asarray(_RANGE * (2 * _NODES - 1), dtype)
@@ -44,7 +44,7 @@ def log_integral(log_function: Callable[[Array], Array]) -> Array:
 
 
 def integral_from_zero(function: Callable[[Array], Array], margin: Array) -> Array:
-    """Integral of ``function`` from 0 to each margin (any sign, any shape)."""
+    """Integral of `function` from 0 to each margin (any sign, any shape)."""
     t_end = jnp.arcsinh(margin)
     nodes, weights = jnp.asarray(_NODES, margin.dtype), jnp.asarray(_WEIGHTS, margin.dtype)
 
@@ -56,11 +56,11 @@ def integral_from_zero(function: Callable[[Array], Array], margin: Array) -> Arr
 
 
 def argmax(function: Callable[[Array], Array]) -> Array:
-    """The margin that maximises ``function``: a grid, then bisection on the sign of its slope.
+    """The margin that maximises `function`: a grid, then bisection on the sign of its slope.
 
-    Differentiable with respect to what ``function`` depends on, if it is smooth there; else the
+    Differentiable with respect to what `function` depends on, if it is smooth there; else the
     derivative is 0.
-    The result has the shape of ``function`` of a scalar.
+    The result has the shape of `function` of a scalar.
     """
     grid = jnp.sinh(jnp.linspace(-_RANGE, _RANGE, 1025))
     best = jnp.argmax(jax.vmap(function)(grid), axis=0)

@@ -11,7 +11,7 @@ from dm_jax import import_path
 from dm_jax.emphasis.common_losses import CCE, GCE, MAE, MSE
 from dm_jax.emphasis.edf import EDF
 from dm_jax.emphasis.families import DM, Beta, Exponential, Normal
-from dm_jax.emphasis.of_functions import check_traceable
+from dm_jax.emphasis.from_functions import check_traceable
 from dm_jax.errors import first_line, unknown
 
 _SCHEMES: dict[str, type[EDF]] = {

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 
 def parameters(model: nn.Module, shape: tuple[int, ...]) -> int:
-    """Number of trained parameters of ``model`` for inputs of ``shape``, batch included."""
+    """Number of trained parameters of `model` for inputs of `shape`, batch included."""
     leaves = jax.tree.leaves(_variables(model, shape)["params"])
     return sum(math.prod(leaf.shape) for leaf in leaves)
 
@@ -18,7 +18,7 @@ def parameters(model: nn.Module, shape: tuple[int, ...]) -> int:
 def multiply_adds(model: nn.Module, shape: tuple[int, ...]) -> int:
     """Number of multiply-adds of the convolutions and linear layers in one evaluation.
 
-    Products with padding zeros count, as in published figures. XLA's ``cost_analysis`` leaves them
+    Products with padding zeros count, as in published figures. XLA's `cost_analysis` leaves them
     out (8% of a ResNet-44) and counts two operations for each product.
 
     Args:

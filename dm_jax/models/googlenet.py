@@ -85,7 +85,7 @@ class GoogLeNet(Network, kw_only=True):
     Attributes:
       small_images: whether it is the variant for 32x32 images.
       auxiliary: whether it has the two auxiliary heads. In training, `apply` with "auxiliary" in
-        ``mutable`` returns their logits in that collection, as {"4a": ([B, num_classes],),
+        `mutable` returns their logits in that collection, as {"4a": ([B, num_classes],),
         "4d": ...}; the paper adds their losses times 0.3. They always have dropout 0.7, so they
         need the rng "dropout".
     """

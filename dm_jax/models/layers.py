@@ -75,7 +75,7 @@ def convolve(
 class Dropout(nn.Module):
     """Dropout with one mask per example, drawn from its index in the global batch.
 
-    The key of an example is ``fold_in(key, global index)``, so the masks do not depend on how many
+    The key of an example is `fold_in(key, global index)`, so the masks do not depend on how many
     devices share the batch. The key itself must be the same on all of them.
 
     Attributes:
@@ -129,7 +129,7 @@ def global_mean(x: jax.Array) -> jax.Array:
 
 
 def max_pool(x: jax.Array, stride: int, pads: tuple[int, int]) -> jax.Array:
-    """3x3 max pool of [B, H, W, C], each axis padded by ``pads`` with minus infinity.
+    """3x3 max pool of [B, H, W, C], each axis padded by `pads` with minus infinity.
 
     Pads of (0, 1) with stride 2 are Caffe's pool: windows start at the first pixel and the last one
     may overhang. Written as maxima of shifted slices, first along H and then along W: the gradient
@@ -147,7 +147,7 @@ def max_pool(x: jax.Array, stride: int, pads: tuple[int, int]) -> jax.Array:
 
 
 def check_images(network: str, x: jax.Array, min_size: int, multiple: int = 1) -> None:
-    """Raises unless ``x`` is a floating batch of images of accepted size.
+    """Raises unless `x` is a floating batch of images of accepted size.
 
     Args:
       network: its name, for the message.
@@ -156,7 +156,7 @@ def check_images(network: str, x: jax.Array, min_size: int, multiple: int = 1) -
       multiple: what height and width must be multiples of.
 
     Raises:
-      TypeError: ``x`` is not floating.
+      TypeError: `x` is not floating.
       ValueError: it is not [B, H, W, C], or height or width is not accepted.
     """
     check_floating(network, x)
@@ -171,6 +171,6 @@ def check_images(network: str, x: jax.Array, min_size: int, multiple: int = 1) -
 
 
 def check_floating(network: str, x: jax.Array) -> None:
-    """Raises TypeError unless ``x`` is floating: bytes must be scaled and normalised first."""
+    """Raises TypeError unless `x` is floating: bytes must be scaled and normalised first."""
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(f"{network} takes floating inputs (scaled images), got {x.dtype}")

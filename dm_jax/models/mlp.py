@@ -6,7 +6,6 @@ import flax.linen as nn
 import jax
 
 from dm_jax.dtypes import at_least_float32
-from dm_jax.models.layers import check_floating
 from dm_jax.models.network import Network
 
 
@@ -16,7 +15,7 @@ class MLP(Network, kw_only=True):
     Caffe fills uniformly with variance 1 / fan-in; Glorot and Bengio take the mean of both fans.
 
     Inputs are flattened to [B, d]; the features are the last hidden layer. There are no batch
-    statistics, so ``where`` has no effect.
+    statistics, so `where` has no effect.
 
     Attributes:
       hidden: sizes of the hidden layers; () is a linear classifier.
@@ -32,9 +31,6 @@ class MLP(Network, kw_only=True):
         if any(not isinstance(size, numbers.Integral) or size < 1 for size in self.hidden):
             raise ValueError(f"hidden takes positive integers, got {self.hidden}")
         super().__post_init__()
-
-    def check(self, x: jax.Array) -> None:
-        check_floating("mlp", x)
 
     def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
         del train, where

@@ -17,7 +17,7 @@ class Network(nn.Module):
     Attributes:
       num_classes: number of logits.
       dropout: rate before the classifier.
-      axis_name: mapped axis of the batch; see `norm.BatchNorm`. None under ``jit``.
+      axis_name: mapped axis of the batch; see `norm.BatchNorm`. None under `jit`.
       dtype: of convolutions, hidden layers and activations.
     """
 
@@ -37,7 +37,7 @@ class Network(nn.Module):
         where: jax.Array | None = None,
         features: bool = False,
     ) -> jax.Array | tuple[jax.Array, jax.Array]:
-        """The logits [B, num_classes]; with ``features`` also the features [B, F].
+        """The logits [B, num_classes]; with `features` also the features [B, F].
 
         Args:
           x: float images [B, H, W, C], or vectors [B, ...] for "mlp".
@@ -46,11 +46,11 @@ class Network(nn.Module):
           features: whether to return the features too.
 
         Returns:
-          float32, or float64 if ``dtype`` is float64.
+          float32, or float64 if `dtype` is float64.
 
         Raises:
-          TypeError: ``x`` is not floating.
-          ValueError: the shape of ``x`` or ``where`` is not accepted, or ``embed`` returns anything
+          TypeError: `x` is not floating.
+          ValueError: the shape of `x` or `where` is not accepted, or `embed` returns anything
             but features.
         """
         self.check(x)
@@ -75,7 +75,7 @@ class Network(nn.Module):
         return (logits, embedded) if features else logits
 
     def check(self, x: jax.Array) -> None:
-        """Raises TypeError or ValueError unless ``x`` is accepted; here, any floating input is."""
+        """Raises TypeError or ValueError unless `x` is accepted; here, any floating input is."""
         check_floating(type(self).__name__, x)
 
     def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:

@@ -17,15 +17,15 @@ EPSILON = 1e-5
 class BatchNorm(nn.Module):
     """Normalises every channel over the batch and the spatial axes.
 
-    Statistics are float32 (float64 when ``dtype`` is float64) whatever the dtype of the input, and
-    the variance is the mean squared deviation from the mean: the one-pass ``E[x^2] - E[x]^2``
+    Statistics are float32 (float64 when `dtype` is float64) whatever the dtype of the input, and
+    the variance is the mean squared deviation from the mean: the one-pass `E[x^2] - E[x]^2`
     loses all its digits where the mean is large. The running variance keeps the same biased
     estimate, as in TensorFlow and Flax; PyTorch and Caffe store n/(n-1) times it, which for the
     last stage of a CIFAR ResNet at batch 256 is a factor of 1.00006.
 
     Attributes:
-      axis_name: ``pmap``, ``vmap`` or ``shard_map`` axis over which the sums are ``psum``'ed while
-        training. None under ``jax.jit`` over a sharded batch, which is global already.
+      axis_name: `pmap`, `vmap` or `shard_map` axis over which the sums are `psum`'ed while
+        training. None under `jax.jit` over a sharded batch, which is global already.
       dtype: of the output.
     """
 
@@ -42,7 +42,7 @@ class BatchNorm(nn.Module):
           where: bool [B]; examples outside it are normalised but do not enter the statistics.
 
         Returns:
-          [B, ..., C] of ``dtype``.
+          [B, ..., C] of `dtype`.
         """
         precision = at_least_float32(self.dtype)
         channels = x.shape[-1:]
@@ -74,7 +74,7 @@ def batch_moments(
 ) -> tuple[jax.Array, jax.Array, float | jax.Array]:
     """Mean, biased variance and count of each channel's values in the global batch.
 
-    Two passes and two sums over ``axis_name``: first (sum, count) together, then the squared
+    Two passes and two sums over `axis_name`: first (sum, count) together, then the squared
     deviations. Devices may hold different numbers of examples; an empty batch gives zeros.
 
     Args:
@@ -83,7 +83,7 @@ def batch_moments(
       axis_name: mapped axis over which the batch is split, or None.
 
     Returns:
-      Mean and variance, each [C] of the dtype of ``x``, and the number of values of a channel.
+      Mean and variance, each [C] of the dtype of `x`, and the number of values of a channel.
     """
     axes = tuple(range(x.ndim - 1))
     positions = math.prod(x.shape[1:-1])

@@ -32,8 +32,8 @@ def load(path: str | PathLike[str], variables: Mapping[str, Any]) -> dict[str, A
 
     Args:
       path: a state dict with torchvision's names ("layer1.0.conv1.weight"), as .safetensors, or as
-        .pth or .pt, which needs PyTorch and is read with ``weights_only=True``.
-      variables: "params" and "batch_stats" from ``init`` of "resnet18", "resnet34" or "resnet50".
+        .pth or .pt, which needs PyTorch and is read with `weights_only=True`.
+      variables: "params" and "batch_stats" from `init` of "resnet18", "resnet34" or "resnet50".
 
     Returns:
       A new tree of the same structure, shapes and dtypes.

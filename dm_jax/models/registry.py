@@ -47,19 +47,19 @@ def create(
     dropout: float = 0.0,
     **options: Any,
 ) -> Network:
-    """Creates the network called ``name``.
+    """Creates the network called `name`.
 
-    Its ``apply(variables, x, train=..., where=..., features=...)`` takes float inputs [B, H, W, C]
-    ([B, ...] for "mlp") and returns logits [B, num_classes], float32 (float64 if ``dtype`` is).
+    Its `apply(variables, x, train=..., where=..., features=...)` takes float inputs [B, H, W, C]
+    ([B, ...] for "mlp") and returns logits [B, num_classes], float32 (float64 if `dtype` is).
     Its collections are "params" and, with batch normalisation, "batch_stats", of that same dtype.
 
     Args:
       name: one of `names`, or the import path of a custom `Network`, "package.module:Class".
       num_classes: number of logits.
       dtype: float32, bfloat16 or float64, of activations and convolutions.
-      axis_name: mapped axis of the batch under ``pmap`` or ``shard_map``; None under ``jit``.
+      axis_name: mapped axis of the batch under `pmap` or `shard_map`; None under `jit`.
       dropout: rate of the dropout before the classifier, in [0, 1); needs the rng "dropout".
-      **options: specific to the network: ``hidden`` sizes (mlp), ``auxiliary`` heads (googlenet),
+      **options: specific to the network: `hidden` sizes (mlp), `auxiliary` heads (googlenet),
         the fields that a custom class adds to those of `Network`.
 
     Raises:
@@ -99,7 +99,7 @@ def create(
 
 
 def _checked_dtype(dtype: DTypeLike) -> jnp.dtype:
-    """``dtype`` as a jnp.dtype; raises ValueError if it is not accepted."""
+    """`dtype` as a jnp.dtype; raises ValueError if it is not accepted."""
     try:
         found = jnp.dtype(dtype)
     except TypeError:

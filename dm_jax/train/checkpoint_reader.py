@@ -62,7 +62,7 @@ def _damage_of(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # orbax and tensorstore raise bare Exceptions
-        if errors.is_of_the_machine(error):
+        if errors.is_transient(error):
             raise
         raise ValueError(f"{what} is damaged: {errors.first_line(error)}") from error
 

@@ -160,7 +160,7 @@ class Checkpoints:
           MemoryError, OSError: it could not be read, but may be intact; it is not moved.
         """
         like = jax.eval_shape(lambda tree: tree, like)
-        while (step := parallel.of_first_host(self.latest)) is not None:
+        while (step := parallel.broadcast_from_primary(self.latest)) is not None:
             found, problem = None, None
             try:
                 found = self._read_intact(step, like)
@@ -190,7 +190,7 @@ class Checkpoints:
                 arrays = self._read_arrays(step, shapes, meta["checksums"])
                 return Restored(step, content.wrap_keys(like, arrays), meta["seconds"])
         except Exception as error:  # orbax and tensorstore raise bare Exceptions here
-            if errors.is_of_the_machine(error):
+            if errors.is_transient(error):
                 raise
             raise _DamagedError(errors.first_line(error)) from error
         more = f"; and {len(different) - 3} more" if len(different) > 3 else ""

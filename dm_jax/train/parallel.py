@@ -57,7 +57,7 @@ def any_host(flag: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
-def of_first_host(number: int | None) -> int | None:
+def broadcast_from_primary(number: int | None) -> int | None:
     """The number, at least 0, or None of the first host; every host must call it."""
     if jax.process_count() == 1:
         return number

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import types
 
 import numpy as np
 import pytest
@@ -64,12 +63,3 @@ def test_any_prepared_image_set_loads_by_its_name(tiny_cifar):
     assert loaded.name == "tfds:tiny_cifar"
     assert loaded.class_names == ("a", "b", "c", "d")
     assert (len(loaded.train), len(loaded.test)) == (24, 8)
-
-
-def test_a_set_without_images_is_refused():
-    class Reviews:
-        name = "reviews"
-        info = types.SimpleNamespace(supervised_keys=("text", "label"), features={"text": 0})
-
-    with pytest.raises(ValueError, match=r"reviews is not an image classification data set.*text"):
-        tfds_arrays.supervised_features(Reviews())

@@ -92,3 +92,12 @@ def test_a_name_of_the_catalogue_leads_to_its_tfds_data_set(tfds, monkeypatch, n
 def test_preparing_an_unknown_name_gives_the_nearest(tfds, tmp_path):
     with pytest.raises(ValueError, match="did you mean 'clothing1m'"):
         tfds_builders.prepare("clothing1M", data_dir=str(tmp_path))
+
+
+def test_a_set_without_images_is_refused():
+    class Reviews:
+        name = "reviews"
+        info = types.SimpleNamespace(supervised_keys=("text", "label"), features={"text": 0})
+
+    with pytest.raises(ValueError, match=r"reviews is not an image classification data set.*text"):
+        tfds_builders.supervised_features(Reviews())

@@ -49,5 +49,5 @@ def test_weights_are_those_of_caffes_xavier_filler(layer):
 
 
 def test_integer_features_are_refused():
-    with pytest.raises(TypeError, match=r"mlp takes floating inputs .* got int32"):
+    with pytest.raises(TypeError, match=r"MLP takes floating inputs .* got int32"):
         models.create("mlp", num_classes=2).init(jax.random.key(0), jnp.zeros((2, 3), jnp.int32))
