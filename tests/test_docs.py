@@ -78,6 +78,8 @@ def test_data(tmp_path, monkeypatch):
     run("data.md", load.replace("cifar100", "digits"), {})
     inputs, labels = np.zeros((20, 8, 8, 3), np.uint8), np.arange(20, dtype=np.int32) % 2
     names = {"x_train": inputs, "y_train": labels, "x_test": inputs, "y_test": labels}
-    names["config"] = train.Config.parse(configs.own.get_config("train.length=2 steps,train.batch_size=8,model=mlp"))
+    names["config"] = train.Config.parse(
+        configs.own.get_config("train.length=2 steps,train.batch_size=8,model=mlp")
+    )
     run("data.md", own, names)
     assert names["summary"].finished
