@@ -240,7 +240,7 @@ def _check_before_a_search(
     cells_lib.check_parts(todo)
     results = results_file.read_if_there(path)
     same_data.check_schemes([*cells, *candidates], results, searches.values())
-    if not _DRY_RUN.value and _EXECUTOR.value == "local":
+    if _EXECUTOR.value == "local":
         compared = same_data.at_hand([*cells, *candidates], todo)
         same_data.check(compared, results, searches.values())
 
@@ -254,13 +254,13 @@ def _searched(
         search.refuse_untuned(missing, folder / "results.jsonl")
         runs = count(len(missing), "run")
         print(f"table {spec.name}: {runs} to search parameters on validation")
-    if _DRY_RUN.value:
-        return missing, search.finished(spec, open_pairs, folder)
     if missing and _EXECUTOR.value == "slurm":
         raise ValueError(
             "--executor=slurm requires searched parameters: first run python -m experiments.tune "
             "with the same table, rows, columns, scale, set, method, grid and workdir"
         )
+    if _DRY_RUN.value:
+        return missing, search.finished(spec, open_pairs, folder)
     at_once = table_flags.AT_ONCE.value
     return missing, search.run(spec, open_pairs, folder, progress, at_once=at_once)
 

@@ -82,7 +82,8 @@ def folder(flag: str, value: str) -> pathlib.Path:
     if not value:
         raise ValueError(f"{flag} is empty; it must name a folder")
     found = pathlib.Path(value).expanduser()  # shells leave the ~ of --flag=~/folder
-    there = next(path for path in (found.absolute(), *found.absolute().parents) if path.exists())
+    parents = (found.absolute(), *found.absolute().parents)
+    there = next(path for path in parents if os.path.lexists(path))  # a link may lead nowhere
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ValueError(f"{flag}={value}: {there} is not a writable folder")
     return found

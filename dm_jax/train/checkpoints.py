@@ -275,12 +275,13 @@ def _raise_on_all_hosts(problem: Exception | None, elsewhere: str) -> None:
 def _is_unexpected(record: logging.LogRecord) -> bool:
     """A log filter that drops orbax's warnings about what is meant to be.
 
-    Most checkpoints have no score, all hosts but the first only read the folder, and short runs
-    save more often than a slow disk can write.
+    Most checkpoints have no score, all hosts but the first only read the folder, short runs save
+    more often than a slow disk can write, and a run that was killed leaves unfinished ones.
     """
     expected = (
         "did not provide metrics",
         "Given directory is read only",
         "Waiting for previous save to complete",
+        "Metadata file does not exist",
     )
     return not any(part in str(record.msg) for part in expected)

@@ -9,8 +9,10 @@ import jax
 
 from dm_jax import train
 from dm_jax.train import build, population, setup
+from dm_jax.train.stop_request import StopRequest
 from experiments import own_code
 from experiments.tables.result import hash_config
+from experiments.text import count
 
 _LONGEST_NAME = 150  # characters; file systems allow 255 bytes
 
@@ -94,14 +96,18 @@ def run_all(
     """
     found, failures = groups(cells)
     yield from failures
-    for group in found:
-        try:
-            summaries = _run_group(group, folder, progress)
-            yield from ((cell, s) for (cell, _), s in zip(group, summaries, strict=True))
-        except StoppedError:
-            raise
-        except Exception as error:  # the rest still run
-            yield from ((cell, error) for cell, _ in group)
+    with StopRequest() as stop_requested:  # a stop may come when a run can no longer answer it
+        for number, group in enumerate(found):
+            if stop_requested():
+                left = sum(map(len, found[number:]))
+                raise StoppedError(f"{count(left, 'run')} not started")
+            try:
+                summaries = _run_group(group, folder, progress)
+                yield from ((cell, s) for (cell, _), s in zip(group, summaries, strict=True))
+            except StoppedError:
+                raise
+            except Exception as error:  # the rest still run
+                yield from ((cell, error) for cell, _ in group)
 
 
 class CellError(RuntimeError):

@@ -62,6 +62,8 @@ def submit(
     executor = submitit.AutoExecutor(folder=folder / "jobs", cluster=cluster)
     # SLURM writes its options with dashes, submitit with underscores.
     named = {name.replace("-", "_"): text for name, text in (options or {}).items()}
+    if "time" in named:
+        raise ValueError("--slurm: the time limit of a job is --minutes, got time")
     named = {f"slurm_{name}": _typed(name, text) for name, text in named.items()}
     try:
         executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax", **named)

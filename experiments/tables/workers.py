@@ -13,7 +13,7 @@ import pathlib
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import jax
 
@@ -133,11 +133,11 @@ def _work(
     sender: multiprocessing.connection.Connection,
 ) -> None:
     # Around the run's own handler, so that finished cells are reported even if a stop comes.
-    with StopRequest() as stop_requested:
+    with StopRequest():
         startup.prepare()
         outcome: list[Outcome] | Exception
         try:
-            ended = cells_lib.run_all(cells, folder, _StopWithParent(parent, stop_requested))
+            ended = cells_lib.run_all(cells, folder, _StopWithParent(parent))
             outcome = [(cell, picklable(summary)) for cell, summary in ended]
         except cells_lib.StoppedError as stopped:
             outcome = stopped
@@ -146,18 +146,18 @@ def _work(
 
 
 class _StopWithParent(train.NoProgress):
-    """Stops the run if its parent process has ended, or if a stop came before the run."""
+    """Stops the run if its parent process has ended."""
 
-    def __init__(self, parent: int, stop_requested: Callable[[], bool]):
-        self._parent, self._stop_requested = parent, stop_requested
+    def __init__(self, parent: int):
+        self._parent = parent
 
     def start(self, total: int, step: int) -> None:
         """Checks, as `update` does."""
         self.update(step)
 
     def update(self, step: int) -> None:
-        """Stops the run if its parent has ended or a stop was requested before it started."""
-        if os.getppid() != self._parent or self._stop_requested():
+        """Stops the run if its parent has ended."""
+        if os.getppid() != self._parent:
             signal.raise_signal(signal.SIGTERM)
 
 

@@ -295,6 +295,11 @@ def test_options_have_the_types_of_submitit(slurm, tmp_path):
         cluster.submit(cells(), tmp_path, minutes=5, options={"use-srun": "no"})
 
 
+def test_the_time_limit_is_minutes(slurm, tmp_path):
+    with pytest.raises(ValueError, match="time limit of a job is --minutes"):
+        cluster.submit(cells(), tmp_path, minutes=5, options={"time": "1:00:00"})
+
+
 def test_an_option_that_submitit_does_not_know_is_named(slurm, tmp_path):
     with pytest.raises(ValueError, match=r"--slurm: .*partitoin"):
         cluster.submit(cells(), tmp_path, minutes=5, options={"partitoin": "gpu"})

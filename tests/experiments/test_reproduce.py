@@ -270,6 +270,23 @@ def test_cells_that_train_together_stop_together(tmp_path):
         list(cells.run_all(some_cells(2), tmp_path, Hasty()))
 
 
+def test_a_stop_after_the_last_step_of_a_run_is_not_forgotten(tmp_path):
+    class Late(train.NoProgress):
+        """Asks to stop when the training is over and its results are evaluated."""
+
+        def close(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    first, second = some_cells(2)
+    alone = dataclasses.replace(second.config.train, batch_size=100)  # a program of its own
+    second = dataclasses.replace(second, config=dataclasses.replace(second.config, train=alone))
+    ended = cells.run_all([first, second], tmp_path, Late())
+    cell, summary = next(ended)
+    assert (cell, summary.finished) == (first, True)
+    with pytest.raises(cells.StoppedError, match="1 run not started"):
+        next(ended)
+
+
 @pytest.mark.long
 def test_what_a_command_warns_of_is_one_line(tmp_path):
     (tmp_path / "results.jsonl").write_text('{"schema": 1, "tab')  # a write that was cut off

@@ -60,6 +60,13 @@ def test_the_config_files_of_the_package_are_found_anywhere(tmp_path, monkeypatc
         assert argument == f"--config={_ROOT / 'configs/own.py'}:seed=1"
 
 
+def test_a_link_that_leads_nowhere_is_no_folder_to_make(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "not mounted")
+    for path in ("link", "link/run"):
+        with pytest.raises(ValueError, match="link is not a writable folder"):
+            startup.folder("--workdir", str(tmp_path / path))
+
+
 def test_an_error_in_the_user_s_code_is_followed_by_its_place(tmp_path):
     own = tmp_path / "own.py"
     own.write_text("def scheme(p):\n    raise ValueError('negative')\n")

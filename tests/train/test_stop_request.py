@@ -59,6 +59,26 @@ def test_afterwards_signals_do_what_they_did(interrupts):
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
+def test_a_stop_within_is_one_around_it_too():
+    with StopRequest() as around:
+        with StopRequest() as within:
+            signal.raise_signal(signal.SIGTERM)
+            assert within()
+        assert around()
+        with StopRequest() as later:
+            assert later()
+
+
+def test_a_second_interrupt_has_its_usual_effect_after_the_inner_context(interrupts):
+    with StopRequest() as around:
+        with StopRequest():
+            signal.raise_signal(signal.SIGINT)
+        assert around()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
 def test_in_another_thread_no_signal_is_handled():
     found = []
 
