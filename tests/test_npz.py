@@ -12,8 +12,8 @@ ARRAYS = {"labels": np.arange(20, dtype=np.int32), "kept": np.arange(3.0)}
 
 @pytest.fixture
 def path(tmp_path):
-    npz.write(tmp_path / "new" / "arrays.npz", ARRAYS)
-    return tmp_path / "new" / "arrays.npz"
+    npz.write(tmp_path / "new" / "below" / "arrays.npz", ARRAYS)
+    return tmp_path / "new" / "below" / "arrays.npz"
 
 
 def test_reads_what_was_written_and_leaves_nothing_else(path):
@@ -38,10 +38,16 @@ def test_npy_stands_for_one_array_only(tmp_path):
         npz.read(tmp_path / "one.npy", ["labels", "kept"])
 
 
-def test_a_damaged_header_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"}", b" "), (b": '<i4'", b": ,<i4'"), (b"20,), }" + b" " * 28, b"9" * 30 + b",), }")],
+    ids=["no end", "no text", "a huge shape"],
+)
+def test_a_damaged_header_is_named(tmp_path, old, new):
     np.save(tmp_path / "one.npy", ARRAYS["labels"])
     content = (tmp_path / "one.npy").read_bytes()
-    (tmp_path / "one.npy").write_bytes(content.replace(b"}", b" ", 1))
+    assert old in content
+    (tmp_path / "one.npy").write_bytes(content.replace(old, new, 1))
     with pytest.raises(ValueError, match=r"one\.npy is damaged"):
         npz.read(tmp_path / "one.npy", ["labels"])
 

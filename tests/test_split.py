@@ -55,6 +55,9 @@ def test_bad_input_is_named():
     for fraction in (1.5, -0.1, np.nan):
         with pytest.raises(ValueError, match=rf"fraction must be in \[0, 1\], got {fraction}"):
             stratified_split(LABELS, fraction=fraction, seed=0)
+    for fraction in (True, "0.2"):
+        with pytest.raises(TypeError, match="fraction must be a number"):
+            stratified_split(LABELS, fraction=fraction, seed=0)
     with pytest.raises(ValueError, match=r"labels must have shape \[n\], got \[2, 3\]"):
         stratified_split(np.zeros((2, 3)), seed=0)
     with pytest.raises(ValueError, match="seed must be at least 0, got -1"):

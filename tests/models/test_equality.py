@@ -43,15 +43,22 @@ def test_outputs_and_statistics_equal_a_numpy_forward(name):
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
 
 
-def test_outputs_of_the_published_googlenet_equal_a_numpy_forward():
-    """For large pixels, so that the response normalisation shows."""
-    model = models.create("googlenet", num_classes=10)
+@pytest.mark.parametrize("name", ["googlenet", "resnet50", "inception_v2"])
+def test_outputs_for_large_pixels_equal_a_numpy_forward(name):
+    """So large that GoogLeNet's response normalisation shows; with running statistics alone."""
+    model = models.create(name, num_classes=10)
     images = 100 * np.random.default_rng(1).normal(size=(2, 64, 64, 3)).astype(np.float32)
     variables = random_variables(model, images.shape)
+    statistics = traverse_util.flatten_dict(variables.get("batch_stats", {}), sep="/")
+    moments = {
+        path.removesuffix("/norm/mean"): (mean, statistics[path.replace("mean", "var")])
+        for path, mean in statistics.items()
+        if path.endswith("mean")
+    }
 
     logits = jax.jit(model.apply)(variables, images)
 
-    expected = written_forward.googlenet(Forward(variables), images)
+    expected = getattr(written_forward, name)(Forward(variables, moments=moments), images)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 

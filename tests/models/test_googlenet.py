@@ -69,6 +69,16 @@ def test_auxiliary_heads_need_maps_that_their_pool_fits():
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((2, 8, 8, 3)))
 
 
+def test_the_auxiliary_heads_drop_by_the_index_in_the_global_batch():
+    """As the classifier does: each asks for the place of its part of the batch."""
+    model = models.create("googlenet_32", num_classes=10, auxiliary=True, axis_name="data")
+    variables = jax.eval_shape(model.init, jax.random.key(0), IMAGES)
+    rngs = {"dropout": jax.random.key(1)}
+    train = partial(model.apply, train=True, mutable=["batch_stats", "auxiliary"], rngs=rngs)
+    program = jax.make_jaxpr(train, axis_env=[("data", 2)])(variables, IMAGES)
+    assert str(program).count("= axis_index[") == 2
+
+
 def _train(model, images):
     """Shapes of the logits and of all that a training pass may write."""
     variables = jax.eval_shape(model.init, jax.random.key(0), images)

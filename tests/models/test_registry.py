@@ -1,13 +1,16 @@
 """Every network by name: shapes, dtypes and collections; and the names and values refused."""
 
+import re
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dm_jax import models
+from dm_jax.models.norm import BatchNorm
 from tests.models.written_forward import random_variables
 
 SMALL = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
@@ -68,6 +71,39 @@ def test_all_batch_statistics_span_the_mapped_axis(name):
     assert str(program).count("psum") >= 2 * norms
 
 
+@pytest.mark.parametrize(
+    "name", ["resnet20", "resnet18", "resnet50", "resnet18_32", "googlenet_32", "inception_v2"]
+)
+def test_every_batch_normalisation_sees_the_mask(name):
+    options = {"auxiliary": True} if name == "googlenet_32" else {}
+    model = models.create(name, num_classes=3, **options)
+    x = jax.ShapeDtypeStruct((2, SIDES[name], SIDES[name], 3), jnp.float32)
+    where = jax.ShapeDtypeStruct((2,), bool)
+    masked = []
+
+    def note(normalise, arguments, keywords, context):
+        if isinstance(context.module, BatchNorm):
+            _, train, mask = arguments
+            masked.append(train and mask is not None)
+        return normalise(*arguments, **keywords)
+
+    with nn.intercept_methods(note):
+        init = partial(model.init, train=True)
+        variables = jax.eval_shape(init, jax.random.key(0), x, where=where)
+    assert masked == [True] * (len(jax.tree.leaves(variables["batch_stats"])) // 2)
+
+
+@pytest.mark.parametrize("name", ["resnet20", "resnet18", "resnet50", "googlenet", "inception_v2"])
+def test_all_but_the_classifiers_compute_in_the_dtype_of_the_network(name):
+    options = {"auxiliary": True} if name == "googlenet" else {}
+    model = models.create(name, num_classes=3, dtype="bfloat16", **options)
+    x = jax.ShapeDtypeStruct((2, SIDES[name], SIDES[name], 3), jnp.float32)
+    program = str(jax.make_jaxpr(model.init)(jax.random.key(0), x))
+    products = re.findall(r"(\w+)\[[\d,]*\] = (?:conv_general_dilated|dot_general)", program)
+    assert set(products) == {"bf16", "f32"}
+    assert products.count("f32") == (3 if options else 1)
+
+
 def _train(model, variables, x, where=None):
     return model.apply(
         variables, x, train=True, where=where, features=True, mutable=["batch_stats"]
@@ -109,6 +145,25 @@ def test_images_that_do_not_fit_are_refused(name, shape, message):
     model = models.create(name, num_classes=10)
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("resnet20", 8),
+        ("resnet18", 32),
+        ("resnet18_32", 8),
+        ("googlenet", 32),
+        ("googlenet_32", 8),
+        ("inception_v2", 32),
+    ],
+)
+def test_the_smallest_images_are_accepted(name, side):
+    model = models.create(name, num_classes=10)
+    init = partial(jax.eval_shape, model.init, jax.random.key(0))
+    init(jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32))
+    with pytest.raises(ValueError, match=f"{side}x{side}.*, got {side}x{side - 1}"):
+        init(jax.ShapeDtypeStruct((2, side, side - 1, 3), jnp.float32))
 
 
 @pytest.mark.parametrize(
