@@ -10,12 +10,12 @@ from PIL import Image
 
 from dm_jax.data.image_decoding import DamagedImageError, resized_crop
 
-pytest.importorskip("cv2", reason="OpenCV is not installed")
+cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 
 
-def encoded(pixels: np.ndarray, kind: str) -> bytes:
+def encoded(pixels: np.ndarray, kind: str, **options) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind)
+    Image.fromarray(pixels).save(file, kind, **options)
     return file.getvalue()
 
 
@@ -68,6 +68,31 @@ def test_a_large_jpeg_does_not_alias():
     stripes[:, ::2] = 255
     ours = resized_crop(encoded(stripes, "JPEG"), "k", resize=32, crop=32, row=0, column=0)
     assert np.abs(ours.astype(int) - 127).max() <= 12
+
+
+def noise(height, width):
+    """A picture whose pixels are not those of its neighbours."""
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_of_twice_the_size_is_decoded_at_half_of_it(progressive):
+    """As libjpeg scales, through Pillow's draft, which is not the mean of four pixels."""
+    file = encoded(noise(64, 64), "JPEG", progressive=progressive)
+    half = Image.open(io.BytesIO(file))
+    half.draft("RGB", (32, 32))
+    ours = resized_crop(file, "k", resize=32, crop=24, row=5, column=2)
+    assert half.size == (32, 32)
+    assert np.abs(ours.astype(int) - np.asarray(half)[5:29, 2:26]).max() <= 3
+
+
+@pytest.mark.parametrize("size", [(40, 80), (80, 40), (63, 63)])
+def test_a_jpeg_with_a_smaller_side_is_decoded_whole(size):
+    file = encoded(noise(*size), "JPEG")
+    whole = np.asarray(Image.open(io.BytesIO(file)))
+    scaled = cv2.resize(whole, (32, 32), interpolation=cv2.INTER_LINEAR)
+    ours = resized_crop(file, "k", resize=32, crop=16, row=5, column=2)
+    assert np.abs(ours.astype(int) - scaled[5:21, 2:18]).max() <= 3
 
 
 def test_grey_images_become_rgb():

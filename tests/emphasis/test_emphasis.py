@@ -377,9 +377,12 @@ def test_create_by_name():
         ("dm", {"lam": 0.5}, "beta"),
         ("dm", {"lam": -0.5, "beta": 1.0}, r"lam.*\[0, inf\].*-0.5"),
         ("dm", {"lam": 0.5, "beta": float("nan")}, "beta.*finite.*nan"),
+        ("dm", {"lam": 0.5, "beta": float("inf")}, "beta.*finite.*inf"),
+        ("dm", {"lam": 0.5, "beta": np.array([1.0, np.inf])}, "beta.*finite"),
         ("beta", {"alpha": -1.0, "eta": 1.0}, "alpha.*-1"),
         ("beta", {"alpha": 1.0, "eta": -1.0}, "eta.*-1"),
         ("normal", {"psi": 1.5, "beta": 1.0}, r"psi.*\[0, 1\].*1.5"),
+        ("normal", {"psi": np.array([0.5, 1.5]), "beta": 1.0}, r"psi.*\[0, 1\]"),
         ("gce", {"q": 1.5}, r"q.*\[0, 1\].*1.5"),
         ("normal", {"psi": 0.5, "beta": np.array([1.0, -1.0])}, "beta"),
         ("tests.emphasis.test_emphasis:P", {}, "subclass of dm_jax.EDF, or an EDF"),
@@ -391,7 +394,9 @@ def test_bad_creation_is_named(name, given, words):
         emphasis.create(name, **given)
 
 
-@pytest.mark.parametrize("value", ["0.5", None, True, [0.5, 1.0], (0.5,), 1j, np.array(["0.5"])])
+@pytest.mark.parametrize(
+    "value", ["0.5", None, True, [0.5, 1.0], (0.5,), (), (CCE(), 0.5), 1j, np.array(["0.5"])]
+)
 def test_a_parameter_is_a_number(value):
     with pytest.raises(TypeError, match="lam must be a number"):
         DM(lam=value, beta=1.0)

@@ -30,6 +30,16 @@ class _TwiceHill(_Hill):
         return jnp.log(2.0) + super().log_weight(margin)
 
 
+class _Falling(EDF):
+    def log_weight(self, margin):
+        return -jax.nn.softplus(margin)
+
+
+class _TwiceFalling(_Falling):
+    def weight(self, p):
+        return 2 * super().weight(p)
+
+
 class _TwiceOfLoss(type(from_loss(lambda p: 1 - p))):  # type: ignore[misc]
     def weight(self, p):
         return 2 * super().weight(p)
@@ -41,11 +51,18 @@ class _TwiceOfLoss(type(from_loss(lambda p: 1 - p))):  # type: ignore[misc]
         (_Twice(lam=0.5, beta=8.0), DM(lam=0.5, beta=8.0)),
         (_TwiceByScale(lam=0.5, beta=8.0), DM(lam=0.5, beta=8.0)),
         (_TwiceHill(), _Hill()),
+        (_TwiceFalling(), _Falling()),
         pytest.param(
             _TwiceOfLoss(lambda p: 1 - p), from_loss(lambda p: 1 - p), marks=pytest.mark.long
         ),
     ],
-    ids=["log_weight of a shape", "log_scale", "log_weight of a weight", "weight of a log_weight"],
+    ids=[
+        "log_weight of a shape",
+        "log_scale",
+        "log_weight of a weight",
+        "weight of a log_weight",
+        "weight of a loss",
+    ],
 )
 def test_super_is_the_parents_scheme(child, parent):
     p = np.array([0.1, 0.5, 0.9])
@@ -60,7 +77,9 @@ def test_super_is_the_parents_scheme(child, parent):
     np.testing.assert_allclose(density, of_parent[2], rtol=1e-4)
 
 
-@pytest.mark.parametrize("array", [np.array(2, np.uint8), jnp.uint8(2), np.array([2, 2])])
+@pytest.mark.parametrize(
+    "array", [np.array(2, np.uint8), jnp.uint8(2), np.array([2, 2]), np.int64(2)]
+)
 def test_whole_numbers_are_numbers(array):
     np.testing.assert_allclose(Exponential(array).density(0.3), Exponential(2.0).density(0.3))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -51,12 +52,70 @@ def test_a_users_scheme_is_a_frozen_pytree():
     assert jax.tree.leaves(edf) == [2.0]
     with pytest.raises(dataclasses.FrozenInstanceError):
         edf.power = 3.0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del edf.power
     assert pickle.loads(pickle.dumps(edf)) == edf
     assert edf.replace(power=3.0) == dataclasses.replace(edf, power=3.0) == Ramp(power=3.0)
     modes = jax.jit(jax.vmap(lambda e: e.mode))(Ramp(power=jnp.array([1.0, 2.0])))
     np.testing.assert_allclose(modes, 0, atol=1e-6)
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(edf)]
     assert paths == [".power"]
+
+
+class Wave(EDF):
+    """A scheme with a static field between its parameters."""
+
+    rate: float
+    function: Callable[[jax.Array], jax.Array] = emphasis.static(default=jnp.cos)
+    height: float = emphasis.parameter(default=2.0, maximum=3.0)
+
+    def weight(self, p):
+        return self.height + self.function(self.rate * p)
+
+
+def test_a_static_field_is_part_of_the_structure():
+    weight = jax.jit(lambda edf: edf.weight(0.5))
+    for function in (jnp.cos, jnp.sin):
+        edf = Wave(1.0, function)
+        assert jax.tree.leaves(edf) == [1.0, 2.0]
+        assert weight(edf) == pytest.approx(2 + float(function(0.5)))
+        state = serialization.to_state_dict(edf)
+        assert state == {"rate": 1.0, "height": 2.0}
+        assert serialization.from_state_dict(Wave(3.0, function, 0.0), state) == edf
+    with pytest.raises(
+        ValueError, match="the state of a Wave has rate, height, got rate, height, function"
+    ):
+        serialization.from_state_dict(edf, state | {"function": jnp.cos})
+
+
+def test_replacing_keeps_the_other_fields_and_checks_the_new_values():
+    edf = Wave(1.0, jnp.sin, 3.0)
+    assert repr(edf.replace(rate=2)) == "Wave(rate=2.0, function=sin, height=3.0)"
+    assert edf.replace(function=jnp.cos) == Wave(1.0, height=3.0)
+    with pytest.raises(ValueError, match=r"height must be finite and in \[-inf, 3\], got 4.0"):
+        edf.replace(height=4.0)
+    slope = jax.jit(jax.grad(lambda height: edf.replace(height=height).weight(0.5)))
+    assert slope(4.0) == 1  # of a traced value the range is not known
+
+
+class Shifted(Ramp):
+    """A user's scheme with a further parameter and the weight of the first."""
+
+    shift: float = 0.5
+    factory: list = emphasis.static(default_factory=lambda: ["own"])
+
+    def weight(self, p):
+        return self.shift + super().weight(p)
+
+
+def test_a_subclass_has_the_parameters_of_its_parent_too():
+    edf = Shifted(power=2)
+    assert repr(edf) == "Shifted(power=2.0, shift=0.5, factory=['own'])"
+    powers = jnp.array([1.0, 2.0])
+    found = jax.vmap(lambda power: Shifted(power=power, shift=1.0).weight(0.5))(powers)
+    np.testing.assert_allclose(found, [1.5, 1.25])
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), edf, edf.replace(power=1.0))
+    np.testing.assert_allclose(jax.vmap(lambda e: e.weight(0.5))(stacked), [0.75, 1.0])
 
 
 def test_a_parameter_may_be_an_array():
@@ -194,7 +253,11 @@ class Constant:
         return jnp.ones_like(p)
 
 
-class Mixed(Constant, CCE):
+class Plain(Constant):
+    """A mixin of a mixin."""
+
+
+class Mixed(Plain, CCE):
     """A built-in scheme whose weight a mixin replaces."""
 
 
@@ -225,6 +288,10 @@ def test_a_subclass_of_a_built_in_scheme_is_its_own(edf):
     np.testing.assert_allclose(jax.jit(edf.density)(P), weight / area, rtol=1e-3)
     largest = jax.jit(lambda: edf.weight(edf.mode))()
     assert weight.max() <= float(largest) * (1 + 1e-4)
+
+
+def test_a_parents_closed_potential_is_not_that_of_another_weight():
+    assert jax.jit(Mixed().potential)(2.0) == pytest.approx(-1, rel=1e-5)
 
 
 class Mixture(EDF):

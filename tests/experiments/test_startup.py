@@ -4,7 +4,9 @@ import os
 import pathlib
 import subprocess
 import sys
+import warnings
 
+import jax
 import pytest
 
 from experiments import startup
@@ -75,3 +77,60 @@ def test_an_error_in_the_user_s_code_is_followed_by_its_place(tmp_path):
     with pytest.raises(SystemExit) as ended, startup.one_line_errors():
         scope["scheme"](0.5)
     assert str(ended.value).startswith(f"error: negative ({own}, line 2, in scheme)")
+
+
+def test_the_place_is_that_of_the_innermost_own_line(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text(
+        "def outer():\n    inner()\n\n\ndef inner():\n    raise ValueError('negative')\n"
+    )
+    scope = {}
+    exec(compile(own.read_text(), own, "exec"), scope)
+    assert _said(scope["outer"]) == f"error: negative ({own}, line 6, in inner)"
+
+
+def _said(command):
+    """The last words of a command that fails."""
+    with pytest.raises(SystemExit) as ended, startup.one_line_errors():
+        command()
+    return str(ended.value)
+
+
+def test_compiled_programs_are_kept_in_the_users_cache(tmp_path, monkeypatch):
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # restored afterwards
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "set by the user")
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/caches")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    try:
+        startup.prepare()
+        assert jax.config.jax_compilation_cache_dir == before["jax_compilation_cache_dir"]
+        monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+        startup.prepare()
+        kept = tmp_path / "caches" / "dm_jax" / "jax"
+        assert jax.config.jax_compilation_cache_dir == str(kept)
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    for name in ("file", "file/below"):
+        with pytest.raises(ValueError, match=f"--out={name}: {tmp_path}/file is not a writable"):
+            startup.folder("--out", name)
+    with pytest.raises(ValueError, match="--out is empty; it must name a folder"):
+        startup.folder("--out", "")
+    assert startup.folder("--out", "new/below") == pathlib.Path("new/below")
+
+
+def test_an_interrupted_command_and_one_that_divides_by_zero_say_so(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # restored afterwards
+    assert _said(interrupted) == "interrupted; files written so far are kept"
+    assert _said(lambda: 1 / 0).startswith("error: division by zero")
+    assert warnings.formatwarning("odd", UserWarning, "a.py", 3) == "warning: odd\n"

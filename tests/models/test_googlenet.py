@@ -23,6 +23,17 @@ def test_local_response_norm_is_its_formula():
     )
 
 
+def test_local_response_norm_of_half_precision_rounds_only_once():
+    x = 50 * jax.random.normal(jax.random.key(0), (2, 3, 3, 7), jnp.bfloat16)
+
+    normalised = local_response_norm(x)
+
+    assert normalised.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(
+        normalised, local_response_norm(x.astype("float32")).astype("bfloat16")
+    )
+
+
 def test_an_auxiliary_head_is_its_formula_and_drops_seven_tenths_of_its_units():
     random = np.random.default_rng(0)
     x = random.normal(size=(2, 8, 8, 16)).astype(np.float32)
@@ -67,6 +78,19 @@ def test_auxiliary_heads_need_maps_that_their_pool_fits():
 
     with pytest.raises(ValueError, match=r"at least 5x5, got 4x4.*auxiliary=False"):
         jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((2, 8, 8, 3)))
+
+
+def test_maps_of_five_by_five_are_the_smallest_of_an_auxiliary_head():
+    head = AuxiliaryHead(3, partial(ConvBias, dtype=jnp.float32), None, jnp.float32)
+
+    def logits(height, width):
+        init = partial(head.init_with_output, train=False, where=None)
+        return jax.eval_shape(init, jax.random.key(0), jnp.zeros((2, height, width, 16)))[0]
+
+    assert logits(5, 5).shape == (2, 3)
+    for sides in ((5, 4), (4, 5)):
+        with pytest.raises(ValueError, match="at least 5x5, got {}x{}".format(*sides)):
+            logits(*sides)
 
 
 def test_the_auxiliary_heads_drop_by_the_index_in_the_global_batch():
