@@ -69,6 +69,15 @@ def test_a_link_that_leads_nowhere_is_no_folder_to_make(tmp_path):
             startup.folder("--workdir", str(tmp_path / path))
 
 
+def test_a_config_file_of_that_name_here_comes_before_that_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "digits.py").write_text("")
+    for name in ("digits", "neither_here_nor_there"):
+        given = f"--config=configs/{name}.py:seed=1"
+        assert startup._with_installed_config(given) == given
+
+
 def test_an_error_in_the_user_s_code_is_followed_by_its_place(tmp_path):
     own = tmp_path / "own.py"
     own.write_text("def scheme(p):\n    raise ValueError('negative')\n")
