@@ -11,7 +11,7 @@ from dm_jax.emphasis import quadrature
     ("function", "slope"),
     [
         (lambda margin, peak: -((margin - 2 * peak) ** 2), 2),
-        (lambda margin, peak: -jnp.abs(margin - 2 * peak), 0),
+        (lambda margin, peak: -5 * jnp.abs(margin - 2 * peak) - (margin - peak) ** 2, 0),
         (lambda margin, peak: -((margin - 0.6) ** 2) + peak, 0),
     ],
     ids=["smooth", "kink", "elsewhere"],

@@ -57,8 +57,9 @@ def test_nothing_is_predicted_of_nothing_by_any_network(tmp_path):
     train.run(_config(), tmp_path)
     trained = train.load(tmp_path)
     assert trained.predict(np.zeros((0, 8, 8, 1), np.uint8)).shape == (0,)
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        trained.predict(np.zeros((1, 8, 8, 1), np.uint8), batch_size=0)
+    for method in (trained.logits, trained.predict, trained.features):
+        with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+            method(np.zeros((1, 8, 8, 1), np.uint8), batch_size=0)
 
 
 def test_a_workdir_may_be_in_the_users_home(run, monkeypatch):
@@ -109,7 +110,7 @@ def test_inputs_may_be_as_in_an_npz(run, tmp_path):
     train.run(train.Config.parse(values), tmp_path / "run")
     model = train.load(tmp_path / "run")
     expected = model.logits(features.astype(np.float32))
-    for dtype in (float, np.uint8):
+    for dtype in (float, np.uint8, int):
         np.testing.assert_array_equal(model.logits(features.astype(dtype)), expected)
     for value in (np.nan, 1e300):
         with pytest.raises(ValueError, match=r"inputs( as float32)? must be finite, row 1 is not"):
