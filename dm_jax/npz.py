@@ -19,6 +19,7 @@ _DAMAGE = (
     EOFError,
     RuntimeError,
     SyntaxError,
+    TypeError,
     OverflowError,
     tokenize.TokenError,
     zipfile.BadZipFile,

@@ -40,8 +40,13 @@ def test_npy_stands_for_one_array_only(tmp_path):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [(b"}", b" "), (b"<i4", b",i4"), (b"20,), }" + b" " * 28, b"9" * 30 + b",), }")],
-    ids=["no end", "no type", "a huge shape"],
+    [
+        (b"}", b" "),
+        (b"<i4", b",i4"),
+        (b"20,), }" + b" " * 28, b"9" * 30 + b",), }"),
+        (b", 'fortran", b",b'fortran"),
+    ],
+    ids=["no end", "no type", "a huge shape", "a key of bytes"],
 )
 def test_a_damaged_header_is_named(tmp_path, old, new):
     np.save(tmp_path / "one.npy", ARRAYS["labels"])
