@@ -68,19 +68,29 @@ def test_what_is_said_of_table_5_is_in_its_results():
     assert (lead, behind) == (f"{first - second:.1f}", f"{first - means['DM']:.1f}")
 
 
-def test_what_is_said_of_cifar_10n_is_in_its_results():
+def test_what_is_said_of_cifar_n_is_in_its_results():
     results = results_file.read(ROOT / "experiments/results/cifar_n/results.jsonl")
     cells = measured.group(results)["cifar_n"]
     cce, dm = (cells[row, "cifar10n_worst"] for row in ("CCE", "DM"))
     final, best = ([str(cell.measured(name)) for cell in (cce, dm)] for name in ("final", "best"))
     said = " ".join(README.split())
-    assert f"cross entropy ends at {final[0]} and DM at {final[1]}." in said
+    assert f"cross entropy ends at {final[0]} and DM at {final[1]};" in said
     page = " ".join((ROOT / "docs/results.md").read_text(encoding="utf-8").split())
     assert f"ends at {final[0]} ({best[0]} at best), DM" in page
     assert f"searched, at {final[1]} ({best[1]} at best)" in page
     for cell, text in ((cce, "stays between {} and {}"), (dm, "DM's between {} and {}")):
         curve = cell.runs[0].curves["p_noisy"]
         assert text.format(f"{min(curve):.2f}", f"{max(curve):.2f}") in page
+    cce, dm = (cells[row, "cifar100n_fine"] for row in ("CCE", "DM"))
+    final = [str(cell.measured("final")) for cell in (cce, dm)]
+    assert final == [str(cell.measured("best")) for cell in (cce, dm)]
+    assert f"(40.2% wrong), at {final[0]} and {final[1]}." in said
+    assert f"cross entropy ends at {final[0]} and DM, with the same lambda and beta, at" in page
+    (of_cce,), (of_dm,) = cce.runs, dm.runs
+    p = [run.curves["p_clean"][-1] for run in (of_dm, of_cce)]
+    assert "as high ({:.2f}, cross entropy's {:.2f})".format(*p) in page
+    right = [run.metrics["train_intact"] for run in (of_dm, of_cce)]
+    assert "training images ({:.1f}%, cross entropy {:.1f}%)".format(*right) in page
 
 
 def test_what_is_said_of_table_8_run_again_is_in_its_results():
