@@ -159,7 +159,7 @@ def _parameters(method: str) -> Iterable[str]:
 
 def is_always_normalised(name: str) -> bool:
     """Whether a scheme is normalised over the batch without "-DN": all but the common losses."""
-    return name not in _LOSSES
+    return name.upper() not in _LOSSES
 
 
 def parse(arguments: str) -> dict[str, str]:

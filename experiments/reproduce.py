@@ -16,6 +16,7 @@ from absl import flags
 
 from configs import overrides
 from dm_jax import train
+from dm_jax.train.stop_request import StopRequest
 from experiments import startup
 from experiments.paper import Pair
 from experiments.progress import ProgressBar
@@ -104,7 +105,10 @@ def reproduce(folder: pathlib.Path) -> int:
     open_pairs = _pairs_to_search(spec, wanted)
     _check_before_a_search(spec, wanted, open_pairs, folder)
     try:
-        to_search, searches = _searched(spec, open_pairs, folder, progress)
+        with StopRequest() as stop_requested:
+            to_search, searches = _searched(spec, open_pairs, folder, progress)
+        if stop_requested():
+            raise cells_lib.StoppedError("the search is finished, no cell was started")
     except cells_lib.StoppedError as stopped:
         print(f"stopped: {stopped}")
         return 0

@@ -28,7 +28,7 @@ def read_variables(
     Raises:
       FileNotFoundError: there is no such checkpoint.
       ValueError: it is damaged, or "best" if no checkpoint has a score: nothing was held out, or
-        nothing was evaluated at the step of a checkpoint.
+        nothing has been evaluated yet.
     """
     attempts = _ATTEMPTS if isinstance(step, str) else 1
     while True:
@@ -82,10 +82,10 @@ def _chosen(directory: pathlib.Path, step: int | str) -> int:
             }
         if not scores:
             raise ValueError(
-                f"{directory} has no best checkpoint: nothing was held out, or nothing was "
-                "evaluated when a checkpoint was written"
+                f"{directory} has no best checkpoint: nothing was held out, or nothing has been "
+                "evaluated yet"
             )
-        return max(scores, key=lambda one: (scores[one], one))  # of ties orbax keeps the last
+        return max(scores, key=lambda one: scores[one])
     if isinstance(step, numbers.Integral) and step in steps:
         return int(step)
     names = " ('last', 'best' or one of these)" if steps else ""

@@ -78,9 +78,17 @@ class Checkpoints:
 
     @property
     def best_score(self) -> float:
-        """The highest score of a checkpoint; -inf if none has one."""
-        paths = self._directory.glob("[0-9]*/metrics/metrics")
+        """The highest score of a checkpoint; -inf if none has one, and on all hosts but the first.
+
+        Read from the files: orbax may still be removing what a killed run left unfinished.
+        """
+        paths = self._score_files() if parallel.is_primary() else ()
         return max((content.score(files.read_json(path)) for path in paths), default=-math.inf)
+
+    def _score_files(self) -> list[pathlib.Path]:
+        """Of all complete checkpoints; the folders of others are not named by a number alone."""
+        found = sorted(self._directory.glob("*/metrics/metrics"))
+        return [path for path in found if path.parents[1].name.isdigit()]
 
     def save(
         self, step: int, tree: Any, *, score: float | None = None, seconds: float = 0.0
@@ -219,14 +227,11 @@ class Checkpoints:
     def _set_aside_damaged_scores(self) -> None:
         """Moves checkpoints with damaged scores, which would make orbax's manager fail."""
         if parallel.is_primary():
-            for path in sorted(self._directory.glob("*/metrics/metrics")):
-                step = path.parents[1].name
-                if not step.isdigit():  # a temporary folder, which orbax removes
-                    continue
+            for path in self._score_files():
                 try:
                     content.score(files.read_json(path))
                 except ValueError as error:
-                    self._move(step, error)
+                    self._move(path.parents[1].name, error)
         parallel.barrier()
 
     def _set_aside(self, step: int, error: Exception | None) -> None:

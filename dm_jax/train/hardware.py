@@ -12,14 +12,14 @@ import jax
 def devices(count: int) -> str:
     """`count` devices of all hosts (0 for all of them), as "1 x NVIDIA H200 (gpu)"."""
     found = jax.devices()
-    return f"{count or len(found)} x {kind(found[0])} ({found[0].platform})"
+    platform = found[0].platform
+    detail = f"{platform}, {os.cpu_count()} cores" if platform == "cpu" else platform
+    return f"{count or len(found)} x {kind(found[0])} ({detail})"
 
 
 def kind(device: jax.Device) -> str:
-    """The model of a device; of a CPU, which JAX only calls "cpu", the processor and its cores."""
-    if device.platform != "cpu":
-        return device.device_kind
-    return f"{_processor()}, {os.cpu_count()} cores"
+    """The model of a device; of a CPU, which JAX only calls "cpu", that of the processor."""
+    return _processor() if device.platform == "cpu" else device.device_kind
 
 
 @functools.cache

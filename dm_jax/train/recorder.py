@@ -62,8 +62,7 @@ class Recorder:
             self._file = MetricsFile(path, resume_step=start, log_every=log_every)
             self._board = TensorBoard(folder / "tensorboard", resume_step=start)
         self._progress = progress if parallel.is_primary() else NoProgress()
-        self._scored: tuple[int, float] | None = None
-        self._best_score = checkpoints.best_score
+        self._best_step, self._best_score = -1, checkpoints.best_score
         self._last_log = time.monotonic(), start
         self._progress.start(self._experiment.plan.total_steps, start)
 
@@ -103,13 +102,12 @@ class Recorder:
         return self._is_best(step, values.get("validation_accuracy_given"))
 
     def _is_best(self, step: int, score: float | None) -> bool:
-        """Whether the score, which the step's checkpoint keeps, is above all before."""
+        """Whether the score, if there is one, is above all before; of ties the first is best."""
         if score is None:
             return False
-        self._scored = step, score
-        is_best = score > self._best_score
-        self._best_score = max(score, self._best_score)
-        return parallel.any_host(parallel.is_primary() and is_best)
+        if score > self._best_score:
+            self._best_step, self._best_score = step, score
+        return parallel.any_host(parallel.is_primary() and self._best_step == step)
 
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
         """Saves; raises NonFiniteLossError if the loss or a parameter is not finite."""
@@ -117,7 +115,7 @@ class Recorder:
         if not _all_finite((state.params, state.batch_stats)):
             raise self._not_finite("parameters were", step - 1)
         self._file.sync()  # so that no checkpoint is ahead of the metrics
-        score = self._scored[1] if self._scored and self._scored[0] == step else None
+        score = self._best_score if self._best_step == step else None
         seconds = self._seconds()
         self._checkpoints.save(step, (state, window), score=score, seconds=seconds)
 

@@ -174,6 +174,11 @@ def _step_settings(
             f"config.model.pretrained is for {', '.join(pretrained.NETWORKS)}, whose files have "
             f"known names; got model {config.model.name!r}"
         )
+    if config.model.pretrained and len(dataset.mean) != 3:
+        raise ValueError(
+            "config.model.pretrained is for images of three channels; those of "
+            f"{dataset.name} have {len(dataset.mean)}"
+        )
     # Pretrained weights expect images of ImageNet's statistics, which all streamed sets have.
     normalized_as = StreamedDataset if config.model.pretrained else dataset
     return StepSettings(

@@ -17,11 +17,12 @@ class StopRequest:
         self._main = threading.current_thread() is threading.main_thread()
         if self._main:
             self._before = {
-                number: signal.signal(number, self._ask)
-                for number in (signal.SIGTERM, signal.SIGINT)
+                number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)
             }
             outer = getattr(self._before[signal.SIGTERM], "__self__", None)
             self._outer = outer if isinstance(outer, StopRequest) else None
+            for number in self._before:  # from here on, signals may come
+                signal.signal(number, self._ask)
         return self._is_requested
 
     def _is_requested(self) -> bool:

@@ -23,6 +23,7 @@ def heading(subject: str, *packages: str) -> str:
         *(f"{name} {metadata.version(name)}" for name in at_hand),
         f"Python {platform.python_version()}",
         hardware.kind(jax.devices()[0]),
+        f"{os.cpu_count()} cores",
         f"load {os.getloadavg()[0]:.1f}",
     ]
     return f"{subject}; {', '.join(facts)}\n"

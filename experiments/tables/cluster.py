@@ -49,7 +49,8 @@ def submit(
 
     Raises:
       ModuleNotFoundError: submitit is not installed.
-      ValueError: submitit does not know an option, or a switch is neither "true" nor "false".
+      ValueError: submitit does not know an option, a switch is neither "true" nor "false", or the
+        options have a time limit of their own.
       RuntimeError: this machine is not part of such a cluster, or the cluster refused the jobs,
         or does not say which earlier ones are pending or running.
     """

@@ -270,6 +270,15 @@ def test_cells_that_train_together_stop_together(tmp_path):
         list(cells.run_all(some_cells(2), tmp_path, Hasty()))
 
 
+@flagsaver.flagsaver(table="digits", rows=["DM"], columns=["sym_0.4"], seeds=1, scale=0.01)
+def test_a_stop_at_the_end_of_a_search_starts_no_cell(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(search, "run", lambda *_, **__: signal.raise_signal(signal.SIGTERM) or {})
+    flags.FLAGS.mark_as_parsed()
+    assert reproduce.reproduce(tmp_path) == 0
+    assert "stopped: the search is finished, no cell was started" in capsys.readouterr().out
+    assert not (tmp_path / "results.jsonl").exists()
+
+
 def test_a_stop_after_the_last_step_of_a_run_is_not_forgotten(tmp_path):
     class Late(train.NoProgress):
         """Asks to stop when the training is over and its results are evaluated."""

@@ -53,6 +53,9 @@ def test_the_best_score_is_known_to_who_resumes(tmp_path):
         made.save(step, _tree(step), score=score)
     made.close()
     resumed = Checkpoints(tmp_path, keep=1)
+    unfinished = tmp_path / "50.orbax-checkpoint-tmp" / "metrics"
+    unfinished.mkdir(parents=True)
+    (unfinished / "metrics").write_text('{"score": 0.')
     assert resumed.best_score == 0.75
     resumed.close()
 

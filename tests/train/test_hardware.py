@@ -28,11 +28,11 @@ def test_a_cpu_has_that_of_its_processor(monkeypatch):
     text = "processor\t: 0\nmodel name\t: AMD EPYC 7B13\nmodel name\t: AMD EPYC 7B13\n"
     monkeypatch.setattr(pathlib.Path, "read_text", lambda path: text)
     cores = os.cpu_count()
-    assert hardware.devices(1) == f"1 x AMD EPYC 7B13, {cores} cores (cpu)"
+    assert hardware.devices(1) == f"1 x AMD EPYC 7B13 (cpu, {cores} cores)"
 
 
 def test_a_processor_that_the_system_does_not_name_has_that_of_its_architecture(monkeypatch):
     monkeypatch.setattr(pathlib.Path, "read_text", lambda path: "processor\t: 0\n")
     monkeypatch.setattr(hardware.platform, "processor", lambda: "")
     monkeypatch.setattr(hardware.platform, "machine", lambda: "aarch64")
-    assert hardware.kind(jax.devices()[0]).startswith("aarch64, ")
+    assert hardware.kind(jax.devices()[0]) == "aarch64"

@@ -17,6 +17,7 @@ _CHANGES = {
     "model.dropout": "0.2",
     "data.augment": "crop_flip",
     "data.last_batch": "mask",
+    "data.validation": "0.2",
 }
 
 
@@ -33,6 +34,11 @@ def test_two_processes_get_the_numbers_of_one(mode, tmp_path):
     assert [row["step"] for row in found] == [row["step"] for row in expected]
     for row, expected_row in zip(found, expected, strict=True):
         assert row == pytest.approx(expected_row, rel=1e-5, abs=1e-6)
+    kept, of_one = (
+        {path.name for path in (tmp_path / name / "checkpoints").iterdir()}
+        for name in ("two", "one")
+    )
+    assert kept == of_one >= {"20", "30"}
     # The second process is silent and writes nothing of its own.
     assert "test accuracy" in outputs[1]
     assert "step" not in outputs[2]

@@ -65,6 +65,11 @@ def test_a_network_without_such_files_is_refused(photos):
         _build(photos, name="resnet20", pretrained="weights.safetensors")
 
 
+def test_weights_of_colours_do_not_start_from_grey_images():
+    with pytest.raises(ValueError, match="three channels; those of digits have 1"):
+        _build(data.load("digits"), name="resnet18", pretrained="weights.safetensors")
+
+
 def test_a_missing_file_is_named(photos, tmp_path):
     file = tmp_path / "none.safetensors"
     with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):

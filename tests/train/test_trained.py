@@ -1,6 +1,7 @@
 """The network that a run leaves, loaded without its data."""
 
 import shutil
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -71,18 +72,32 @@ def test_a_workdir_may_be_in_the_users_home(run, monkeypatch):
 def test_the_best_is_that_of_the_validation(run):
     workdir, summary = run
     scores = dict(summary.curve("validation_accuracy_given"))
-    last_best = max(step for step, score in scores.items() if score == max(scores.values()))
-    assert train.load(workdir, step="best").step == last_best
+    best = max(scores, key=lambda step: scores[step])  # of ties the first
+    assert train.load(workdir, step="best").step == best
     kept = {int(path.name) for path in (workdir / "checkpoints").iterdir()}
-    assert kept == {last_best, 30}
+    assert kept == {best, 30}
 
 
-def test_the_best_is_saved_where_no_checkpoint_is_due(tmp_path):
+class _StopAt(train.NoProgress):
+    """Asks the run to stop when it has taken that many steps."""
+
+    def __init__(self, step):
+        self._step = step
+
+    def update(self, step):
+        if step == self._step:
+            signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("stops", [(), (9, 15)])
+def test_the_best_is_saved_where_no_checkpoint_is_due_and_is_the_same_after_a_stop(tmp_path, stops):
     changes = "data.validation=0.2,train.evaluate_every=3 steps,train.checkpoint_every=20 steps"
+    for stop in stops:
+        assert not train.run(_config(changes), tmp_path, progress=_StopAt(stop)).finished
     summary = train.run(_config(changes), tmp_path)
     scores = dict(summary.curve("validation_accuracy_given"))
     best = train.load(tmp_path, step="best").step
-    assert scores[best] == max(scores.values())
+    assert best == max(scores, key=lambda step: scores[step])
     assert best % 20
 
 
