@@ -53,10 +53,10 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
     `method` is a scheme, in any case; parameters not given keep the config's values or take their
     defaults. CCE, MAE, MSE and GCE take "-DN" for normalisation over the batch; all others are
     normalised unless "loss.normalization=none" is given. A custom scheme is "package.module:name",
-    of a class or an EDF. `seed` sets the seeds of the run and the noise, `steps` the
-    length, scaling the config's schedules with it before the other arguments apply. Any key can be
-    given in full: "train.batch_size=64" or, to schedule a parameter, "loss.schedule.lam=1". Several
-    values are separated by ";": "schedule.name=steps,schedule.boundaries=500 steps;800 steps".
+    of a class or an EDF. `seed` sets the seeds of the run and the noise, `steps` the length,
+    scaling the config's schedules with it before the other arguments apply. Any key can be given in
+    full: "train.batch_size=64" or, to schedule a parameter, "loss.schedule.lam=1". Several values
+    are separated by ";": "schedule.name=steps,schedule.boundaries=500 steps;800 steps".
 
     Returns:
       The same config.

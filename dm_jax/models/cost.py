@@ -33,6 +33,7 @@ def multiply_adds(model: nn.Module, shape: tuple[int, ...]) -> int:
         kwargs: Mapping[str, Any],
         context: nn.module.InterceptorContext,
     ) -> Any:
+        """Calls a module's method, and counts its products if it has a kernel."""
         output = call(*args, **kwargs)
         if isinstance(context.module, nn.Conv | nn.Dense):
             kernel: jax.Array = context.module.get_variable("params", "kernel")

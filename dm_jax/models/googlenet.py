@@ -97,6 +97,7 @@ class GoogLeNet(Network, kw_only=True):
         check_images("googlenet", x, min_size=8 if self.small_images else 32)
 
     def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
+        """The mean-pooled features, [B, 1024]; in training, also runs the auxiliary heads."""
         unit = self._unit()
         x = self._stem(unit, x, train, where)
         for name, sizes in MODULES.items():

@@ -33,6 +33,7 @@ class MLP(Network, kw_only=True):
         super().__post_init__()
 
     def embed(self, x: jax.Array, train: bool, where: jax.Array | None) -> jax.Array:
+        """The units of the last hidden layer, or the flattened input if there is none."""
         del train, where
         x = x.reshape(x.shape[0], -1)
         for size in self.hidden:

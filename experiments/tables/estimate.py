@@ -26,7 +26,7 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
     The text has a line for each kind of program (runs, steps, time, memory), and the total time.
     """
     groups, failures = cells_lib.groups(cells)
-    reasons = collections.Counter(f"{error}{own_code.place(error)}" for _, error in failures)
+    reasons = collections.Counter(_reason(error) for _, error in failures)
     alike: dict[Hashable, list[list[cells_lib.Built]]] = {}
     for group in groups:
         cell, experiment = group[0]
@@ -39,7 +39,7 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
         try:
             per_step, memory = _measure(programs[0])
         except Exception as error:  # the rest can still be planned
-            reasons[f"{error}{own_code.place(error)}"] += sum(map(len, programs))
+            reasons[_reason(error)] += sum(map(len, programs))
             continue
         (cell, experiment), *_ = programs[0]
         steps = experiment.plan.total_steps
@@ -56,6 +56,10 @@ def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
     )
     lost = [f"{count(n, 'run')} cannot start: {reason}" for reason, n in reasons.items()]
     return "\n".join(lost + lines), reasons.total()
+
+
+def _reason(error: Exception) -> str:
+    return f"{error}{own_code.place(error)}"
 
 
 def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:
