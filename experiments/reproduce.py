@@ -10,7 +10,7 @@ set: always for digits, with --tune for the other tables.
 import contextlib
 import pathlib
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from absl import flags
 
@@ -25,16 +25,17 @@ from experiments.tables import cells as cells_lib
 from experiments.tables import (
     cluster,
     estimate,
+    local,
     record,
     results_file,
-    same_data,
     search,
     table_flags,
     tuning_file,
     workers,
 )
+from experiments.tables.cells import Cell
 from experiments.tables.spec import TableSpec
-from experiments.tables.tuning_file import Parameters, ParameterSearch
+from experiments.tables.tuning_file import ParameterSearch
 from experiments.text import count
 
 _TUNE = flags.DEFINE_bool("tune", False, "Search the parameters of methods that have a grid.")
@@ -50,37 +51,6 @@ SEEDS = flags.DEFINE_integer("seeds", 5, "Runs per cell, with seeds 1, 2, ...", 
 flags.adopt_module_key_flags(table_flags)
 
 
-def make_cells(
-    spec: TableSpec,
-    pairs: Sequence[Pair],
-    parameters: Mapping[Pair, Parameters],
-    *,
-    seeds: Sequence[int],
-) -> list[cells_lib.Cell]:
-    """The cells of all pairs and seeds; searched ones have the chosen parameters."""
-    cells = []
-    for row, column in pairs:
-        for seed in seeds:
-            config = spec.cell_config(row, column, seed)
-            if (row, column) in parameters:
-                config = search.with_parameters(config, parameters[row, column])
-            cells.append(
-                cells_lib.Cell(spec.name, row, column, seed, config, spec.scale, spec.changes)
-            )
-    return cells
-
-
-def missing_cells(path: pathlib.Path, cells: Sequence[cells_lib.Cell]) -> list[cells_lib.Cell]:
-    """The cells that the results file does not hold yet.
-
-    Raises:
-      ValueError: the file holds one of them with another config.
-    """
-    results = results_file.read_if_there(path)
-    done = results_file.completed(results, {cell.key: cell.recorded_config for cell in cells})
-    return [cell for cell in cells if cell.key not in done]
-
-
 def main() -> None:
     """Runs and reports the table; exits with 1 if a cell failed."""
     failed = reproduce(table_flags.workdir())
@@ -91,12 +61,7 @@ def main() -> None:
 
 def reproduce(folder: pathlib.Path) -> int:
     """Runs the table that the flags choose; returns how many runs failed or could not start."""
-    if _EXECUTOR.value == "slurm" and table_flags.AT_ONCE.value > 1:
-        raise ValueError("--at_once requires --executor=local; a cluster runs one job per cell")
-    if _EXECUTOR.value == "local" and (
-        flags.FLAGS["slurm"].present or flags.FLAGS["minutes"].present
-    ):
-        raise ValueError("--slurm and --minutes require --executor=slurm")
+    _check_flags()
     if table_flags.AT_ONCE.value > 1:
         workers.share_devices()  # the checks of custom schemes compute with JAX
     record.commit()  # cached before the cells train
@@ -108,8 +73,8 @@ def reproduce(folder: pathlib.Path) -> int:
         with StopRequest() as stop_requested:
             to_search, searches = _searched(spec, open_pairs, folder, progress)
         if stop_requested():
-            raise cells_lib.StoppedError("the search is finished, no cell was started")
-    except cells_lib.StoppedError as stopped:
+            raise local.StoppedError("the search is finished, no cell was started")
+    except local.StoppedError as stopped:
         print(f"stopped: {stopped}")
         return 0
     _note_unused(search.finished(spec, wanted, folder).keys() - set(open_pairs))
@@ -119,8 +84,8 @@ def reproduce(folder: pathlib.Path) -> int:
         parameters |= {pair: search.candidates(spec.grid(*pair))[0] for pair in lost}
         lost = []
     pairs = [pair for pair in wanted if pair not in lost]
-    cells = make_cells(spec, pairs, parameters, seeds=_seeds())
-    todo = missing_cells(path, cells)
+    cells = cells_lib.of_table(spec, pairs, parameters, seeds=_seeds())
+    todo = cells_lib.missing(path, cells)
     runs, done = count(len(cells), "run"), len(cells) - len(todo)
     print(f"table {spec.name}: {runs}, {done} of them done", flush=True)
     if _DRY_RUN.value:
@@ -134,7 +99,16 @@ def reproduce(folder: pathlib.Path) -> int:
     return failed + len(lost) * SEEDS.value
 
 
-def _print_plan(cells: Sequence[cells_lib.Cell]) -> int:
+def _check_flags() -> None:
+    """Raises ValueError if a flag is for the other executor."""
+    given = flags.FLAGS["slurm"].present or flags.FLAGS["minutes"].present
+    if _EXECUTOR.value == "local" and given:
+        raise ValueError("--slurm and --minutes require --executor=slurm")
+    if _EXECUTOR.value == "slurm" and table_flags.AT_ONCE.value > 1:
+        raise ValueError("--at_once requires --executor=local; a cluster runs one job per cell")
+
+
+def _print_plan(cells: Sequence[Cell]) -> int:
     """Prints what would run; returns how many cells cannot."""
     if cells:
         print("measuring a few steps of each kind of run ...", flush=True)
@@ -143,7 +117,7 @@ def _print_plan(cells: Sequence[cells_lib.Cell]) -> int:
     return failed
 
 
-def _submit(todo: Sequence[cells_lib.Cell], folder: pathlib.Path) -> None:
+def _submit(todo: Sequence[Cell], folder: pathlib.Path) -> None:
     """Submits cells to the cluster."""
     options = dict(overrides.parse_pair(text, "--slurm") for text in _SLURM.value)
     jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value, options=options)
@@ -162,9 +136,7 @@ def _write_report(spec: TableSpec, folder: pathlib.Path) -> None:
     print(f"full report, with curves and provenance: {page}")
 
 
-def _run(
-    todo: Sequence[cells_lib.Cell], folder: pathlib.Path, progress: ProgressBar
-) -> tuple[int, bool]:
+def _run(todo: Sequence[Cell], folder: pathlib.Path, progress: ProgressBar) -> tuple[int, bool]:
     """Runs cells and appends results; returns how many failed, and whether a stop came first."""
     failed, reasons, at_once = 0, set(), table_flags.AT_ONCE.value
     runs = workers.run_all(todo, folder / "runs", progress, at_once=at_once)
@@ -182,13 +154,13 @@ def _run(
                     print(f"{cell.name} failed: {result.error}")
                 elif not result.error and (at_once > 1 or _prints_a_line(cell)):
                     print(f"{cell.name}: {result.final:.1f}", flush=True)
-        except cells_lib.StoppedError as stopped:
+        except local.StoppedError as stopped:
             print(f"stopped: {stopped}")
             return failed, True
     return failed, False
 
 
-def _prints_a_line(cell: cells_lib.Cell) -> bool:
+def _prints_a_line(cell: Cell) -> bool:
     """Whether a finished cell gets a line: if there is no bar and it trained alone."""
     return cell.trains_alone and not sys.stderr.isatty()
 
@@ -228,34 +200,26 @@ def _check_before_a_search(
     """Raises what would otherwise be raised after a search that takes hours.
 
     Raises:
-      ValueError: a cell's config or a candidate is invalid, or the results file holds the cell with
-        another config, or results of other data.
+      ValueError: as `search.check`.
       OSError: nothing can be appended to the results file.
     """
     path = folder / "results.jsonl"
     searches = search.finished(spec, open_pairs, folder)
     known = [pair for pair in wanted if pair in searches or pair not in open_pairs]
     parameters = {pair: found.chosen for pair, found in searches.items()}
-    cells = make_cells(spec, known, parameters, seeds=_seeds())
-    candidates = search.missing_candidates(spec, open_pairs, folder)
+    cells = cells_lib.of_table(spec, known, parameters, seeds=_seeds())
     if path.exists() and not _DRY_RUN.value:
         path.open("ab").close()
-    todo = [*missing_cells(path, cells), *candidates]
-    cells_lib.check_parts(todo)
-    results = results_file.read_if_there(path)
-    same_data.check_schemes([*cells, *candidates], results, searches.values())
-    if _EXECUTOR.value == "local":
-        compared = same_data.at_hand([*cells, *candidates], todo)
-        same_data.check(compared, results, searches.values())
+    here = _EXECUTOR.value == "local"
+    search.check(spec, open_pairs, folder, cells=cells, data_at_hand=here)
 
 
 def _searched(
     spec: TableSpec, open_pairs: Sequence[Pair], folder: pathlib.Path, progress: ProgressBar
-) -> tuple[list[cells_lib.Cell], dict[Pair, ParameterSearch]]:
+) -> tuple[list[Cell], dict[Pair, ParameterSearch]]:
     """The runs that a search takes, and the finished searches (in a dry run, those so far)."""
     missing = search.missing_candidates(spec, open_pairs, folder)
     if missing:
-        search.refuse_untuned(missing, folder / "results.jsonl")
         runs = count(len(missing), "run")
         print(f"table {spec.name}: {runs} to search parameters on validation")
     if missing and _EXECUTOR.value == "slurm":

@@ -12,7 +12,7 @@ from absl import flags
 
 from experiments import startup
 from experiments.progress import ProgressBar
-from experiments.tables import cells, search, table_flags, workers
+from experiments.tables import local, search, table_flags, workers
 
 flags.adopt_module_key_flags(table_flags)
 
@@ -25,13 +25,10 @@ def main() -> None:
     wanted = [pair for pair in table_flags.pairs(spec) if spec.grid(*pair)]
     if not wanted:
         raise ValueError(f"table {spec.name} has nothing to search in these rows and columns")
-    missing = search.missing_candidates(spec, wanted, folder)
-    cells.check_parts(missing)
-    search.refuse_untuned(missing, folder / "results.jsonl")
-    search.check_reused(spec, wanted, folder)
+    search.check(spec, wanted, folder)
     try:
         results = search.run(spec, wanted, folder, ProgressBar(), at_once=table_flags.AT_ONCE.value)
-    except cells.StoppedError as stopped:
+    except local.StoppedError as stopped:
         print(f"stopped: {stopped}")
         return
     for (row, column), result in results.items():

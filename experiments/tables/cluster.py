@@ -12,8 +12,8 @@ from typing import Any
 from dm_jax import files, train
 from experiments import startup
 from experiments.progress import ProgressBar
-from experiments.tables import cells as cells_lib
-from experiments.tables import record, results_file, same_data, tuning_file
+from experiments.tables import local, record, results_file, same_data, tuning_file
+from experiments.tables.cells import Cell
 from experiments.tables.tuning_file import ParameterSearch
 
 # SLURM lists a job seconds after it was submitted, or minutes on a busy cluster.
@@ -25,7 +25,7 @@ _ON_ITS_WAY = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "
 
 
 def submit(
-    cells: Sequence[cells_lib.Cell],
+    cells: Sequence[Cell],
     folder: pathlib.Path,
     *,
     minutes: int,
@@ -86,7 +86,7 @@ def _typed(name: str, text: str) -> Any:
     return int(text) if re.fullmatch(r"0|[1-9]\d*", text) else text  # not an account of 0012
 
 
-def _submit_missing(executor: Any, cells: Sequence[cells_lib.Cell], folder: pathlib.Path) -> list:
+def _submit_missing(executor: Any, cells: Sequence[Cell], folder: pathlib.Path) -> list:
     """Submits the cells without a job on its way; returns the new jobs."""
     submitted = folder / "jobs" / "submitted.json"
     known = files.read_json(submitted) if submitted.exists() else {}
@@ -137,7 +137,7 @@ def _with_state(ids: Sequence[str], states: Container[str], folder: pathlib.Path
 class _Job:
     """`run_one` as a job that saves a checkpoint and is queued again when its time is up."""
 
-    def __call__(self, cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) -> str:
+    def __call__(self, cell: Cell, folder: pathlib.Path, arguments: list[str]) -> str:
         """Runs the cell; submitit's handler of the signal waits until the training has stopped.
 
         Within the training, whatever the handler raises would become the cell's failure.
@@ -160,7 +160,7 @@ class _Job:
         signal.signal(number, stop)
         try:
             return run_one(cell, folder, arguments)
-        except (cells_lib.StoppedError, SystemExit):
+        except (local.StoppedError, SystemExit):
             if time_is_up:
                 queue_again(number, None)
             raise
@@ -172,9 +172,7 @@ class _Job:
         return submitit.helpers.DelayedSubmission(self, *arguments)
 
 
-def _run(
-    cell: cells_lib.Cell, folder: pathlib.Path
-) -> Iterable[tuple[cells_lib.Cell, train.Summary | Exception]]:
+def _run(cell: Cell, folder: pathlib.Path) -> Iterable[tuple[Cell, train.Summary | Exception]]:
     """Runs the cell, unless its data are other than those of the results or its search."""
     path = folder / "results.jsonl"
     results = results_file.read_if_there(path)
@@ -185,10 +183,10 @@ def _run(
         same_data.check_schemes([cell], results, searches)
     except ValueError as error:
         return [(cell, error)]
-    return cells_lib.run_all([cell], folder / "runs", ProgressBar(quiet=True))
+    return local.run_all([cell], folder / "runs", ProgressBar(quiet=True))
 
 
-def _follows(cell: cells_lib.Cell, search: ParameterSearch) -> bool:
+def _follows(cell: Cell, search: ParameterSearch) -> bool:
     """Whether a search may have chosen the cell's parameters: it is of its table and protocol."""
     parameters = dict(cell.config.loss.parameters)
     protocol = (search.table, search.scale, search.changes)
@@ -196,7 +194,7 @@ def _follows(cell: cells_lib.Cell, search: ParameterSearch) -> bool:
     return same and parameters | dict(search.chosen) == parameters
 
 
-def run_one(cell: cells_lib.Cell, folder: pathlib.Path, arguments: list[str]) -> str:
+def run_one(cell: Cell, folder: pathlib.Path, arguments: list[str]) -> str:
     """Runs a cell inside its job and appends the result; returns the result's status.
 
     A cell that another process trains is left out; one whose data are not those of the results so

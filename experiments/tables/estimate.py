@@ -13,21 +13,22 @@ from dm_jax.train.engine import Engine
 from dm_jax.train.run import make_engine
 from dm_jax.train.state import State
 from experiments import own_code
-from experiments.tables import cells as cells_lib
+from experiments.tables import local
+from experiments.tables.cells import Cell
 from experiments.text import count
 
 _TIMED_BLOCKS = 2
 _LONGEST_BLOCK = 100  # steps
 
 
-def describe(cells: Sequence[cells_lib.Cell]) -> tuple[str, int]:
+def describe(cells: Sequence[Cell]) -> tuple[str, int]:
     """Describes what would run; also returns how many cells cannot.
 
     The text has a line for each kind of program (runs, steps, time, memory), and the total time.
     """
-    groups, failures = cells_lib.groups(cells)
+    groups, failures = local.groups(cells)
     reasons = collections.Counter(_reason(error) for _, error in failures)
-    alike: dict[Hashable, list[list[cells_lib.Built]]] = {}
+    alike: dict[Hashable, list[list[local.Built]]] = {}
     for group in groups:
         cell, experiment = group[0]
         program = (cell.config.model, cell.config.data, cell.config.train.batch_size)
@@ -62,13 +63,13 @@ def _reason(error: Exception) -> str:
     return f"{error}{own_code.place(error)}"
 
 
-def _measure(group: list[cells_lib.Built]) -> tuple[float, int]:
+def _measure(group: list[local.Built]) -> tuple[float, int]:
     """Seconds per step and bytes of device memory of one program."""
-    config = cells_lib.use_all_devices(group[0][0].config)
+    config = local.use_all_devices(group[0][0].config)
     experiment = group[0][1]
     engine: Engine
     if len(group) > 1:
-        engine, state = population.prepare(cells_lib.members(group))
+        engine, state = population.prepare(local.members(group))
     else:
         mesh = parallel.make_mesh(config.parallel)
         engine = make_engine(experiment, mesh, config.parallel.mode)

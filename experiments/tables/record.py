@@ -11,7 +11,8 @@ from typing import Any
 from dm_jax import train
 from dm_jax.train import workdir
 from experiments.tables import table_specs
-from experiments.tables.cells import Cell, describe
+from experiments.tables.cells import Cell
+from experiments.tables.local import describe
 from experiments.tables.result import Result
 
 # Decimals: fewer than float32 has, more than anyone reads.

@@ -18,7 +18,9 @@ from configs import overrides
 from dm_jax import train
 from experiments.paper import Pair
 from experiments.tables import cells as cells_lib
-from experiments.tables import results_file, same_data, tuning_file, workers
+from experiments.tables import local, results_file, same_data, tuning_file, workers
+from experiments.tables.cells import Cell
+from experiments.tables.result import Result
 from experiments.tables.spec import TableSpec
 from experiments.tables.tuning_file import Parameters, ParameterSearch
 
@@ -34,12 +36,6 @@ def candidates(grid: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
     [{'lam': 0.5, 'beta': 8.0}, {'lam': 1.0, 'beta': 8.0}]
     """
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-
-
-def with_parameters(config: train.Config, parameters: Parameters) -> train.Config:
-    """The config with these EDF parameters."""
-    merged = {**config.loss.parameters, **parameters}
-    return dataclasses.replace(config, loss=dataclasses.replace(config.loss, parameters=merged))
 
 
 def run(
@@ -132,9 +128,7 @@ def finished(
     return {pair: known[name] for pair, name in names.items() if name in known}
 
 
-def missing_candidates(
-    spec: TableSpec, wanted: Sequence[Pair], folder: pathlib.Path
-) -> list[cells_lib.Cell]:
+def missing_candidates(spec: TableSpec, wanted: Sequence[Pair], folder: pathlib.Path) -> list[Cell]:
     """The runs that `run` still needs.
 
     Raises:
@@ -163,46 +157,65 @@ def _score(summary: train.Summary | Exception) -> float:
     if isinstance(summary, train.NonFiniteLossError):
         return 0.0
     if isinstance(summary, Exception):
-        raise RuntimeError(cells_lib.describe(summary)) from summary
+        raise RuntimeError(local.describe(summary)) from summary
     return 100 * summary.final("validation_accuracy_given")
 
 
-def _candidate(
-    spec: TableSpec, row: str, column: str, seed: int, parameters: Parameters
-) -> cells_lib.Cell:
-    config = with_parameters(spec.cell_config(row, column, seed), parameters)
+def _candidate(spec: TableSpec, row: str, column: str, seed: int, parameters: Parameters) -> Cell:
+    config = cells_lib.with_parameters(spec.cell_config(row, column, seed), parameters)
     held_out = dataclasses.replace(config.data, validation=VALIDATION_FRACTION, test=False)
     config = dataclasses.replace(config, data=held_out)
-    return cells_lib.Cell(spec.name, row, column, seed, config)
+    return Cell(spec.name, row, column, seed, config)
 
 
 def _name(spec: TableSpec, pair: Pair) -> str:
     """The name of a search: the cell, and all that its outcome depends on."""
     row, column = pair
-    probe = _candidate(spec, row, column, SEARCH_SEEDS[0], candidates(spec.grid(row, column))[0])
     grid = json.dumps([spec.grid(row, column), list(SEARCH_SEEDS)])
-    return f"{spec.name} / {row} / {column} / {probe.config_hash} / {grid}"
+    config_hash = _first_candidate(spec, pair).config_hash
+    return f"{spec.name} / {row} / {column} / {config_hash} / {grid}"
 
 
-def check_reused(spec: TableSpec, wanted: Sequence[Pair], folder: pathlib.Path) -> None:
-    """Raises ValueError if a finished search is of other data, or of a scheme that has changed."""
-    probes = [
-        _candidate(spec, *pair, SEARCH_SEEDS[0], candidates(spec.grid(*pair))[0]) for pair in wanted
-    ]
-    compared = same_data.at_hand(probes, missing_candidates(spec, wanted, folder))
-    known = finished(spec, wanted, folder).values()
-    same_data.check(compared, [], known)
-    same_data.check_schemes(probes, [], known)
+def _first_candidate(spec: TableSpec, pair: Pair) -> Cell:
+    return _candidate(spec, *pair, SEARCH_SEEDS[0], candidates(spec.grid(*pair))[0])
 
 
-def refuse_untuned(cells: Sequence[cells_lib.Cell], path: pathlib.Path) -> None:
-    """Checks before a search that none of its pairs has run without it.
+def check(
+    spec: TableSpec,
+    wanted: Sequence[Pair],
+    folder: pathlib.Path,
+    *,
+    cells: Sequence[Cell] = (),
+    data_at_hand: bool = True,
+) -> None:
+    """Raises what would otherwise be raised after a search that takes hours.
+
+    Args:
+      spec, wanted, folder: as for `run`; the folder's results are in results.jsonl.
+      cells: those whose parameters are known and that train after the search.
+      data_at_hand: whether the data of earlier searches and results are compared with those here.
 
     Raises:
-      ValueError: one has, by the results file at `path`.
+      ValueError: a cell's config or a candidate is invalid, a wanted pair has results without this
+        search, or results or searches are of another config, other data or a changed scheme.
     """
+    path = folder / "results.jsonl"
+    candidates_left = missing_candidates(spec, wanted, folder)
+    todo = [*cells_lib.missing(path, cells), *candidates_left]
+    cells_lib.check_parts(todo)
+    results = results_file.read_if_there(path)
+    _refuse_untuned(candidates_left, results, path)
+    probes = [_first_candidate(spec, pair) for pair in wanted if spec.grid(*pair)]
+    searches = finished(spec, wanted, folder).values()
+    same_data.check_schemes([*cells, *probes], results, searches)
+    if data_at_hand:
+        same_data.check(same_data.at_hand([*cells, *probes], todo), results, searches)
+
+
+def _refuse_untuned(cells: Sequence[Cell], results: Sequence[Result], path: pathlib.Path) -> None:
+    """Raises ValueError if a cell to search has run without this search."""
     pairs = {(cell.table, cell.row, cell.column) for cell in cells}
-    for result in results_file.read_if_there(path):
+    for result in results:
         if result.status == "ok" and result.key[:3] in pairs:
             raise ValueError(
                 f"{path} holds {result.row}, {result.column}, seed {result.seed}, which ran "

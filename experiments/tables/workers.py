@@ -20,24 +20,25 @@ import jax
 from dm_jax import train
 from dm_jax.train.stop_request import StopRequest
 from experiments import own_code, startup
-from experiments.tables import cells as cells_lib
+from experiments.tables import local
+from experiments.tables.cells import Cell
 
 # Not forked: a fork would share JAX's threads and the device's state.
 _spawning = multiprocessing.get_context("spawn")
 _PREALLOCATE, _VISIBLE = "XLA_PYTHON_CLIENT_PREALLOCATE", "CUDA_VISIBLE_DEVICES"
-Outcome = tuple[cells_lib.Cell, train.Summary | Exception]
+Outcome = tuple[Cell, train.Summary | Exception]
 
 
 def run_all(
-    cells: Sequence[cells_lib.Cell], folder: pathlib.Path, progress: train.Progress, *, at_once: int
+    cells: Sequence[Cell], folder: pathlib.Path, progress: train.Progress, *, at_once: int
 ) -> Generator[Outcome, None, None]:
-    """As `cells.run_all`, with several runs (or populations) at a time.
+    """As `local.run_all`, with several runs (or populations) at a time.
 
     SIGTERM, Ctrl-C and closing the generator stop them all, each as it would stop alone. With
     several at a time, `progress` shows nothing.
 
     Args:
-      cells, folder, progress: as for `cells.run_all`.
+      cells, folder, progress: as for `local.run_all`.
       at_once: number of processes; with 1, everything runs in this process.
 
     Raises:
@@ -45,12 +46,12 @@ def run_all(
       ValueError: at_once > 1, and a run wants several devices or the device cannot be shared.
     """
     if at_once == 1:
-        yield from cells_lib.run_all(cells, folder, progress)
+        yield from local.run_all(cells, folder, progress)
         return
     _check_one_device(cells)
     share_devices()
     devices = assignable_devices()
-    found, failures = cells_lib.groups(cells)
+    found, failures = local.groups(cells)
     yield from failures
     waiting = collections.deque([cell for cell, _ in group] for group in found)
     del found  # frees the data, which each process loads itself
@@ -70,7 +71,7 @@ def run_all(
                 outcome = worker.end()
                 if isinstance(outcome, list):
                     yield from outcome
-                elif isinstance(outcome, cells_lib.StoppedError):
+                elif isinstance(outcome, local.StoppedError):
                     stopped.append(str(outcome))
                 elif stop_requested():
                     stopped.append(f"{worker.name} had not started")
@@ -78,7 +79,7 @@ def run_all(
                     yield from ((cell, outcome) for cell in worker.cells)
         if stopped or waiting:
             left = [f"{len(waiting)} not started"] if waiting else []
-            raise cells_lib.StoppedError("; ".join([*stopped, *left]))
+            raise local.StoppedError("; ".join([*stopped, *left]))
 
 
 class _Worker:
@@ -90,7 +91,7 @@ class _Worker:
       outcome: the connection on which it reports, once, how its cells ended.
     """
 
-    def __init__(self, cells: list[cells_lib.Cell], folder: pathlib.Path, device: str | None):
+    def __init__(self, cells: list[Cell], folder: pathlib.Path, device: str | None):
         self.cells, self.device = cells, device
         self.outcome, sender = _spawning.Pipe(duplex=False)
         self._process = _spawning.Process(target=_work, args=(cells, folder, os.getpid(), sender))
@@ -112,7 +113,7 @@ class _Worker:
         except (EOFError, OSError):  # no report, or an incomplete one
             self._process.join()
             code = self._process.exitcode
-            return cells_lib.CellError(f"the process of {self.name} ended with exit code {code}")
+            return local.CellError(f"the process of {self.name} ended with exit code {code}")
 
     def stop(self) -> None:
         """Asks the process, once, to save a checkpoint and end."""
@@ -127,7 +128,7 @@ def _stop(workers: Sequence[_Worker]) -> None:
 
 
 def _work(
-    cells: list[cells_lib.Cell],
+    cells: list[Cell],
     folder: pathlib.Path,
     parent: int,
     sender: multiprocessing.connection.Connection,
@@ -137,9 +138,9 @@ def _work(
         startup.prepare()
         outcome: list[Outcome] | Exception
         try:
-            ended = cells_lib.run_all(cells, folder, _StopWithParent(parent))
+            ended = local.run_all(cells, folder, _StopWithParent(parent))
             outcome = [(cell, picklable(summary)) for cell, summary in ended]
-        except cells_lib.StoppedError as stopped:
+        except local.StoppedError as stopped:
             outcome = stopped
         with contextlib.suppress(BrokenPipeError):  # the parent has ended
             sender.send(outcome)
@@ -168,7 +169,7 @@ def picklable(summary: train.Summary | Exception) -> train.Summary | Exception:
     """
     if not isinstance(summary, Exception):
         return summary
-    described = cells_lib.CellError(cells_lib.describe(summary))
+    described = local.CellError(local.describe(summary))
     try:
         pickle.loads(pickle.dumps(summary))
     except Exception:
@@ -176,7 +177,7 @@ def picklable(summary: train.Summary | Exception) -> train.Summary | Exception:
     return described if own_code.place(summary) else summary
 
 
-def _check_one_device(cells: Sequence[cells_lib.Cell]) -> None:
+def _check_one_device(cells: Sequence[Cell]) -> None:
     for devices in (cell.config.parallel.devices for cell in cells):
         if devices > 1:
             raise ValueError(

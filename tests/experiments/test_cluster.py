@@ -12,15 +12,15 @@ import pytest
 
 from dm_jax import train
 from dm_jax.train.stop_request import StopRequest
-from experiments import reproduce
-from experiments.tables import cluster, record, results_file, table_specs, tuning_file
+from experiments.tables import cluster, local, record, results_file, table_specs, tuning_file
+from experiments.tables.cells import missing, of_table
 from experiments.tables.result import Result
 from experiments.tables.tuning_file import ParameterSearch
 
 
 def cells():
     spec = dataclasses.replace(table_specs.get("digits"), scale=0.01)
-    return reproduce.make_cells(spec, [("CCE", "sym_0.2")], {}, seeds=[1, 2])
+    return of_table(spec, [("CCE", "sym_0.2")], {}, seeds=[1, 2])
 
 
 @pytest.mark.long
@@ -31,7 +31,7 @@ def test_every_job_appends_its_result(tmp_path):
     assert [job.result() for job in jobs] == ["ok", "ok"]
     found = {result.key: result for result in results_file.read(tmp_path / "results.jsonl")}
     assert found.keys() == {cell.key for cell in wanted}
-    assert not reproduce.missing_cells(tmp_path / "results.jsonl", wanted)
+    assert not missing(tmp_path / "results.jsonl", wanted)
 
 
 def test_a_job_does_not_add_a_seed_of_other_data(tmp_path):
@@ -48,7 +48,7 @@ def test_a_job_does_not_add_a_seed_of_other_data(tmp_path):
 def test_a_job_compares_the_data_of_its_own_search(tmp_path, table, status):
     spec = dataclasses.replace(table_specs.get("digits"), scale=0.01)
     pair, chosen = ("GCE", "sym_0.2"), {"q": 0.5}
-    (cell,) = reproduce.make_cells(spec, [pair], {pair: chosen}, seeds=[1])
+    (cell,) = of_table(spec, [pair], {pair: chosen}, seeds=[1])
     found = ParameterSearch(table, *pair, chosen, [(chosen, 90.0)], [1], 0.01, data="f" * 64)
     tuning_file.add(tmp_path, "GCE", found)
     assert cluster.run_one(cell, tmp_path, []) == status
@@ -66,7 +66,7 @@ def test_a_job_does_not_add_a_seed_of_an_edited_scheme(tmp_path, monkeypatch):
 
 def test_a_cell_that_another_process_trains_is_left_out(tmp_path, monkeypatch):
     taken = train.WorkdirInUseError("another process trains in it")
-    monkeypatch.setattr(cluster.cells_lib, "run_all", lambda cells, *_: [(cells[0], taken)])
+    monkeypatch.setattr(cluster.local, "run_all", lambda cells, *_: [(cells[0], taken)])
     assert cluster.run_one(cells()[0], tmp_path, []) == "left out"
     assert not (tmp_path / "results.jsonl").exists()
 
@@ -74,7 +74,7 @@ def test_a_cell_that_another_process_trains_is_left_out(tmp_path, monkeypatch):
 def test_a_result_has_the_command_that_submitted_its_job(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["submitit"])
     lost = [(cells()[0], ValueError("not run"))]
-    monkeypatch.setattr(cluster.cells_lib, "run_all", lambda *_: lost)
+    monkeypatch.setattr(cluster.local, "run_all", lambda *_: lost)
     cluster.run_one(cells()[0], tmp_path, ["--table=digits"])
     (result,) = results_file.read(tmp_path / "results.jsonl")
     assert result.command.endswith(" --table=digits")
@@ -83,7 +83,7 @@ def test_a_result_has_the_command_that_submitted_its_job(tmp_path, monkeypatch):
 def test_a_search_of_another_protocol_did_not_choose_the_parameters_of_a_cell():
     spec = dataclasses.replace(table_specs.get("digits"), scale=0.01)
     pair, chosen = ("GCE", "sym_0.2"), {"q": 0.5}
-    (cell,) = reproduce.make_cells(spec, [pair], {pair: chosen}, seeds=[1])
+    (cell,) = of_table(spec, [pair], {pair: chosen}, seeds=[1])
     own = ParameterSearch("digits", *pair, chosen, [(chosen, 90.0)], [1], 0.01)
     assert cluster._follows(cell, own)
     for other in ({"scale": 1.0}, {"changes": "model=resnet20"}, {"chosen": {"q": 0.7}}):
@@ -120,10 +120,10 @@ def test_a_job_whose_time_is_up_stops_its_training_before_it_is_queued_again(
             signal.raise_signal(signal.SIGUSR2)
             assert stop_requested()
             assert not submitit_signal
-        raise cluster.cells_lib.StoppedError("will resume at step 5 of 9")
+        raise local.StoppedError("will resume at step 5 of 9")
 
-    monkeypatch.setattr(cluster.cells_lib, "run_all", trains)
-    with pytest.raises(cluster.cells_lib.StoppedError):
+    monkeypatch.setattr(cluster.local, "run_all", trains)
+    with pytest.raises(local.StoppedError):
         cluster._Job()(cells()[0], tmp_path, [])
     assert submitit_signal == [(signal.SIGUSR2, None)]
 
@@ -135,7 +135,7 @@ def test_a_job_whose_time_is_up_before_it_trains_is_queued_again(
         signal.raise_signal(signal.SIGUSR2)
         raise AssertionError("went on")
 
-    monkeypatch.setattr(cluster.cells_lib, "run_all", loads)
+    monkeypatch.setattr(cluster.local, "run_all", loads)
     with pytest.raises(SystemExit):
         cluster._Job()(cells()[0], tmp_path, [])
     assert submitit_signal == [(signal.SIGUSR2, None)]
@@ -143,10 +143,10 @@ def test_a_job_whose_time_is_up_before_it_trains_is_queued_again(
 
 def test_a_job_that_is_cancelled_is_not_queued_again(tmp_path, monkeypatch, submitit_signal):
     def is_cancelled(*_):
-        raise cluster.cells_lib.StoppedError("SIGTERM")
+        raise local.StoppedError("SIGTERM")
 
-    monkeypatch.setattr(cluster.cells_lib, "run_all", is_cancelled)
-    with pytest.raises(cluster.cells_lib.StoppedError):
+    monkeypatch.setattr(cluster.local, "run_all", is_cancelled)
+    with pytest.raises(local.StoppedError):
         cluster._Job()(cells()[0], tmp_path, [])
     assert not submitit_signal
 
@@ -156,7 +156,7 @@ def test_a_job_that_is_cancelled_is_not_queued_again(tmp_path, monkeypatch, subm
 def test_time_that_is_up_is_no_failure_even_if_slurm_cannot_queue_the_job_again(tmp_path, answer):
     utils = pytest.importorskip("submitit.core.utils", reason="submitit is in the extra 'slurm'")
     spec = dataclasses.replace(table_specs.get("digits"), scale=50)
-    (cell,) = reproduce.make_cells(spec, [("CCE", "sym_0.2")], {}, seeds=[1])
+    (cell,) = of_table(spec, [("CCE", "sym_0.2")], {}, seeds=[1])
     job = utils.DelayedSubmission(cluster._Job(), cell, tmp_path, [])
     job.set_timeout(60, 3)
     job.dump(tmp_path / "7_submitted.pkl")
@@ -242,7 +242,7 @@ def test_a_table_is_sent_to_slurm_once_and_again_what_was_lost(slurm, tmp_path):
 
 def test_a_finished_table_is_reported_not_submitted(slurm, tmp_path):
     workdir = tmp_path / "work"
-    wanted = reproduce.make_cells(table_specs.get("8"), [("0.4", "Baseline")], {}, seeds=[1, 2])
+    wanted = of_table(table_specs.get("8"), [("0.4", "Baseline")], {}, seeds=[1, 2])
     for cell in wanted:
         failed = record.result(cell, ValueError("not run"))
         ended = dataclasses.replace(failed, status="ok", error=None, final=50.0, best=50.0)

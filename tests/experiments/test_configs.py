@@ -8,7 +8,7 @@ import pytest
 from configs import own
 from dm_jax import data, train
 from experiments.progress import ProgressBar
-from experiments.tables import cells, record, table_specs
+from experiments.tables import cells, local, record, table_specs
 
 # Table -> a cell whose noise needs no superclasses, and the classes of its data.
 CELLS = {
@@ -58,7 +58,7 @@ def test_steps_of_the_tables_network(tmp_path, table):
     changes += ",parallel.devices=1"
     spec = dataclasses.replace(table_specs.get(table), changes=changes)
     cell = cells.Cell(table, row, column, 1, spec.cell_config(row, column, 1), 1.0, changes)
-    ((_, summary),) = cells.run_all([cell], tmp_path, ProgressBar(quiet=True))
+    ((_, summary),) = local.run_all([cell], tmp_path, ProgressBar(quiet=True))
     if isinstance(summary, Exception):
         raise summary
     result = record.result(cell, summary)

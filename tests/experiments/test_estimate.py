@@ -7,8 +7,7 @@ import pytest
 
 from dm_jax.train import parallel
 from dm_jax.train.plan import Plan
-from experiments import reproduce
-from experiments.tables import estimate, table_specs
+from experiments.tables import cells, estimate, table_specs
 from tests.experiments.test_reproduce import command
 
 
@@ -36,7 +35,7 @@ def test_a_plan_goes_on_after_what_cannot_start(monkeypatch):
     there = []
     for changes in ("", "train.batch_size=50"):
         spec = dataclasses.replace(table_specs.get("digits"), scale=0.04, changes=changes)
-        there += reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=(1,))
+        there += cells.of_table(spec, [("CCE", "clean")], {}, seeds=(1,))
     monkeypatch.setattr(parallel, "make_mesh", _fail_once(parallel.make_mesh))
     text, failed = estimate.describe(there)
     assert failed == 1
@@ -50,7 +49,7 @@ def test_the_time_of_a_plan_is_that_of_all_its_programs(monkeypatch):
     for changes, rows in (("model=resnet20", ("CCE", "MAE")), ("", ("CCE",))):
         spec = dataclasses.replace(table_specs.get("digits"), scale=0.01, changes=changes)
         pairs = [(row, "clean") for row in rows]
-        there += reproduce.make_cells(spec, pairs, {}, seeds=(1, 2))
+        there += cells.of_table(spec, pairs, {}, seeds=(1, 2))
     monkeypatch.setattr(estimate, "_measure", lambda group: (25.0, 300 * 2**20))
     alone, together, total = estimate.describe(there)[0].splitlines()
     assert alone == (
@@ -63,7 +62,7 @@ def test_the_time_of_a_plan_is_that_of_all_its_programs(monkeypatch):
 
 def test_all_runs_of_a_program_that_cannot_start_are_counted(monkeypatch):
     spec = dataclasses.replace(table_specs.get("digits"), scale=0.01)
-    there = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=(1, 2))
+    there = cells.of_table(spec, [("CCE", "clean")], {}, seeds=(1, 2))
     monkeypatch.setattr(estimate, "_measure", _fail_once(None))
     text, failed = estimate.describe(there)
     assert failed == 2
@@ -98,7 +97,7 @@ def test_a_plan_names_what_is_alike_once():
     spec = dataclasses.replace(
         table_specs.get("digits"), scale=0.04, changes="model=resnet20,parallel.devices=1"
     )
-    there = reproduce.make_cells(spec, [("CCE", "clean"), ("MAE", "clean")], {}, seeds=(1, 2))
+    there = cells.of_table(spec, [("CCE", "clean"), ("MAE", "clean")], {}, seeds=(1, 2))
     first, last = estimate.describe(there)[0].splitlines()
     assert first.startswith("1 run x 80 steps of resnet20: ")
     assert first.endswith(" MiB, 4 times, one after the other (first: CCE, clean)")

@@ -18,7 +18,7 @@ from dm_jax.train import workdir as workdir_lib
 from dm_jax.train.differences import differences
 from experiments import reproduce, startup
 from experiments.progress import ProgressBar
-from experiments.tables import cells, record, results_file, search, table_specs, workers
+from experiments.tables import cells, local, record, results_file, search, table_specs, workers
 
 COMMAND = [sys.executable, "-m", "experiments.reproduce", "--table=digits", "--scale=0.02"]
 
@@ -142,7 +142,7 @@ def test_bad_arguments_name_what_is_accepted(tmp_path, monkeypatch, arguments, m
 
 def test_a_run_that_another_process_trains_is_left_out(tmp_path):
     spec = dataclasses.replace(table_specs.get("digits"), scale=0.02)
-    (cell,) = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=[1])
+    (cell,) = cells.of_table(spec, [("CCE", "clean")], {}, seeds=[1])
     with workdir_lib.lock(tmp_path / "runs" / cell.folder_name):
         done = command(tmp_path, "--rows=CCE", "--columns=clean", "--seeds=1")
     assert done.returncode == 0, done.stderr
@@ -213,7 +213,7 @@ def test_help_names_the_flags_that_are_required(program):
 def some_cells(count):
     spec = dataclasses.replace(table_specs.get("digits"), scale=0.01)
     pairs = [("MAE", "sym_0.2")]
-    return reproduce.make_cells(spec, pairs, {}, seeds=range(1, count + 1))
+    return cells.of_table(spec, pairs, {}, seeds=range(1, count + 1))
 
 
 def test_a_failed_cell_is_recorded_and_the_rest_go_on(tmp_path):
@@ -222,7 +222,7 @@ def test_a_failed_cell_is_recorded_and_the_rest_go_on(tmp_path):
     bad = dataclasses.replace(bad, config=dataclasses.replace(bad.config, data=missing))
     results = [
         record.result(cell, summary)
-        for cell, summary in cells.run_all([bad, good], tmp_path, ProgressBar(quiet=True))
+        for cell, summary in local.run_all([bad, good], tmp_path, ProgressBar(quiet=True))
     ]
     by_seed = {result.seed: result for result in results}
     assert by_seed[bad.seed].status == "failed"
@@ -242,7 +242,7 @@ def test_a_member_that_diverges_fails_and_its_candidate_loses(tmp_path):
         for seed, config in enumerate(configs, 1)
     ]
     found = {
-        cell.seed: found for cell, found in cells.run_all(both, tmp_path, ProgressBar(quiet=True))
+        cell.seed: found for cell, found in local.run_all(both, tmp_path, ProgressBar(quiet=True))
     }
     assert record.result(both[0], found[1]).status == "ok"
     assert "the loss was not finite by step 20" in record.result(both[1], found[2]).error
@@ -251,8 +251,8 @@ def test_a_member_that_diverges_fails_and_its_candidate_loses(tmp_path):
 
 def test_cells_of_one_program_are_a_population_and_equal_single_runs(tmp_path):
     pair = some_cells(2)
-    together = list(cells.run_all(pair, tmp_path / "together", ProgressBar(quiet=True)))
-    ((_, alone),) = cells.run_all(pair[1:], tmp_path / "alone", ProgressBar(quiet=True))
+    together = list(local.run_all(pair, tmp_path / "together", ProgressBar(quiet=True)))
+    ((_, alone),) = local.run_all(pair[1:], tmp_path / "alone", ProgressBar(quiet=True))
     ((_, member),) = [item for item in together if item[0] is pair[1]]
     # Twenty steps: too few for float32 to drift apart.
     np.testing.assert_allclose(member.final("train_loss"), alone.final("train_loss"), rtol=1e-4)
@@ -266,8 +266,8 @@ def test_cells_that_train_together_stop_together(tmp_path):
         def start(self, total, step):
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(cells.StoppedError, match="2 runs that train together start over"):
-        list(cells.run_all(some_cells(2), tmp_path, Hasty()))
+    with pytest.raises(local.StoppedError, match="2 runs that train together start over"):
+        list(local.run_all(some_cells(2), tmp_path, Hasty()))
 
 
 @flagsaver.flagsaver(table="digits", rows=["DM"], columns=["sym_0.4"], seeds=1, scale=0.01)
@@ -289,10 +289,10 @@ def test_a_stop_after_the_last_step_of_a_run_is_not_forgotten(tmp_path):
     first, second = some_cells(2)
     alone = dataclasses.replace(second.config.train, batch_size=100)  # a program of its own
     second = dataclasses.replace(second, config=dataclasses.replace(second.config, train=alone))
-    ended = cells.run_all([first, second], tmp_path, Late())
+    ended = local.run_all([first, second], tmp_path, Late())
     cell, summary = next(ended)
     assert (cell, summary.finished) == (first, True)
-    with pytest.raises(cells.StoppedError, match="1 run not started"):
+    with pytest.raises(local.StoppedError, match="1 run not started"):
         next(ended)
 
 
@@ -309,14 +309,14 @@ def test_tables_and_settings_share_a_folder_without_meeting():
     names = set()
     for table, changes in (("1", ""), ("2", ""), ("1", "train.batch_size=128")):
         spec = dataclasses.replace(table_specs.get(table), changes=changes)
-        (cell,) = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=[1])
+        (cell,) = cells.of_table(spec, [("CCE", "clean")], {}, seeds=[1])
         names.add(cell.folder_name)
     assert len(names) == 3
 
 
 def test_the_folder_of_a_long_name_can_be_made(tmp_path):
     spec = table_specs.get("1")
-    (cell,) = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=[1])
+    (cell,) = cells.of_table(spec, [("CCE", "clean")], {}, seeds=[1])
     (tmp_path / dataclasses.replace(cell, row=300 * "名").folder_name).mkdir()
 
 
@@ -325,8 +325,8 @@ def test_data_that_were_moved_leave_a_cell_what_it_was():
         dataclasses.replace(table_specs.get("1"), runtime_arguments=places)
         for places in ("", "data.data_dir=/elsewhere,parallel.devices=2")
     )
-    (first,) = reproduce.make_cells(here, [("CCE", "clean")], {}, seeds=[1])
-    (second,) = reproduce.make_cells(there, [("CCE", "clean")], {}, seeds=[1])
+    (first,) = cells.of_table(here, [("CCE", "clean")], {}, seeds=[1])
+    (second,) = cells.of_table(there, [("CCE", "clean")], {}, seeds=[1])
     assert second.config.data.data_dir == "/elsewhere"
     assert second.config_hash == first.config_hash
     assert not differences(first.config.to_dict(), second.config.to_dict())
@@ -334,9 +334,9 @@ def test_data_that_were_moved_leave_a_cell_what_it_was():
 
 def test_a_cell_takes_as_many_devices_as_its_batch_divides_by():
     mars = table_specs.get("4").cell_config("CCE", "MARS", 1)
-    assert (mars.train.batch_size, cells.use_all_devices(mars).parallel.devices) == (180, 6)
+    assert (mars.train.batch_size, local.use_all_devices(mars).parallel.devices) == (180, 6)
     chosen = dataclasses.replace(mars, parallel=dataclasses.replace(mars.parallel, devices=2))
-    assert cells.use_all_devices(chosen) == chosen
+    assert local.use_all_devices(chosen) == chosen
 
 
 def test_the_quick_start_needs_no_tensorflow(tmp_path):

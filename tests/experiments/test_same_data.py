@@ -12,7 +12,7 @@ from dm_jax.train import weight_profile
 from experiments import reproduce, tune
 from experiments.tables import results_file, same_data, table_flags, table_specs, tuning_file
 from experiments.tables import search as search_lib
-from experiments.tables.cells import Cell
+from experiments.tables.cells import Cell, of_table
 from experiments.tables.result import Result
 from experiments.tables.tuning_file import ParameterSearch
 
@@ -91,7 +91,7 @@ def test_data_that_are_not_there_are_not_compared(folders, tmp_path):
 
 def test_streamed_data_are_told_apart_in_words(monkeypatch):
     monkeypatch.setattr(same_data, "_fingerprint", lambda *_: "mars, 8 images")
-    (of_mars,) = reproduce.make_cells(table_specs.get("4"), [("CCE", "MARS")], {}, seeds=[2])
+    (of_mars,) = of_table(table_specs.get("4"), [("CCE", "MARS")], {}, seeds=[2])
     earlier = result_of(of_mars, data="mars, 9 images")
     message = "mars has fingerprint mars, 8 images now, .* of data of fingerprint mars, 9 images;"
     with pytest.raises(ValueError, match=message):
@@ -137,7 +137,7 @@ def test_a_finished_table_is_not_taken_for_that_of_other_data(folders, tmp_path)
     a, b = folders
     with flags_for(a, "CCE", tmp_path):
         spec = table_flags.spec()
-        (of_a,) = reproduce.make_cells(spec, [("CCE", "clean")], {}, seeds=[1])
+        (of_a,) = of_table(spec, [("CCE", "clean")], {}, seeds=[1])
         results_file.append(tmp_path / "results.jsonl", result_of(of_a, data=fingerprint(a)))
         reproduce._check_before_a_search(spec, [("CCE", "clean")], [], tmp_path)
     other, message = flags_for(b, "CCE", tmp_path), "the result of CCE at clean is of data"

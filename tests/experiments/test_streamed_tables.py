@@ -7,7 +7,7 @@ import pytest
 
 from experiments import train as command
 from experiments.progress import ProgressBar
-from experiments.tables import cells, record, table_specs
+from experiments.tables import cells, local, record, table_specs
 from tests.train import streams
 
 pytest.importorskip("tensorflow", reason="TensorFlow, which prepares data, is not installed")
@@ -22,7 +22,7 @@ def data_dir(tmp_path_factory) -> str:
 def _run(table, row, column, changes, folder):
     spec = dataclasses.replace(table_specs.get(table), changes=changes)
     cell = cells.Cell(table, row, column, 1, spec.cell_config(row, column, 1), 1.0, changes)
-    ((_, summary),) = cells.run_all([cell], folder, ProgressBar(quiet=True))
+    ((_, summary),) = local.run_all([cell], folder, ProgressBar(quiet=True))
     if isinstance(summary, Exception):
         raise summary
     return cell, summary, record.result(cell, summary)
@@ -67,7 +67,7 @@ def test_table_4_reports_map_and_cmc(data_dir, tmp_path, network, size):
 def test_what_is_not_prepared_is_a_failed_cell_that_says_how(tmp_path):
     spec = dataclasses.replace(table_specs.get("4"), changes=f"data.data_dir={tmp_path}")
     cell = cells.Cell("4", "DM", "MARS", 1, spec.cell_config("DM", "MARS", 1))
-    ((_, failure),) = cells.run_all([cell], tmp_path, ProgressBar(quiet=True))
+    ((_, failure),) = local.run_all([cell], tmp_path, ProgressBar(quiet=True))
     result = record.result(cell, failure)
     assert result.status == "failed"
     assert "python -m experiments.prepare mars" in result.error

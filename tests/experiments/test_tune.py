@@ -13,7 +13,7 @@ from dm_jax import train
 from dm_jax.train import build
 from experiments import reproduce
 from experiments.progress import ProgressBar
-from experiments.tables import cells, results_file, search, table_specs, tuning_file
+from experiments.tables import cells, local, results_file, search, table_specs, tuning_file
 from experiments.tables.result import Result
 
 
@@ -39,16 +39,14 @@ def test_the_documented_short_search_compares_with_the_committed_one():
 
 
 def test_a_pair_that_has_run_without_a_search_is_not_searched(tmp_path):
-    spec = table_specs.get("digits")
-    candidates = search.missing_candidates(spec, [("DM", "sym_0.4")], tmp_path)
-    path = tmp_path / "results.jsonl"
-    search.refuse_untuned(candidates, path)
+    spec, pairs, path = table_specs.get("digits"), [("DM", "sym_0.4")], tmp_path / "results.jsonl"
+    search.check(spec, pairs, tmp_path)
     done = results_file.read("experiments/results/digits/results.jsonl")
     results_file.append(path, next(r for r in done if r.row == "CCE"))
-    search.refuse_untuned(candidates, path)
+    search.check(spec, pairs, tmp_path)
     results_file.append(path, next(r for r in done if r.key[:3] == ("digits", "DM", "sym_0.4")))
     with pytest.raises(ValueError, match=r"holds DM, sym_0\.4, seed 1, which ran without a search"):
-        search.refuse_untuned(candidates, path)
+        search.check(spec, pairs, tmp_path)
 
 
 def test_a_search_that_is_not_used_is_said(capsys):
@@ -74,14 +72,14 @@ def test_a_search_never_looks_at_the_test_set(tmp_path, monkeypatch):
         table_specs.get("digits"), scale=0.01, grids={"DM": {"beta": (1.0, 8.0)}}
     )
     seen = []
-    original = cells.run_all
+    original = local.run_all
 
     def spy(*arguments):
         for cell, summary in original(*arguments):
             seen.append(summary)
             yield cell, summary
 
-    monkeypatch.setattr(cells, "run_all", spy)
+    monkeypatch.setattr(local, "run_all", spy)
     monkeypatch.setattr(search, "SEARCH_SEEDS", (1,))
     found = search.run(spec, [("DM", "sym_0.4")], tmp_path, ProgressBar(quiet=True))
     assert found["DM", "sym_0.4"].chosen["beta"] in (1.0, 8.0)
@@ -136,7 +134,7 @@ def test_the_best_mean_of_the_final_accuracies_on_validation_is_chosen(tmp_path,
         for cell in wanted:
             yield cell, outcomes[cell.config.loss.parameters["q"], cell.seed]
 
-    monkeypatch.setattr(cells, "run_all", run_all)
+    monkeypatch.setattr(local, "run_all", run_all)
     pair = ("GCE", "clean")
     found = search.run(spec, [pair], tmp_path, ProgressBar(quiet=True))[pair]
     assert found.chosen == {"q": 0.5}
@@ -148,13 +146,12 @@ def test_the_best_mean_of_the_final_accuracies_on_validation_is_chosen(tmp_path,
 
 
 def test_a_cell_that_failed_may_be_searched(tmp_path):
-    candidates = search.missing_candidates(table_specs.get("digits"), [("DM", "sym_0.4")], tmp_path)
     failed = Result(
         table="digits", row="DM", column="sym_0.4", seed=1, status="failed", error="killed",
         final=math.nan, best=math.nan,
     )  # fmt: skip
     results_file.append(tmp_path / "results.jsonl", failed)
-    search.refuse_untuned(candidates, tmp_path / "results.jsonl")
+    search.check(table_specs.get("digits"), [("DM", "sym_0.4")], tmp_path)
 
 
 def test_of_equal_scores_the_first_of_the_grid_is_chosen(tmp_path, monkeypatch):
@@ -166,7 +163,7 @@ def test_of_equal_scores_the_first_of_the_grid_is_chosen(tmp_path, monkeypatch):
         for cell in reversed(wanted):
             yield cell, train.NonFiniteLossError("step 3")
 
-    monkeypatch.setattr(cells, "run_all", run_all)
+    monkeypatch.setattr(local, "run_all", run_all)
     found = search.run(spec, [("GCE", "clean")], tmp_path, ProgressBar(quiet=True))
     assert found["GCE", "clean"].chosen == {"q": 0.3}
 
@@ -180,7 +177,7 @@ def test_a_search_goes_on_without_what_cannot_be_run(tmp_path, monkeypatch):
             lost = cell.row.startswith("DM") and cell.seed == 2
             yield cell, OSError("disk full") if lost else train.NonFiniteLossError("step 3")
 
-    monkeypatch.setattr(cells, "run_all", run_all)
+    monkeypatch.setattr(local, "run_all", run_all)
     pairs = [("DM", "clean"), ("GCE", "clean"), ("CCE", "clean")]
     with pytest.warns(UserWarning, match=r"DM, clean, {.*}, seed 2: OSError: disk full"):
         found = search.run(spec, pairs, tmp_path, ProgressBar(quiet=True))
@@ -190,5 +187,5 @@ def test_a_search_goes_on_without_what_cannot_be_run(tmp_path, monkeypatch):
 
 def test_parameters_are_replaced_and_the_rest_kept():
     config = table_specs.get("digits").cell_config("DM", "clean", 1)
-    changed = search.with_parameters(config, {"beta": 3.0})
+    changed = cells.with_parameters(config, {"beta": 3.0})
     assert changed.loss.parameters == config.loss.parameters | {"beta": 3.0}

@@ -16,9 +16,8 @@ import pytest
 
 from dm_jax import EDF
 from dm_jax.train import workdir as workdir_lib
-from experiments import reproduce
 from experiments.progress import ProgressBar
-from experiments.tables import record, search, table_specs, workers
+from experiments.tables import cells, record, search, table_specs, workers
 
 
 class Deadly(EDF):
@@ -39,7 +38,7 @@ class TwoWordsError(Exception):
 
 def some_cells(*rows, scale=0.02):
     spec = dataclasses.replace(table_specs.get("digits"), scale=scale)
-    return reproduce.make_cells(spec, [(row, "sym_0.4") for row in rows], {}, seeds=[1])
+    return cells.of_table(spec, [(row, "sym_0.4") for row in rows], {}, seeds=[1])
 
 
 def finals(outcomes):
