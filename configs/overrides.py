@@ -62,7 +62,7 @@ def apply(config: ml_collections.ConfigDict, arguments: str) -> ml_collections.C
       The same config.
 
     Raises:
-      ValueError: an argument is not `name=value`, or its name or value is not valid.
+      ValueError: an argument is not `name=value`, or repeated, or its name or value is not valid.
     """
     given = _pairs(arguments)
     if "steps" in given and "train.length" in given:
@@ -163,9 +163,7 @@ def is_always_normalised(name: str) -> bool:
 
 
 def parse(arguments: str) -> dict[str, str]:
-    """{config key: value} of such arguments, sorted; the last of repeated ones counts.
-
-    `seed` and `steps` come first, as in `apply`.
+    """{config key: value} of such arguments, sorted; `seed` and `steps` come first, as in `apply`.
 
     >>> parse("model=resnet20,beta=4,steps=9")
     {'steps': '9', 'loss.beta': '4', 'model.name': 'resnet20'}
@@ -295,7 +293,16 @@ def _read(argument: str, text: str, kind: type) -> Any:
 
 
 def _pairs(arguments: str) -> dict[str, str]:
-    return dict(parse_pair(text) for text in arguments.split(",") if text)
+    """{argument: value}; raises ValueError if two set the same key."""
+    pairs: dict[str, str] = {}
+    given: dict[str, str] = {}  # by key
+    for text in filter(None, arguments.split(",")):
+        name, value = parse_pair(text)
+        key = _path(name)
+        if key in given:
+            raise ValueError(f"arguments set {key} twice: {given[key].strip()}, {text.strip()}")
+        pairs[name], given[key] = value, text
+    return pairs
 
 
 def parse_pair(text: str, what: str = "arguments") -> tuple[str, str]:

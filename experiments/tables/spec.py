@@ -109,7 +109,7 @@ class TableSpec:
         self._check_method(name, arguments)
         rows, columns = dict(self.rows), dict(self.columns)
         methods = columns if self.methods_are_columns else rows
-        methods[name] = f"{self.method_defaults},{arguments}" if self.method_defaults else arguments
+        methods[name] = _merged(self.method_defaults, arguments)
         grids = {**self.grids, name: dict(grid)} if grid else self.grids
         extended = dataclasses.replace(self, rows=rows, columns=columns, grids=grids)
         if self.existing_cells is None:
@@ -152,9 +152,7 @@ class TableSpec:
     def cell_config_dict(self, row: str, column: str, seed: int) -> ml_collections.ConfigDict:
         """The config of a cell, as `experiments.train` would get it."""
         of_cell = self.cell_arguments.get((row, column), "")
-        # As full keys: a custom scheme may have a parameter called "rate".
-        own = overrides.parse(",".join((self.rows[row], self.columns[column], of_cell)))
-        arguments = ",".join(f"{key}={value}" for key, value in own.items())
+        arguments = _merged(self.rows[row], self.columns[column], of_cell)
         config = importlib.import_module(f"configs.{self.config_file}").get_config(arguments)
         try:
             overrides.apply(config, self.changes)
@@ -188,7 +186,7 @@ class TableSpec:
 
     def _check_changes(self, row: str, column: str) -> None:
         """Rejects changes of parameters that are searched for other rows but fixed for this one."""
-        own = overrides.parse(",".join((self.rows[row], self.columns[column])))
+        own = overrides.parse(_merged(self.rows[row], self.columns[column]))
         for key in overrides.parse(self.changes):
             searched_here = key.removeprefix("loss.") in self.grid(row, column)
             if key in own and self._is_searched(key) and not searched_here:
@@ -196,3 +194,12 @@ class TableSpec:
                     f"--set={overrides.short_name(key)}: {row} at {column} is defined by "
                     f"{overrides.short_name(key)}={own[key]}; choose other rows or columns"
                 )
+
+
+def _merged(*arguments: str) -> str:
+    """Config arguments as one; later ones replace earlier ones of the same key."""
+    merged: dict[str, str] = {}
+    for one in arguments:
+        merged |= overrides.parse(one)
+    # As full keys: a custom scheme may have a parameter called "rate".
+    return ",".join(f"{key}={value}" for key, value in merged.items())

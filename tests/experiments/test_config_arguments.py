@@ -138,6 +138,12 @@ def test_boundaries_in_a_list_are_scaled_too():
     assert list(config.schedule.boundaries) == ["50 steps", "80 steps"]
 
 
+@pytest.mark.parametrize("second", ["rate=.4", "noise.rate=.2"])
+def test_a_key_is_not_set_twice(second):
+    with pytest.raises(ValueError, match=f"set noise.rate twice: rate=.2, {second}"):
+        digits.get_config(f"rate=.2, method=DM, {second}")
+
+
 def test_a_seed_is_that_of_the_run_and_of_its_noise():
     config = digits.get_config("seed=3")
     assert (config.seed, config.noise.seed) == (3, 3)

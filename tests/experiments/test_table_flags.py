@@ -72,7 +72,7 @@ def test_random_weights_are_no_other_place_of_the_weights():
 
 
 @pytest.mark.parametrize(
-    "given", ["model=resnet20,beta=4,steps=9", "loss.beta=3,steps=9,beta=4,model.name=resnet20"]
+    "given", ["model=resnet20,beta=4,steps=9", "loss.beta=4,steps=9,model.name=resnet20"]
 )
 def test_the_same_changes_are_written_the_same(given):
     with flagsaver.flagsaver(table="6", set=given):
