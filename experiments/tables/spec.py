@@ -126,9 +126,9 @@ class TableSpec:
                     f"{name}: {overrides.short_name(key)} belongs to the protocol, not to a "
                     "method; --set changes it for all methods and marks it in every output"
                 )
-        if "," in re.sub(r"\(.*?\)", "", name):
+        if "," in re.sub(r"\(.*?\)", "", name) or not name.isprintable():
             raise ValueError(
-                f"a method's name must not have a comma outside brackets, got {name!r}"
+                f"a method's name must be one line without a comma outside brackets, got {name!r}"
             )
         if name in self.rows or name in self.columns:
             raise ValueError(f"table {self.name} already has a {name!r}; choose another name")

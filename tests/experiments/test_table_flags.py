@@ -164,6 +164,7 @@ def test_whole_numbers_stay_whole_for_a_custom_scheme():
         ({"method": ["Own: method=DM,steps=9"]}, "Own: steps belongs to the protocol"),
         ({"method": ["clean: method=DM"]}, "table 1 already has a 'clean'"),
         ({"method": ["A,B: method=DM"]}, "comma outside brackets.*'A,B'"),
+        ({"method": ["A\nB: method=DM"]}, r"must be one line .*'A\\nB'"),
         ({"method": ["Own: method=DM", "Own: method=CCE"]}, "--method has 'Own' twice"),
         (
             {"method": ["Own: method=DM"], "grid": ["Own: beta=4,beta=8"]},
