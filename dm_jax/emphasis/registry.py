@@ -24,7 +24,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_SCHEMES))
 
 
-def create(name: str, **parameters: Any) -> EDF:
+def create(name: str, /, **parameters: Any) -> EDF:
     """Creates an EDF by name (in any case) or by import path, "package.module:name".
 
     The path is of a class, or of an EDF (as `dm_jax.from_weight` makes), whose values are kept

@@ -103,10 +103,11 @@ def _run(
     with workdir_lib.lock(folder):
         workdir_lib.check(folder, experiment, allow_changes=allow_changes)
         with contextlib.closing(make_engine(experiment, mesh, config.parallel.mode)) as engine:
-            step = _train(engine, folder, progress, stop_requested, clock)
+            start, step = _train(engine, folder, progress, stop_requested, clock)
         rows = list(read_metrics(folder / "metrics.jsonl"))
     _check_complete(rows, step, experiment.plan.total_steps, folder)
-    return Summary.of(experiment, rows, step=step, seconds=clock.seconds(), devices=mesh.size)
+    seconds = clock.seconds() if step > start else clock.before
+    return Summary.of(experiment, rows, step=step, seconds=seconds, devices=mesh.size)
 
 
 class _Clock:
@@ -145,8 +146,8 @@ def _train(
     progress: Progress,
     stop_requested: Callable[[], bool],
     clock: _Clock,
-) -> int:
-    """Trains to the end or to a stop; returns the step reached."""
+) -> tuple[int, int]:
+    """Trains to the end or to a stop; returns the steps at which it started and ended."""
     experiment = engine.experiment
     seed = experiment.config.seed
     fresh = experiment.create_state(seed, pretrained=False)  # a resumed run does without the file
@@ -162,7 +163,7 @@ def _train(
         # Only now, as a refused run must not change the workdir of another run.
         workdir_lib.record(folder, experiment)
         if parallel.any_host(stop_requested()):
-            return start
+            return start, start
         recorder = Recorder(
             engine, folder, checkpoints, progress, start=start, seconds=clock.seconds
         )
@@ -176,7 +177,7 @@ def _train(
                 stop_requested=_agreed_stop(stop_requested, engine.plan),
             )
             checkpoints.finish()
-            return step
+            return start, step
 
 
 def _check_can_continue(folder: pathlib.Path, config: Config, taken: int, total: int) -> None:

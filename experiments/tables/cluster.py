@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -49,8 +50,9 @@ def submit(
 
     Raises:
       ModuleNotFoundError: submitit is not installed.
-      ValueError: submitit does not know an option, a switch is neither "true" nor "false", or the
-        options have a time limit of their own.
+      ValueError: submitit does not know an option, a switch is neither "true" nor "false", the
+        options have a time limit of their own, or a job trains one of the cells with another
+        config.
       RuntimeError: this machine is not part of such a cluster, or the cluster refused the jobs,
         or does not say which earlier ones are pending or running.
     """
@@ -63,8 +65,9 @@ def submit(
     executor = submitit.AutoExecutor(folder=folder / "jobs", cluster=cluster)
     # SLURM writes its options with dashes, submitit with underscores.
     named = {name.replace("-", "_"): text for name, text in (options or {}).items()}
-    if "time" in named:
-        raise ValueError("--slurm: the time limit of a job is --minutes, got time")
+    for name in ("time", "timeout_min"):
+        if name in named:
+            raise ValueError(f"--slurm: the time limit of a job is --minutes, got {name}")
     named = {f"slurm_{name}": _typed(name, text) for name, text in named.items()}
     try:
         executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax", **named)
@@ -83,6 +86,10 @@ def _typed(name: str, text: str) -> Any:
         return text == "true"
     if name in _LISTS:
         return [text]
+    if name == "additional_parameters":
+        raise ValueError(f"--slurm: {name} is a dict, which this flag cannot hold")
+    if name == "exclusive" and text == "true":  # it may be "user", too
+        return True
     return int(text) if re.fullmatch(r"0|[1-9]\d*", text) else text  # not an account of 0012
 
 
@@ -95,7 +102,15 @@ def _submit_missing(executor: Any, cells: Sequence[Cell], folder: pathlib.Path) 
         submitted.exists() and time.time() - submitted.stat().st_mtime < _SECONDS_TO_BE_LISTED
     )
     states = _ON_ITS_WAY + (("UNKNOWN",) if just_now else ())
-    waiting = _with_state([known[name] for name in names if name in known], states, folder)
+    cell_of = {_without_hash(name): cell for name, cell in zip(names, cells, strict=True)}
+    asked = {name: job for name, job in known.items() if _without_hash(name) in cell_of}
+    waiting = _with_state(list(asked.values()), states, folder)
+    for name, job in asked.items():
+        if job in waiting and name not in names:
+            raise ValueError(
+                f"job {job} trains {cell_of[_without_hash(name)].name} with another config for "
+                f"{folder}; use another --workdir for this one, or cancel the job"
+            )
     todo = {
         name: cell
         for name, cell in zip(names, cells, strict=True)
@@ -103,11 +118,32 @@ def _submit_missing(executor: Any, cells: Sequence[Cell], folder: pathlib.Path) 
     }
     if not todo:
         return []
+    _warn_of_lost([(cell, known[name]) for name, cell in todo.items() if name in known], folder)
     with executor.batch():
         jobs = [executor.submit(_Job(), cell, folder, sys.argv[1:]) for cell in todo.values()]
     ids = {name: job.job_id for name, job in zip(todo, jobs, strict=True)}
     files.write_json(submitted, known | ids)
     return jobs
+
+
+def _without_hash(folder_name: str) -> str:
+    """The table, row, column and seed in `Cell.folder_name`."""
+    return folder_name.rpartition("-")[0]
+
+
+def _warn_of_lost(sent_before: Iterable[tuple[Cell, str]], folder: pathlib.Path) -> None:
+    """Warns of cells whose last job ended without a good result, once for each reason."""
+    results = results_file.read_if_there(folder / "results.jsonl")
+    errors = {(r.key, r.config_hash): r.error for r in results if r.status == "failed"}
+    lost: dict[str, list[tuple[Cell, str]]] = {}
+    for cell, job in sent_before:
+        reason = errors.get((cell.key, cell.config_hash)) or "no result was written"
+        lost.setdefault(reason, []).append((cell, job))
+    for reason, of_reason in lost.items():
+        (cell, job), more = of_reason[0], len(of_reason) - 1
+        name = f"{cell.name} (and {more} more)" if more else cell.name
+        log = folder / "jobs" / f"{job}_0_log.err"
+        warnings.warn(f"{name}: the last job failed, sent again: {reason}; see {log}", stacklevel=2)
 
 
 def _with_state(ids: Sequence[str], states: Container[str], folder: pathlib.Path) -> set[str]:

@@ -259,6 +259,16 @@ def test_a_table_sent_twice_at_once_is_sent_once(slurm, tmp_path):
     assert sorted(len(jobs.result()) for jobs in sent) == [0, 2]
 
 
+def test_a_cell_is_not_sent_while_a_job_trains_it_with_another_config(slurm, tmp_path):
+    spec = dataclasses.replace(table_specs.get("digits"), scale=0.02)
+    others = of_table(spec, [("CCE", "sym_0.2")], {}, seeds=[2, 3])
+    cluster.submit(cells(), tmp_path, minutes=5)
+    with pytest.raises(ValueError, match=r"job 7_1 trains .* seed 2 with another config"):
+        cluster.submit(others, tmp_path, minutes=5)
+    slurm.write_text("COMPLETED")
+    assert len(cluster.submit(others, tmp_path, minutes=5)) == 2
+
+
 def test_cells_that_were_sent_stay_known_when_others_are(slurm, tmp_path):
     first, others = cells(), [dataclasses.replace(cell, row="MAE") for cell in cells()]
     sent = [cluster.submit(some, tmp_path, minutes=5) for some in (first, others, first, others)]
@@ -276,6 +286,20 @@ def test_a_cell_is_sent_again_once_its_job_has_ended(slurm, tmp_path, state, aga
     assert len(cluster.submit(cells(), tmp_path, minutes=5)) == again
 
 
+def test_a_cell_whose_job_failed_is_sent_again_with_its_error(slurm, tmp_path):
+    wanted = cells()
+    cluster.submit(wanted, tmp_path, minutes=5)
+    slurm.write_text("FAILED")
+    with pytest.warns(UserWarning, match=r"seed 1 \(and 1 more\).* no result .*7_0_0_log\.err"):
+        cluster.submit(wanted, tmp_path, minutes=5)
+    slurm.write_text("COMPLETED")
+    results_file.append(tmp_path / "results.jsonl", record.result(wanted[0], ValueError("bad")))
+    with pytest.warns(
+        UserWarning, match="seed 1: the last job failed, sent again: ValueError: bad"
+    ):
+        cluster.submit(wanted[:1], tmp_path, minutes=5)
+
+
 def test_options_have_the_types_of_submitit(slurm, tmp_path):
     options = {
         "nodes": "1",
@@ -284,20 +308,24 @@ def test_options_have_the_types_of_submitit(slurm, tmp_path):
         "account": "0012",
         "setup": "module load cuda",
         "use_srun": "false",
+        "exclusive": "true",
     }
     assert len(cluster.submit(cells(), tmp_path, minutes=5, options=options)) == 2
     asked = (tmp_path / "job.sh").read_text()
-    for option in ("nodes=1", "ntasks-per-node=1", "array=0-1%2", "account=0012"):
+    for option in ("nodes=1", "ntasks-per-node=1", "array=0-1%2", "account=0012", "exclusive"):
         assert f"#SBATCH --{option}\n" in asked
     assert "\nmodule load cuda\n" in asked
     assert "srun" not in asked
     with pytest.raises(ValueError, match="use_srun must be true or false, got 'no'"):
         cluster.submit(cells(), tmp_path, minutes=5, options={"use-srun": "no"})
+    with pytest.raises(ValueError, match="--slurm: additional_parameters is a dict"):
+        cluster.submit(cells(), tmp_path, minutes=5, options={"additional-parameters": "x"})
 
 
-def test_the_time_limit_is_minutes(slurm, tmp_path):
+@pytest.mark.parametrize("name", ["time", "timeout-min"])
+def test_the_time_limit_is_minutes(slurm, tmp_path, name):
     with pytest.raises(ValueError, match="time limit of a job is --minutes"):
-        cluster.submit(cells(), tmp_path, minutes=5, options={"time": "1:00:00"})
+        cluster.submit(cells(), tmp_path, minutes=5, options={name: "60"})
 
 
 def test_an_option_that_submitit_does_not_know_is_named(slurm, tmp_path):

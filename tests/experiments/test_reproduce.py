@@ -118,6 +118,10 @@ def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
             ["--rows=Own", "--method=Own: method=DM", "--grid=Own: bta=4"],
             "Own at clean: config.loss: unknown parameter of DM 'bta'; did you mean 'beta'",
         ),
+        (
+            ["--rows=Own", "--method=Own: method=DM", "--grid=Own: name=4;5"],
+            "Own at clean: config.loss: unknown parameter of DM 'name'",
+        ),
         (["--rows=CCE", "--tune"], "--tune: table digits has nothing to search in these rows"),
         (["--slurm=partition=gpu"], "--slurm and --minutes require --executor=slurm"),
         (["--minutes=3"], "--slurm and --minutes require --executor=slurm"),

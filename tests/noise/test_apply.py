@@ -86,6 +86,7 @@ def test_rate_outside_its_range_is_named(rate):
     ("kind", "message"),
     [
         ("symetric", "unknown noise kind 'symetric'; did you mean 'symmetric'"),
+        ("asymmetric", "unknown noise kind 'asymmetric'; did you mean 'asymmetric_"),
         ("human", "unknown noise kind 'human'; did you mean 'human:NAME'"),
         ("pair:5", "unknown noise kind 'pair:5'; did you mean 'pair'"),
         ("", "unknown noise kind ''"),

@@ -269,6 +269,8 @@ def test_the_seconds_are_those_of_all_starts(tmp_path):
     after = _newest_checkpoint(tmp_path, _config()).seconds
     assert 0 < before < first.seconds
     assert before < after < longer.seconds
+    # A start that finds the run finished adds nothing.
+    assert _run(tmp_path, _config(train__length="30 steps")).seconds == after
 
 
 def test_another_network_is_not_resumed(tmp_path):
