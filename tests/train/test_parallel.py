@@ -1,5 +1,7 @@
 """One computation, however it is spread: 1, 2 or 8 devices, jit or pmap, give the same numbers."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -162,6 +164,60 @@ def test_every_host_needs_a_device(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)  # all eight devices are of the first
     with pytest.raises(ValueError, match=r"takes \[8, 0\] devices of the hosts: every host needs"):
         parallel.make_mesh(ParallelConfig())
+
+
+def _two_hosts(monkeypatch, hosts=(0, 0, 1, 1), own=1) -> list:
+    """Devices of these hosts, as the host `own` sees them."""
+    devices = [types.SimpleNamespace(process_index=host) for host in hosts]
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_index", lambda: own)
+    monkeypatch.setattr(jax, "devices", lambda: devices)
+    return devices
+
+
+def test_only_pmap_needs_as_many_devices_on_every_host(monkeypatch):
+    _two_hosts(monkeypatch, (0, 0, 1))
+    with pytest.raises(ValueError, match=r"takes \[2, 1\] devices of the hosts: .*in mode 'pmap'"):
+        parallel.make_mesh(ParallelConfig(mode="pmap"))
+    monkeypatch.setattr(parallel, "Mesh", lambda devices, axes: devices.shape)
+    assert parallel.make_mesh(ParallelConfig()) == (1, 3)
+
+
+def test_a_process_joins_the_others_by_its_number(monkeypatch):
+    joined = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *how: joined.append(how))
+    known = {"distributed": True, "coordinator": "host:1", "processes": 2}
+    for process in range(2):
+        parallel.initialize(ParallelConfig(**known, process=process))
+    parallel.initialize(ParallelConfig(distributed=True))  # SLURM knows the rest
+    parallel.initialize(ParallelConfig())
+    assert joined == [("host:1", 2, 0), ("host:1", 2, 1), ()]
+    with pytest.raises(ValueError, match=r"process must be in \[0, 2\).* got 2"):
+        parallel.initialize(ParallelConfig(**known, process=2))
+
+
+def test_what_one_host_is_told_and_what_the_first_knows_are_of_all(monkeypatch):
+    _two_hosts(monkeypatch)
+    for other in (False, True):
+        gather = lambda own, other=other: np.array([own, other])  # noqa: E731
+        monkeypatch.setattr(parallel.multihost_utils, "process_allgather", gather)
+        assert [parallel.any_host(own) for own in (False, True)] == [other, True]
+    monkeypatch.setattr(parallel.multihost_utils, "broadcast_one_to_all", lambda number: number)
+    assert [parallel.broadcast_from_primary(n) for n in (None, 0, 7)] == [None, 0, 7]
+
+
+def test_a_host_places_its_own_part(monkeypatch):
+    mesh = parallel.make_mesh(ParallelConfig(), runs=8)
+    tree = {"key": jax.random.split(jax.random.key(0), 8), "x": jnp.arange(16).reshape(8, 2)}
+    devices = _two_hosts(monkeypatch)
+    placed = parallel.shard_members(tree, mesh)  # from each device's part, as hosts do
+    np.testing.assert_array_equal(placed["x"], tree["x"])
+    np.testing.assert_array_equal(*(jax.random.key_data(t["key"]) for t in (placed, tree)))
+    of_both = types.SimpleNamespace(devices=np.array([devices]), size=4, local_mesh="own devices")
+    parts = parallel._by_device(np.arange(16).reshape(2, 8), of_both)
+    np.testing.assert_array_equal(parts, [[[4, 5], [12, 13]], [[6, 7], [14, 15]]])
+    assert parallel.placement_mesh(of_both, "pmap") == "own devices"
+    assert parallel.placement_mesh(of_both, "jit") is of_both
 
 
 def test_a_run_axis_that_does_not_divide_the_devices():

@@ -1,5 +1,7 @@
 """A member of a population has the numbers of its own single run."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,6 +99,23 @@ def test_members_do_not_talk(digits):
     assert tiny.collectives(engine.lower(state, engine.block(0, 20))) == []
 
 
+def test_members_are_evaluated_on_the_rows_held_out_of_theirs(digits):
+    """Three members that hold out the same rows, and one with others."""
+    common = {"data__validation": 0.1, "train__evaluate_batch": 20}
+    members = [
+        build.experiment(tiny.config(**common, noise__seed=seed), digits) for seed in (0, 0, 0, 5)
+    ]
+    mesh = parallel.make_mesh(ParallelConfig(devices=1))
+    engine, state = population.prepare(members, mesh=mesh)
+    found = engine.evaluate_all(state, last=False)
+    for i, member in enumerate(engine.experiments):
+        rows = member.validation_corruption.kept
+        inputs = member.settings.preprocess(digits.train.inputs[rows])
+        logits = member.settings.model.apply({"params": _member(state.params, i)}, inputs)
+        losses = -jax.nn.log_softmax(logits)[np.arange(len(rows)), member.train_labels[rows]]
+        assert found["validation_loss"][i] == pytest.approx(float(losses.mean()), rel=1e-5)
+
+
 def test_members_that_share_their_order_share_their_inputs(digits):
     seeds = (0, 1, 0, 1)
     members = [build.experiment(tiny.config(seed=seed), digits) for seed in seeds]
@@ -104,13 +123,36 @@ def test_members_that_share_their_order_share_their_inputs(digits):
     assert engine.block(0, 20)["index"].shape == (20, 2, 128)
 
 
-def test_one_member_that_diverges_leaves_the_others_alone(digits):
+class _Watched(train.NoProgress):
+    """Keeps what it is shown."""
+
+    def __init__(self):
+        self.shown, self.closed = [], False
+
+    def show(self, step, values):
+        """Keeps the values."""
+        self.shown.append((step, values))
+
+    def close(self):
+        """Notes it."""
+        self.closed = True
+
+
+def test_one_member_that_diverges_leaves_the_others_alone(digits, monkeypatch):
     # Their seeds descend: the summaries are in the order given, not in that of the seeds.
-    configs = [tiny.config(seed=1), tiny.config(seed=0, optimizer__learning_rate=1e30)]
+    changes = ({"seed": 1}, {"seed": 0, "optimizer__learning_rate": 1e30})
+    configs = [tiny.config(**own, train__log_every="1 steps") for own in changes]
     members = [build.experiment(config, digits) for config in configs]
-    good, bad = train_population(members)
+    clock, watched = iter([10.0, 16.0]), _Watched()
+    monkeypatch.setattr(population, "time", types.SimpleNamespace(monotonic=clock.__next__))
+    good, bad = population.train_population(members, progress=watched)
     assert np.isfinite(good.final("test_loss"))
+    assert np.isfinite(good.final("fit_loss"))
     assert np.isnan(bad.final("test_loss"))
+    assert (good.seconds, bad.seconds) == (3.0, 3.0)  # each has its share of the six
+    first = np.mean([summary.curve("train_loss")[0][1] for summary in (good, bad)])
+    assert watched.shown[0] == (1, {"mean loss": pytest.approx(first)})
+    assert watched.closed
 
 
 def test_a_member_that_diverges_late_has_no_final_values(digits):
@@ -171,6 +213,7 @@ def test_signatures_tell_apart_what_compiles_differently(digits):
     for different in (
         {"loss__normalization": "none"},
         {"loss__saturation": 0.0},
+        {"loss__class_weights": (2.0, *[1.0] * 9)},
         {"train__length": "40 steps"},
         {"optimizer__momentum": 0.5},
         {"data__last_batch": "mask"},
@@ -178,6 +221,17 @@ def test_signatures_tell_apart_what_compiles_differently(digits):
         {"schedule__name": "cosine"},
     ):
         assert population.signature(build.experiment(tiny.config(**different), digits)) != plain
+
+
+def test_schemes_that_move_are_shared_only_by_their_own_kind(digits):
+    """A schedule begins at the parameters of one scheme, and moves those of all members."""
+    moving = {"loss__schedule": {"beta": 1.0}, "loss__schedule_length": "4 steps"}
+    still, first, same, other = (
+        population.signature(build.experiment(tiny.config(**changes), digits))
+        for changes in ({}, moving, moving | {"seed": 1}, moving | {"loss__beta": 2.0})
+    )
+    assert first == same
+    assert len({still, first, other}) == 3
 
 
 class _Level(dm_jax.EDF):

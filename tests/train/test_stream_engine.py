@@ -7,6 +7,7 @@ import signal
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from dm_jax.data.records import Records
 from dm_jax.data.stream import Batching, eval_stream, train_stream
 from dm_jax.train import build, parallel, retrieval_eval
 from dm_jax.train.config import Config
+from dm_jax.train.stream_engine import StreamEngine
 from tests.train import hosts, streams, tiny
 
 pytest.importorskip("tensorflow", reason="TensorFlow, which prepares data, is not installed")
@@ -62,7 +64,7 @@ def test_a_stopped_run_goes_on_at_the_very_next_batch(data_dir, tmp_path):
 
 
 def test_a_step_sees_the_batch_of_its_number(data_dir):
-    config = streams.config("clothing1m", data_dir)
+    config = streams.config("clothing1m", data_dir, seed=3)
     engine = streams.engine(build.experiment(config))
     expected = [batch for batch, _ in zip(_batches(data_dir, config), range(4), strict=False)]
     for step in (0, 1, 3, 2):
@@ -70,11 +72,12 @@ def test_a_step_sees_the_batch_of_its_number(data_dir):
         for name in ("inputs", "labels", "index"):
             np.testing.assert_array_equal(block[name][0], expected[step][name])
     engine.close()
+    assert engine._training._running is None  # nothing decodes any longer
 
 
 def test_the_evaluation_covers_every_image_once(data_dir):
-    """Ten images in batches of four, the last of them padded, beside one batch of ten."""
-    built = build.experiment(streams.config("clothing1m", data_dir, parallel__devices=2))
+    """Ten images over eight devices, the second batch padded, beside one batch of ten."""
+    built = build.experiment(streams.config("clothing1m", data_dir, parallel__devices=8))
     engine, state = streams.engine(built), built.create_state(0)
     found = engine.evaluate_all(engine.place(state), last=True)
     size = Batching(10, resize=20, crop=16)
@@ -179,6 +182,8 @@ def test_a_search_leaves_the_test_alone(data_dir):
     engine = streams.engine(built)
     found = engine.evaluate_all(engine.place(built.create_state(0)), last=True)
     assert {name.split("_")[0] for name in found} == {"validation"}
+    built = build.experiment(streams.config("mars", data_dir, data__test=False))
+    assert streams.engine(built).evaluate_all(built.create_state(0), last=True) == {}
 
 
 def test_a_streamed_set_has_its_classes_and_is_normalised_as_pretrained_weights_expect(data_dir):
@@ -230,6 +235,18 @@ def test_a_damaged_image_stops_the_run_or_is_left_out(data_dir, monkeypatch):
     engine.close()
 
 
+def test_a_label_that_is_no_class_stops_the_run(data_dir, monkeypatch):
+    read = Records.__getitem__
+
+    def mislabelled(records, index):
+        return read(records, index)._replace(label=14)
+
+    engine = streams.engine(build.experiment(streams.config("clothing1m", data_dir)))
+    monkeypatch.setattr(Records, "__getitem__", mislabelled)
+    with pytest.raises(ValueError, match="has label 14; accepted: whole numbers from 0 to 13"):
+        engine.block(0, 1)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -264,6 +281,25 @@ def test_hosts_with_different_numbers_of_devices_are_refused(monkeypatch):
     devices = [types.SimpleNamespace(process_index=host) for host in (0, 0, 1)]
     with pytest.raises(ValueError, match=r"the same number of devices on every host, got \[2, 1\]"):
         parallel.check_equal_shares(types.SimpleNamespace(devices=np.array([devices])))
+
+
+def test_each_host_decodes_every_second_example_of_a_batch(data_dir, monkeypatch):
+    """Two hosts of one device, one after the other in this process."""
+    config = streams.config("clothing1m", data_dir)
+    whole = next(_batches(data_dir, config))
+    built, mesh = build.experiment(config), parallel.make_mesh(config.parallel)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"the same number of devices on every host, got \[1, 0\]"):
+        StreamEngine(built, mesh, "jit")
+    monkeypatch.setattr(parallel, "devices_per_host", lambda devices: [1, 1])
+    for host in range(2):
+        monkeypatch.setattr(jax, "process_index", lambda host=host: host)
+        engine = StreamEngine(built, mesh, "jit")
+        block, example = engine.block(0, 1), engine.example_block()
+        for name in ("inputs", "labels", "index"):
+            np.testing.assert_array_equal(block[name][0], whole[name][host::2])
+        assert jax.tree.map(jnp.shape, example) == jax.tree.map(jnp.shape, block)
+        engine.close()
 
 
 @pytest.mark.parametrize("name", ["clothing1m", "mars"])
