@@ -22,6 +22,7 @@ from dm_jax.train.stop_request import StopRequest
 from experiments import own_code, startup
 from experiments.tables import local
 from experiments.tables.cells import Cell
+from experiments.text import count
 
 # Not forked: a fork would share JAX's threads and the device's state.
 _spawning = multiprocessing.get_context("spawn")
@@ -78,7 +79,7 @@ def run_all(
                 else:
                     yield from ((cell, outcome) for cell in worker.cells)
         if stopped or waiting:
-            left = [f"{len(waiting)} not started"] if waiting else []
+            left = [f"{count(sum(map(len, waiting)), 'run')} not started"] if waiting else []
             raise local.StoppedError("; ".join([*stopped, *left]))
 
 

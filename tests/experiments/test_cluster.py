@@ -80,6 +80,27 @@ def test_a_result_has_the_command_that_submitted_its_job(tmp_path, monkeypatch):
     assert result.command.endswith(" --table=digits")
 
 
+def test_a_job_trains_where_the_command_would_and_names_the_commit_of_its_start(
+    tmp_path, monkeypatch
+):
+    now = ["start"]
+
+    def trains(wanted, folder, _):
+        assert folder == tmp_path / "runs"
+        now[0] = "committed while it trained"
+        return [(wanted[0], ValueError("not run"))]
+
+    monkeypatch.setattr(cluster.local, "run_all", trains)
+    monkeypatch.setattr(record, "_git", lambda *_: now[0])
+    record.commit.cache_clear()
+    try:
+        cluster.run_one(cells()[0], tmp_path, [])
+    finally:
+        record.commit.cache_clear()
+    (result,) = results_file.read(tmp_path / "results.jsonl")
+    assert result.commit == "start"
+
+
 def test_a_search_of_another_protocol_did_not_choose_the_parameters_of_a_cell():
     spec = dataclasses.replace(table_specs.get("digits"), scale=0.01)
     pair, chosen = ("GCE", "sym_0.2"), {"q": 0.5}
@@ -298,6 +319,20 @@ def test_a_cell_whose_job_failed_is_sent_again_with_its_error(slurm, tmp_path):
         UserWarning, match="seed 1: the last job failed, sent again: ValueError: bad"
     ):
         cluster.submit(wanted[:1], tmp_path, minutes=5)
+
+
+def test_a_cell_waits_for_slurm_to_list_its_job_but_not_forever(slurm, tmp_path):
+    def sent():
+        return len(cluster.submit(cells(), tmp_path, minutes=5))
+
+    assert sent() == 2
+    slurm.write_text("unlisted")
+    assert sent() == 0
+    os.utime(tmp_path / "jobs" / "submitted.json", (0, 0))
+    assert sent() == 2
+    slurm.write_text("down")
+    with pytest.raises(RuntimeError, match=r"pending or running: slurmdbd is down$"):
+        sent()
 
 
 def test_options_have_the_types_of_submitit(slurm, tmp_path):

@@ -60,6 +60,32 @@ def test_the_time_of_a_plan_is_that_of_all_its_programs(monkeypatch):
     assert total.startswith("about 0.7 h on ")
 
 
+def test_what_takes_another_time_is_measured_by_itself(monkeypatch):
+    """Other data, twice the length, and half as many runs in one program."""
+    there = []
+    for changes, scale, row, seeds in (
+        ("model=resnet20", 0.01, "CCE", 1),
+        ("model=resnet20,data.augment=crop_flip", 0.01, "CCE", 1),
+        ("model=resnet20", 0.02, "CCE", 1),
+        ("", 0.01, "CCE", 2),
+        ("", 0.01, "CCE-DN", 1),
+    ):
+        spec = dataclasses.replace(table_specs.get("digits"), scale=scale, changes=changes)
+        there += cells.of_table(spec, [(row, "clean")], {}, seeds=range(1, seeds + 1))
+    measured = []
+    monkeypatch.setattr(estimate, "_measure", lambda group: measured.append(group) or (10.0, 0))
+    lines = estimate.describe(there)[0].splitlines()
+    assert [line.partition(":")[0] for line in lines[:-1]] == [
+        "1 run x 20 steps of resnet20",
+        "1 run x 20 steps of resnet20",
+        "1 run x 40 steps of resnet20",
+        "2 runs x 20 steps of mlp",
+        "1 run x 20 steps of mlp",
+    ]
+    assert len(measured) == 5
+    assert lines[-1].startswith("about 0.3 h on ")  # of 1200 seconds
+
+
 def test_all_runs_of_a_program_that_cannot_start_are_counted(monkeypatch):
     spec = dataclasses.replace(table_specs.get("digits"), scale=0.01)
     there = cells.of_table(spec, [("CCE", "clean")], {}, seeds=(1, 2))

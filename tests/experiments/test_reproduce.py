@@ -263,15 +263,23 @@ def test_cells_of_one_program_are_a_population_and_equal_single_runs(tmp_path):
     assert member.corruption == alone.corruption
 
 
-def test_cells_that_train_together_stop_together(tmp_path):
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [
+        (1, r"MAE, sym_0\.2, seed 1 will resume at step \d+ of 20"),
+        (2, "2 runs that train together start over"),
+    ],
+    ids=["alone", "together"],
+)
+def test_cells_that_are_stopped_say_how_they_go_on(tmp_path, count, message):
     class Hasty(train.NoProgress):
         """Asks to stop as soon as training begins."""
 
         def start(self, total, step):
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(local.StoppedError, match="2 runs that train together start over"):
-        list(local.run_all(some_cells(2), tmp_path, Hasty()))
+    with pytest.raises(local.StoppedError, match=message):
+        list(local.run_all(some_cells(count), tmp_path, Hasty()))
 
 
 @flagsaver.flagsaver(table="digits", rows=["DM"], columns=["sym_0.4"], seeds=1, scale=0.01)

@@ -10,10 +10,18 @@ import pytest
 
 from configs import digits
 from dm_jax import train
-from dm_jax.train import build
+from dm_jax.train import build, weight_profile
 from experiments import reproduce
 from experiments.progress import ProgressBar
-from experiments.tables import cells, local, results_file, search, table_specs, tuning_file
+from experiments.tables import (
+    cells,
+    local,
+    results_file,
+    search,
+    table_specs,
+    tuning_file,
+    workers,
+)
 from experiments.tables.result import Result
 
 
@@ -106,24 +114,25 @@ def test_a_candidate_trains_on_four_fifths_and_is_judged_by_clean_labels(tmp_pat
     assert (built.train_labels != true).mean() == pytest.approx(0.8 * 0.4, abs=0.02)
 
 
-def a_summary(*accuracies):
+def a_summary(*accuracies, profile=()):
     """Of a run with these validation accuracies, and better ones on the test set."""
     rows = [
         {"step": 10 * (i + 1), "validation_accuracy_given": accuracy, "test_accuracy": 0.99}
         for i, accuracy in enumerate(accuracies)
     ]
-    return train.Summary(10, 10, rows, "", "digits", [], 0.4, 1.0, "cpu")
+    return train.Summary(10, 10, rows, "", "digits", list(profile), 0.4, 1.0, "cpu")
 
 
 def test_the_best_mean_of_the_final_accuracies_on_validation_is_chosen(tmp_path, monkeypatch):
     """Not the best seed, not the best step, and not a candidate that diverged."""
     grids = {"GCE": {"q": (0.3, 0.5, 0.7, 0.9)}}
-    spec = dataclasses.replace(table_specs.get("digits"), grids=grids)
+    changes = "train.batch_size=64"
+    spec = dataclasses.replace(table_specs.get("digits"), grids=grids, changes=changes)
     outcomes = {
         (0.3, 1): a_summary(0.9, 0.4),
         (0.3, 2): a_summary(0.9, 0.4),
-        (0.5, 1): a_summary(0.6),
-        (0.5, 2): a_summary(0.5),
+        (0.5, 1): a_summary(0.6, profile=[0.5]),
+        (0.5, 2): a_summary(0.5, profile=[0.5]),
         (0.7, 1): a_summary(0.8),
         (0.7, 2): a_summary(0.1),
         (0.9, 1): a_summary(0.7),
@@ -140,9 +149,45 @@ def test_the_best_mean_of_the_final_accuracies_on_validation_is_chosen(tmp_path,
     assert found.chosen == {"q": 0.5}
     scores = [({"q": 0.5}, 55.0), ({"q": 0.7}, 45.0), ({"q": 0.3}, 40.0), ({"q": 0.9}, 35.0)]
     assert found.ranked == [(parameters, pytest.approx(score)) for parameters, score in scores]
-    # Of another length it is another search.
-    longer = dataclasses.replace(spec, scale=2.0)
-    assert search.finished(longer, [pair], tmp_path) == {}
+    # What a later result, or a job of a cluster, is compared with.
+    assert (found.scale, found.changes, found.seeds) == (1.0, changes, [1, 2])
+    assert found.weight_profile == [0.5]
+    # Of another length or grid it is another search.
+    for other in ({"scale": 2.0}, {"grids": {"GCE": {"q": (0.3, 0.5, 0.7)}}}):
+        assert search.finished(dataclasses.replace(spec, **other), [pair], tmp_path) == {}
+
+
+def test_several_candidates_at_once_are_said_as_they_end(tmp_path, monkeypatch, capsys):
+    """In a folder that is not that of the cells."""
+    spec = dataclasses.replace(table_specs.get("digits"), grids={"GCE": {"q": (0.3, 0.7)}})
+    asked = []
+
+    def run_all(wanted, folder, progress, *, at_once):
+        asked.append((folder, at_once))
+        for cell in wanted:
+            yield cell, a_summary(cell.config.loss.parameters["q"])
+
+    monkeypatch.setattr(workers, "run_all", run_all)
+    pair = ("GCE", "clean")
+    found = search.run(spec, [pair], tmp_path, ProgressBar(quiet=True), at_once=2)
+    assert found[pair].chosen == {"q": 0.7}
+    assert asked == [(tmp_path / "tuning", 2)]
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 4
+    assert said[0] == 'GCE, clean, {"q": 0.3}, seed 1: 30.0 on validation'
+
+
+def test_a_scheme_that_was_searched_and_edited_since_is_refused(tmp_path, monkeypatch):
+    spec, pair = table_specs.get("digits"), ("GCE", "clean")
+    found = tuning_file.ParameterSearch(
+        "digits", *pair, {"q": 0.5}, [({"q": 0.5}, 90.0)], [1], weight_profile=[0.5]
+    )
+    tuning_file.add(tmp_path, search._name(spec, pair), found)
+    monkeypatch.setattr(weight_profile, "profile", lambda loss: [loss.parameters["q"]])
+    search.check(spec, [pair], tmp_path)
+    monkeypatch.setattr(weight_profile, "profile", lambda loss: [2 * loss.parameters["q"]])
+    with pytest.raises(ValueError, match="has changed since the search for GCE at clean"):
+        search.check(spec, [pair], tmp_path)
 
 
 def test_a_cell_that_failed_may_be_searched(tmp_path):

@@ -10,14 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import jax
 import pytest
 
 from dm_jax import EDF
 from dm_jax.train import workdir as workdir_lib
+from dm_jax.train.stop_request import StopRequest
 from experiments.progress import ProgressBar
-from experiments.tables import cells, record, search, table_specs, workers
+from experiments.tables import cells, local, record, search, table_specs, workers
 
 
 class Deadly(EDF):
@@ -214,6 +216,65 @@ def test_processes_are_shared_out_over_the_gpus(tmp_path, monkeypatch):
     assert isinstance(outcomes[0][1], Exception)
     assert started == ["memory shared", "0", "1", "0", "1"]
     assert Done(wanted, tmp_path, "0").name == "CCE, sym_0.4, seed 1 (and 3)"
+
+
+def test_a_process_starts_on_its_gpu_deaf_to_ctrl_c_and_its_death_is_heard(tmp_path, monkeypatch):
+    seen = []
+
+    class Stillborn:
+        exitcode = 3
+
+        def __init__(self, target, args):
+            assert target is workers._work
+
+        def start(self):
+            handler = signal.getsignal(signal.SIGINT)
+            seen.append((os.environ["CUDA_VISIBLE_DEVICES"], handler))
+
+        def join(self):
+            pass
+
+    spawning = types.SimpleNamespace(Pipe=multiprocessing.Pipe, Process=Stillborn)
+    monkeypatch.setattr(workers, "_spawning", spawning)
+    before = signal.getsignal(signal.SIGINT)
+    worker = workers._Worker(some_cells("CCE"), tmp_path, "1")
+    assert seen == [("1", signal.SIG_IGN)]
+    assert signal.getsignal(signal.SIGINT) is before
+    assert worker.outcome.poll()  # the process had the only other end
+    assert str(worker.end()) == "the process of CCE, sym_0.4, seed 1 ended with exit code 3"
+
+
+def test_a_process_reports_whatever_ended_its_cells(tmp_path, monkeypatch):
+    wanted, stopped = some_cells("CCE", "CCE-DN"), local.StoppedError("2 runs not started")
+
+    def ends(cells, folder, progress):
+        yield cells[0], "the summary"
+        yield cells[1], ValueError("no", lambda: None)  # cannot travel
+
+    def stops(*_):
+        raise stopped
+
+    monkeypatch.setattr(workers.startup, "prepare", lambda: None)
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    reports = []
+    for run_all in (ends, stops):
+        monkeypatch.setattr(local, "run_all", run_all)
+        workers._work(wanted, tmp_path, os.getppid(), sender)
+        reports.append(receiver.recv())
+    assert reports[0][0] == (wanted[0], "the summary")
+    assert reports[0][1][0] == wanted[1]
+    assert str(reports[0][1][1]).startswith("ValueError: ('no', ")
+    assert (type(reports[1]), str(reports[1])) == (local.StoppedError, str(stopped))
+    receiver.close()  # what started it has ended
+    workers._work(wanted, tmp_path, os.getppid(), sender)
+
+
+def test_a_run_whose_starter_has_ended_stops():
+    with StopRequest() as stop_requested:
+        workers._StopWithParent(os.getppid()).start(9, 0)
+        assert not stop_requested()
+        workers._StopWithParent(os.getpid()).update(1)
+        assert stop_requested()
 
 
 def test_gpus_are_those_that_this_process_sees(monkeypatch):
