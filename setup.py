@@ -10,18 +10,18 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "dm_jax/__init__.py").read_
 
 REQUIRED = [
     "absl-py>=2.1",
-    "array_record>=0.7",
+    "array_record>=0.8.1",
     "flax>=0.12,<0.14",
-    "grain>=0.2.12,<0.4",
+    "grain>=0.2.15,<0.4",
     "jax>=0.10,<0.12",
-    "matplotlib>=3.8",
+    "matplotlib>=3.8.4",
     "ml-collections>=1.0",
-    "numpy>=1.26",
+    "numpy>=2.0",
     "optax>=0.2.5,<0.4",
     "orbax-checkpoint>=0.11.30,<0.14",
     "pillow>=10.3",
-    "scikit-learn>=1.4",
-    "scipy>=1.11",
+    "scikit-learn>=1.4.2",
+    "scipy>=1.14",
     "tensorboardX>=2.6.2",
     "tensorflow-datasets>=4.9.7",
     "tqdm>=4.66",
@@ -29,11 +29,11 @@ REQUIRED = [
 EXTRAS = {
     # What TFDS needs to prepare (not to read) a data set.
     # importlib_resources: TFDS 4.9.10 asks for it, but requires it of Python 3.8 only.
-    "datasets": ["importlib_resources>=6", "pandas>=2.1", "tensorflow>=2.18"],
+    "datasets": ["importlib_resources>=6", "pandas>=2.2.2", "tensorflow>=2.19"],
     # Decoding and scaling the images of large data sets.
     "images": ["opencv-python-headless>=4.12"],
     # Paragraph vectors of the IMDB reviews.
-    "text": ["gensim>=4.3.3"],
+    "text": ["gensim>=4.4"],
     # ImageNet weights from .safetensors files.
     "pretrained": ["safetensors>=0.4.3"],
     # Sending the cells of a table to a SLURM cluster.

@@ -137,13 +137,13 @@ def _warn_of_lost(sent_before: Iterable[tuple[Cell, str]], folder: pathlib.Path)
     errors = {(r.key, r.config_hash): r.error for r in results if r.status == "failed"}
     lost: dict[str, list[tuple[Cell, str]]] = {}
     for cell, job in sent_before:
-        reason = errors.get((cell.key, cell.config_hash)) or "no result was written"
+        error = errors.get((cell.key, cell.config_hash))
+        reason = f"failed: {error}" if error else "wrote no result"
         lost.setdefault(reason, []).append((cell, job))
-    for reason, of_reason in lost.items():
-        (cell, job), more = of_reason[0], len(of_reason) - 1
-        name = f"{cell.name} (and {more} more)" if more else cell.name
+    for reason, ((cell, job), *others) in lost.items():
+        name = f"{cell.name} (and {len(others)} more)" if others else cell.name
         log = folder / "jobs" / f"{job}_0_log.err"
-        warnings.warn(f"{name}: the last job failed, sent again: {reason}; see {log}", stacklevel=2)
+        warnings.warn(f"{name}: sent again, as the last job {reason}; see {log}", stacklevel=2)
 
 
 def _with_state(ids: Sequence[str], states: Container[str], folder: pathlib.Path) -> set[str]:

@@ -1,0 +1,190 @@
+"""What is sent to SLURM and when, with a made-up SLURM that runs nothing."""
+
+import concurrent.futures
+import dataclasses
+import os
+import subprocess
+import sys
+
+import pytest
+
+from experiments.tables import cluster, record, results_file, table_specs
+from experiments.tables.cells import of_table
+from tests.experiments.test_cluster import cells
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A made-up SLURM on the path: it queues jobs, runs none, and says what `state` holds."""
+    submitit = pytest.importorskip("submitit", reason="submitit is in the extra 'slurm'")
+    # It remembers the states of jobs by number, and here they all have the same ones.
+    watcher = type(submitit.SlurmJob.watcher)()
+    monkeypatch.setattr(submitit.SlurmJob, "watcher", watcher)
+    tools, state = tmp_path / "bin", tmp_path / "state"
+    tools.mkdir()
+    state.write_text("PENDING")
+    programs = {
+        "srun": "exit 1",
+        "sbatch": f'cp "$1" {tmp_path}/job.sh; echo "Submitted batch job 7"',
+        "sacct": f"""
+            case $(cat {state}) in
+              down) echo "slurmdbd is down" >&2; exit 1;;
+              unlisted) echo "JobID|State|NodeList";;
+              *) echo "JobID|State|NodeList"; for i in 0 1; do echo "7_$i|$(cat {state})|"; done;;
+            esac""",
+    }
+    for name, program in programs.items():
+        (tools / name).write_text(f"#!/bin/sh\n{program}\n")
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools), prepend=":")
+    return state
+
+
+def reproduce_on_slurm(folder, returncode=0):
+    arguments = ["--executor=slurm", "--minutes=90", "--slurm=partition=gpu,cpus-per-task=8"]
+    table = ["--table=8", "--rows=0.4", "--columns=Baseline", "--seeds=2", f"--workdir={folder}"]
+    command = [sys.executable, "-m", "experiments.reproduce", *table, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == returncode, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.long
+def test_a_job_that_slurm_does_not_list_yet_is_not_sent_again(slurm, tmp_path):
+    workdir = tmp_path / "work"
+    reproduce_on_slurm(workdir)
+    slurm.write_text("unlisted")
+    assert "0 jobs submitted, 2 already pending or running" in reproduce_on_slurm(workdir)
+    os.utime(workdir / "jobs" / "submitted.json", (0, 0))  # forgotten by SLURM since
+    assert "2 jobs submitted, 0 already pending or running" in reproduce_on_slurm(workdir)
+    slurm.write_text("down")
+    said = reproduce_on_slurm(workdir, returncode=1)
+    assert "sacct cannot say which jobs are pending or running: slurmdbd is down" in said
+
+
+def test_a_table_is_sent_to_slurm_once_and_again_what_was_lost(slurm, tmp_path):
+    workdir = tmp_path / "work"
+    assert "2 jobs submitted, 0 already pending or running" in reproduce_on_slurm(workdir)
+    asked = (tmp_path / "job.sh").read_text()
+    for option in ("partition=gpu", "cpus-per-task=8", "time=90", "gpus-per-node=1", "array=0-1"):
+        assert f"#SBATCH --{option}" in asked
+    assert "0 jobs submitted, 2 already pending or running" in reproduce_on_slurm(workdir)
+    for state in ("NODE_FAIL", "PREEMPTED"):
+        slurm.write_text(state)
+        assert "2 jobs submitted, 0 already pending or running" in reproduce_on_slurm(workdir)
+
+
+def test_a_finished_table_is_reported_not_submitted(slurm, tmp_path):
+    workdir = tmp_path / "work"
+    wanted = of_table(table_specs.get("8"), [("0.4", "Baseline")], {}, seeds=[1, 2])
+    for cell in wanted:
+        failed = record.result(cell, ValueError("not run"))
+        ended = dataclasses.replace(failed, status="ok", error=None, final=50.0, best=50.0)
+        results_file.append(workdir / "results.jsonl", ended)
+    said = reproduce_on_slurm(workdir)
+    assert "0.4 Baseline 50.0 ± 0.0" in " ".join(said.split())
+    assert "submitted" not in said
+    assert (workdir / "report.html").exists()
+
+
+def test_a_table_sent_twice_at_once_is_sent_once(slurm, tmp_path):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        sent = [pool.submit(cluster.submit, cells(), tmp_path, minutes=5) for _ in range(2)]
+    assert sorted(len(jobs.result()) for jobs in sent) == [0, 2]
+
+
+def test_a_cell_is_not_sent_while_a_job_trains_it_with_another_config(slurm, tmp_path):
+    spec = dataclasses.replace(table_specs.get("digits"), scale=0.02)
+    others = of_table(spec, [("CCE", "sym_0.2")], {}, seeds=[2, 3])
+    cluster.submit(cells(), tmp_path, minutes=5)
+    with pytest.raises(ValueError, match=r"job 7_1 trains .* seed 2 with another config"):
+        cluster.submit(others, tmp_path, minutes=5)
+    slurm.write_text("COMPLETED")
+    assert len(cluster.submit(others, tmp_path, minutes=5)) == 2
+
+
+def test_cells_that_were_sent_stay_known_when_others_are(slurm, tmp_path):
+    first, others = cells(), [dataclasses.replace(cell, row="MAE") for cell in cells()]
+    sent = [cluster.submit(some, tmp_path, minutes=5) for some in (first, others, first, others)]
+    assert [len(jobs) for jobs in sent] == [2, 2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("state", "again"),
+    [(state, 0) for state in ("CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED")]
+    + [(state, 2) for state in ("COMPLETED", "TIMEOUT")],
+)
+@pytest.mark.filterwarnings("ignore:.* wrote no result")
+def test_a_cell_is_sent_again_once_its_job_has_ended(slurm, tmp_path, state, again):
+    cluster.submit(cells(), tmp_path, minutes=5)
+    slurm.write_text(state)
+    assert len(cluster.submit(cells(), tmp_path, minutes=5)) == again
+
+
+def test_a_cell_whose_job_failed_is_sent_again_with_its_error(slurm, tmp_path):
+    wanted = cells()
+    cluster.submit(wanted, tmp_path, minutes=5)
+    slurm.write_text("FAILED")
+    with pytest.warns(
+        UserWarning, match=r"seed 1 \(and 1 more\): .* wrote no result; see .*7_0_0_log\.err"
+    ):
+        cluster.submit(wanted, tmp_path, minutes=5)
+    slurm.write_text("COMPLETED")
+    results_file.append(tmp_path / "results.jsonl", record.result(wanted[0], ValueError("bad")))
+    with pytest.warns(UserWarning, match="as the last job failed: ValueError: bad; see"):
+        cluster.submit(wanted[:1], tmp_path, minutes=5)
+
+
+@pytest.mark.filterwarnings("ignore:.* wrote no result")
+def test_a_cell_waits_for_slurm_to_list_its_job_but_not_forever(slurm, tmp_path):
+    def sent():
+        return len(cluster.submit(cells(), tmp_path, minutes=5))
+
+    assert sent() == 2
+    slurm.write_text("unlisted")
+    assert sent() == 0
+    os.utime(tmp_path / "jobs" / "submitted.json", (0, 0))
+    assert sent() == 2
+    slurm.write_text("down")
+    with pytest.raises(RuntimeError, match=r"pending or running: slurmdbd is down$"):
+        sent()
+
+
+def test_options_have_the_types_of_submitit(slurm, tmp_path):
+    options = {
+        "nodes": "1",
+        "ntasks-per-node": "1",
+        "array-parallelism": "2",
+        "account": "0012",
+        "setup": "module load cuda",
+        "use_srun": "false",
+        "exclusive": "true",
+    }
+    assert len(cluster.submit(cells(), tmp_path, minutes=5, options=options)) == 2
+    asked = (tmp_path / "job.sh").read_text()
+    for option in ("nodes=1", "ntasks-per-node=1", "array=0-1%2", "account=0012", "exclusive"):
+        assert f"#SBATCH --{option}\n" in asked
+    assert "\nmodule load cuda\n" in asked
+    assert "srun" not in asked
+    with pytest.raises(ValueError, match="use_srun must be true or false, got 'no'"):
+        cluster.submit(cells(), tmp_path, minutes=5, options={"use-srun": "no"})
+    with pytest.raises(ValueError, match="--slurm: additional_parameters is a dict"):
+        cluster.submit(cells(), tmp_path, minutes=5, options={"additional-parameters": "x"})
+
+
+@pytest.mark.parametrize("name", ["time", "timeout-min"])
+def test_the_time_limit_is_minutes(slurm, tmp_path, name):
+    with pytest.raises(ValueError, match="time limit of a job is --minutes"):
+        cluster.submit(cells(), tmp_path, minutes=5, options={name: "60"})
+
+
+def test_an_option_that_submitit_does_not_know_is_named(slurm, tmp_path):
+    with pytest.raises(ValueError, match=r"--slurm: .*partitoin"):
+        cluster.submit(cells(), tmp_path, minutes=5, options={"partitoin": "gpu"})
+
+
+def test_without_slurm_it_says_so(tmp_path, monkeypatch):
+    pytest.importorskip("submitit", reason="submitit is in the extra 'slurm'")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="slurm cluster"):
+        cluster.submit(cells(), tmp_path, minutes=5)
