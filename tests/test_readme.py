@@ -116,3 +116,31 @@ def test_what_is_said_of_table_8_run_again_is_in_its_results():
     more = [after - dm for after, dm in zip(finals["DM+L2"], finals["DM"], strict=True)]
     said = re.findall(r"([\d.]+) (above|below)", page.rpartition("by seed,")[2])
     assert said == [(f"{abs(x):.1f}", "above" if x > 0 else "below") for x in more]
+
+
+def test_what_is_said_of_the_regularisers_of_table_8_is_in_its_results():
+    results = results_file.read(ROOT / "experiments/results/table8_rerun/results.jsonl")
+    final = {run.column: run.final for run in results if (run.row, run.seed) == ("0.4", 1)}
+    published = paper.table("8")
+    page = (ROOT / "docs/results.md").read_text(encoding="utf-8").rpartition("seed 1 alone")[2]
+    pairs = [("Baseline", "DM"), ("L2", "DM+L2"), ("Dropout", "DM+Dropout")]
+    pairs.append(("Dropout+L2", "DM+L2+Dropout"))
+    leads = [final[dm] - final[cce] for cce, dm in pairs]
+    said = (
+        "by {:.1f} points without either, {:.1f} with L2, {:.1f} with dropout and {:.1f} with both"
+    )
+    assert said.format(*leads) in page
+    assert f"by {min(leads):.1f} to {max(leads):.1f} points (one seed)" in README
+    of_paper = [published.value("0.4", dm) - published.value("0.4", cce) for cce, dm in pairs]
+    assert "(in the paper {:.1f}, {:.1f}, {:.1f} and\n{:.1f})".format(*of_paper) in page
+    l2 = [("Baseline", "L2"), ("Dropout", "Dropout+L2"), ("DM", "DM+L2")]
+    l2.append(("DM+Dropout", "DM+L2+Dropout"))
+    gains = [final[after] - final[before] for before, after in l2]
+    assert f"L2 adds {min(gains):.1f} to {max(gains):.1f} points to each of the four" in page
+    dropout = [("L2", "Dropout+L2"), ("DM", "DM+Dropout"), ("DM+L2", "DM+L2+Dropout")]
+    losses = [final[before] - final[after] for before, after in dropout]
+    gain = final["Dropout"] - final["Baseline"]
+    said = (
+        f"adds {gain:.1f} to plain cross entropy and takes {min(losses):.1f} to {max(losses):.1f}"
+    )
+    assert said in page
