@@ -23,7 +23,7 @@ REQUIRED = [
     "scikit-learn>=1.4.2",
     "scipy>=1.14",
     "tensorboardX>=2.6.2",
-    "tensorflow-datasets>=4.9.7",
+    "tensorflow-datasets>=4.9.10",
     "tqdm>=4.66",
 ]
 EXTRAS = {

@@ -8,16 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import digits
+from configs import digits, overrides
 from dm_jax import data, models, npz, train
 from dm_jax.train import checkpoint_content, checkpoint_reader
 
 
 def _config(arguments: str = "") -> train.Config:
-    common = (
+    config = digits.get_config(
         "steps=30,train.checkpoint_every=10 steps,train.evaluate_every=10 steps,parallel.devices=1"
     )
-    return train.Config.parse(digits.get_config(f"{common},{arguments}"))
+    return train.Config.parse(overrides.apply(config, arguments))
 
 
 @pytest.fixture(scope="module")
