@@ -8,7 +8,7 @@ noise 0.4: L2 44.8%, DM+L2 55.7%. Needs one GPU (not run, not timed). On 2 CPU c
     python -m experiments.reproduce --table=8 --rows=0.4 --columns=Baseline,DM,DM+L2 --seeds=3 \
         --set=model=resnet20,train.batch_size=64 --scale=0.15 --workdir=DIR
 
-takes 17 to 74 minutes a run; measured (experiments/results/table8_rerun, three seeds):
+takes 27 to 62 minutes a run; measured (experiments/results/table8_rerun, three seeds):
 57.7% for CCE, 63.7% for DM and 61.6% for DM+L2; without noise, two seeds, 81.7% for CCE and
 76.4% for DM.
 """

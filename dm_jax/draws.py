@@ -1,4 +1,4 @@
-"""Random draws that are identical on every platform and with every NumPy from 1.26 on.
+"""Random draws that are identical on every platform and with every NumPy from 2.0 on.
 
 NumPy promises the bit stream of `PCG64` and of `SeedSequence`, but not how its distributions turn
 bits into numbers. So only raw doubles in [0, 1) are drawn here (the top 53 bits of one 64-bit

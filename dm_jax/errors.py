@@ -13,7 +13,7 @@ _MAX_LISTED = 40  # names
 def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
     """A ValueError for an unknown name that gives the nearest known name and all known names.
 
-    One that starts with the name is the nearest. Long lists are left out.
+    The shortest that starts with the name is the nearest. Long lists are left out.
 
     >>> unknown("model", "resnet4", ["resnet44", "mlp"])
     ValueError("unknown model 'resnet4'; did you mean 'resnet44'? Known: mlp, resnet44")
@@ -22,7 +22,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
     in_any_case = {one.lower(): one for one in known}
     given = str(name).lower()
     longer = [one for one in in_any_case if len(given) > 2 and one.startswith(given)]
-    near = longer or difflib.get_close_matches(given, in_any_case, n=1, cutoff=0.5)
+    near = (
+        [min(longer, key=len)]
+        if longer
+        else difflib.get_close_matches(given, in_any_case, n=1, cutoff=0.5)
+    )
     hint = f"; did you mean {in_any_case[near[0]]!r}?" if near else "."
     listed = "" if len(known) > _MAX_LISTED else f" Known: {', '.join(known) or 'none'}"
     return ValueError(f"unknown {what} {name!r}{hint}{listed}")

@@ -119,7 +119,10 @@ def _print_plan(cells: Sequence[Cell]) -> int:
 
 def _submit(todo: Sequence[Cell], folder: pathlib.Path) -> None:
     """Submits cells to the cluster."""
-    options = dict(overrides.parse_pair(text, "--slurm") for text in _SLURM.value)
+    pairs = [overrides.parse_pair(text, "--slurm") for text in _SLURM.value]
+    options = dict(pairs)
+    if len(options) < len(pairs):
+        raise ValueError(f"--slurm gives an option twice, got {','.join(_SLURM.value)}")
     jobs = cluster.submit(todo, folder.resolve(), minutes=_MINUTES.value, options=options)
     waiting = len(todo) - len(jobs)
     print(f"{count(len(jobs), 'job')} submitted, {waiting} already pending or running")
@@ -211,7 +214,7 @@ def _check_before_a_search(
     if path.exists() and not _DRY_RUN.value:
         path.open("ab").close()
     here = _EXECUTOR.value == "local"
-    search.check(spec, open_pairs, folder, cells=cells, data_at_hand=here)
+    search.check(spec, open_pairs, folder, cells=cells, compare_data=here)
 
 
 def _searched(

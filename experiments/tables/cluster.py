@@ -3,26 +3,21 @@
 import pathlib
 import re
 import signal
-import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dm_jax import files, train
 from experiments import startup
 from experiments.progress import ProgressBar
-from experiments.tables import local, record, results_file, same_data, tuning_file
+from experiments.tables import local, record, results_file, same_data, submitted, tuning_file
 from experiments.tables.cells import Cell
+from experiments.tables.submitted import Sent
 from experiments.tables.tuning_file import ParameterSearch
 
-# SLURM lists a job seconds after it was submitted, or minutes on a busy cluster.
-_SECONDS_TO_BE_LISTED = 600
 # Options that submitit takes as a bool or as a list.
 _SWITCHES, _LISTS = ("use_srun", "stderr_to_stdout"), ("setup", "teardown", "srun_args")
-# SLURM states of jobs that may still deliver a result; a job that SLURM has forgotten will not.
-_ON_ITS_WAY = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED")
 
 
 def submit(
@@ -36,7 +31,8 @@ def submit(
     """Submits one job per cell, except cells with a job pending or running, and returns at once.
 
     Starting the same table again submits only what is missing; a cell whose job was preempted or
-    timed out resumes from its checkpoint. jobs/submitted.json records the job of each cell.
+    timed out resumes from its checkpoint. Warns of cells that are sent again and how their last job
+    ended. jobs/submitted.json records the job of each cell.
 
     Args:
       cells: the cells to run.
@@ -50,9 +46,8 @@ def submit(
 
     Raises:
       ModuleNotFoundError: submitit is not installed.
-      ValueError: submitit does not know an option, a switch is neither "true" nor "false", the
-        options have a time limit of their own, or a job trains one of the cells with another
-        config.
+      ValueError: submitit does not know an option or its value is invalid, the options have a time
+        limit of their own, or a job trains one of the cells with another config.
       RuntimeError: this machine is not part of such a cluster, or the cluster refused the jobs,
         or does not say which earlier ones are pending or running.
     """
@@ -88,86 +83,55 @@ def _typed(name: str, text: str) -> Any:
         return [text]
     if name == "additional_parameters":
         raise ValueError(f"--slurm: {name} is a dict, which this flag cannot hold")
-    if name == "exclusive" and text == "true":  # it may be "user", too
-        return True
+    if name == "exclusive":  # it may be "user", too
+        return {"true": True, "false": None}.get(text, text)
     return int(text) if re.fullmatch(r"0|[1-9]\d*", text) else text  # not an account of 0012
 
 
 def _submit_missing(executor: Any, cells: Sequence[Cell], folder: pathlib.Path) -> list:
     """Submits the cells without a job on its way; returns the new jobs."""
-    submitted = folder / "jobs" / "submitted.json"
-    known = files.read_json(submitted) if submitted.exists() else {}
-    names = [cell.folder_name for cell in cells]
-    just_now = (
-        submitted.exists() and time.time() - submitted.stat().st_mtime < _SECONDS_TO_BE_LISTED
-    )
-    states = _ON_ITS_WAY + (("UNKNOWN",) if just_now else ())
-    cell_of = {_without_hash(name): cell for name, cell in zip(names, cells, strict=True)}
-    asked = {name: job for name, job in known.items() if _without_hash(name) in cell_of}
-    waiting = _with_state(list(asked.values()), states, folder)
-    for name, job in asked.items():
-        if job in waiting and name not in names:
+    known = submitted.read(folder / "jobs")
+    wanted = {cell.folder_name: cell for cell in cells}
+    keys = {cell.key for cell in cells}
+    of_these = {name: sent for name, sent in known.items() if sent.key in keys}
+    waiting = submitted.on_their_way(of_these.values(), folder / "jobs")
+    for name, sent in of_these.items():
+        if sent.job in waiting and name not in wanted:
+            _, row, column, seed = sent.key
             raise ValueError(
-                f"job {job} trains {cell_of[_without_hash(name)].name} with another config for "
+                f"job {sent.job} trains {row}, {column}, seed {seed} with another config for "
                 f"{folder}; use another --workdir for this one, or cancel the job"
             )
-    todo = {
-        name: cell
-        for name, cell in zip(names, cells, strict=True)
-        if known.get(name) not in waiting
-    }
+    lost = {name: sent for name, sent in of_these.items() if sent.job not in waiting}
+    todo = {name: cell for name, cell in wanted.items() if name in lost or name not in known}
     if not todo:
         return []
-    _warn_of_lost([(cell, known[name]) for name, cell in todo.items() if name in known], folder)
     with executor.batch():
         jobs = [executor.submit(_Job(), cell, folder, sys.argv[1:]) for cell in todo.values()]
-    ids = {name: job.job_id for name, job in zip(todo, jobs, strict=True)}
-    files.write_json(submitted, known | ids)
+    _warn_of_lost([(cell, lost[name]) for name, cell in todo.items() if name in lost], folder)
+    date = submitted.now()
+    new = {
+        name: Sent(job.job_id, cell.key, date)
+        for (name, cell), job in zip(todo.items(), jobs, strict=True)
+    }
+    submitted.write(folder / "jobs", known | new)
     return jobs
 
 
-def _without_hash(folder_name: str) -> str:
-    """The table, row, column and seed in `Cell.folder_name`."""
-    return folder_name.rpartition("-")[0]
-
-
-def _warn_of_lost(sent_before: Iterable[tuple[Cell, str]], folder: pathlib.Path) -> None:
+def _warn_of_lost(sent_again: Iterable[tuple[Cell, Sent]], folder: pathlib.Path) -> None:
     """Warns of cells whose last job ended without a good result, once for each reason."""
     results = results_file.read_if_there(folder / "results.jsonl")
-    errors = {(r.key, r.config_hash): r.error for r in results if r.status == "failed"}
+    failures = {(r.key, r.config_hash): r for r in results if r.status == "failed"}
     lost: dict[str, list[tuple[Cell, str]]] = {}
-    for cell, job in sent_before:
-        error = errors.get((cell.key, cell.config_hash))
-        reason = f"failed: {error}" if error else "wrote no result"
-        lost.setdefault(reason, []).append((cell, job))
+    for cell, sent in sent_again:
+        failure = failures.get((cell.key, cell.config_hash))
+        since = failure is not None and failure.date >= sent.date
+        reason = f"failed: {failure.error}" if failure and since else "wrote no result"
+        lost.setdefault(reason, []).append((cell, sent.job))
     for reason, ((cell, job), *others) in lost.items():
         name = f"{cell.name} (and {len(others)} more)" if others else cell.name
-        log = folder / "jobs" / f"{job}_0_log.err"
+        log = folder / "jobs" / f"{job}_0_log.*"
         warnings.warn(f"{name}: sent again, as the last job {reason}; see {log}", stacklevel=2)
-
-
-def _with_state(ids: Sequence[str], states: Container[str], folder: pathlib.Path) -> set[str]:
-    """The jobs that are in one of these states; "UNKNOWN" is that of a job that is not listed.
-
-    Raises:
-      RuntimeError: SLURM does not say.
-    """
-    import submitit
-
-    if not ids:
-        return set()
-    # submitit itself takes a failure of sacct for jobs that have ended.
-    try:
-        command = ["sacct", f"--jobs={','.join(ids)}"]
-        subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = (getattr(error, "stderr", "") or str(error)).strip()
-        raise RuntimeError(
-            f"sacct cannot say which jobs are pending or running: {reason}"
-        ) from error
-    # All created first, because submitit queries SLURM once for the jobs that exist by then.
-    jobs: list = [submitit.SlurmJob(folder / "jobs", job_id) for job_id in ids]
-    return {job.job_id for job in jobs if job.watcher.get_state(job.job_id) in states}
 
 
 class _Job:

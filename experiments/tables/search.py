@@ -186,18 +186,19 @@ def check(
     folder: pathlib.Path,
     *,
     cells: Sequence[Cell] = (),
-    data_at_hand: bool = True,
+    compare_data: bool = True,
 ) -> None:
     """Raises what would otherwise be raised after a search that takes hours.
 
     Args:
       spec, wanted, folder: as for `run`; the folder's results are in results.jsonl.
       cells: those whose parameters are known and that train after the search.
-      data_at_hand: whether the data of earlier searches and results are compared with those here.
+      compare_data: whether the data of earlier searches and results are compared with those here.
 
     Raises:
-      ValueError: a cell's config or a candidate is invalid, a wanted pair has results without this
-        search, or results or searches are of another config, other data or a changed scheme.
+      ValueError: a cell's config or a candidate is invalid, a pair still to search has results
+        without this search, or results or searches are of another config, other data or a changed
+        scheme.
     """
     path = folder / "results.jsonl"
     candidates_left = missing_candidates(spec, wanted, folder)
@@ -208,7 +209,7 @@ def check(
     probes = [_first_candidate(spec, pair) for pair in wanted if spec.grid(*pair)]
     searches = finished(spec, wanted, folder).values()
     same_data.check_schemes([*cells, *probes], results, searches)
-    if data_at_hand:
+    if compare_data:
         same_data.check(same_data.at_hand([*cells, *probes], todo), results, searches)
 
 

@@ -120,7 +120,11 @@ class TableSpec:
 
     def _check_method(self, name: str, arguments: str) -> None:
         accepted = {"method", *overrides.parse(self.method_defaults)}
-        for key in overrides.parse(arguments):
+        try:
+            given = overrides.parse(arguments)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        for key in given:
             if key not in accepted and not key.startswith("loss."):
                 raise ValueError(
                     f"{name}: {overrides.short_name(key)} belongs to the protocol, not to a "
@@ -128,7 +132,7 @@ class TableSpec:
                 )
         if "," in re.sub(r"\(.*?\)", "", name) or not name.isprintable():
             raise ValueError(
-                f"a method's name must be one line without a comma outside brackets, got {name!r}"
+                f"a method's name must be printable, without a comma outside brackets, got {name!r}"
             )
         if name in self.rows or name in self.columns:
             raise ValueError(f"table {self.name} already has a {name!r}; choose another name")

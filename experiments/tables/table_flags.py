@@ -90,7 +90,10 @@ def spec() -> TableSpec:
     found = _with_methods(table_specs.get(TABLE.value or ""))
     if not (math.isfinite(SCALE.value) and SCALE.value > 0):
         raise ValueError(f"--scale must be a finite number above 0, got {SCALE.value}")
-    given = overrides.parse(SET.value or "")
+    try:
+        given = overrides.parse(SET.value or "")
+    except ValueError as error:
+        raise ValueError(f"--set: {error}") from error
     for key in given:
         if _OWNED.fullmatch(key) or found.distinguishes_cells(key):
             name = overrides.short_name(key)

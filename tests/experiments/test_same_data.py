@@ -145,6 +145,23 @@ def test_a_finished_table_is_not_taken_for_that_of_other_data(folders, tmp_path)
         reproduce.reproduce(tmp_path)
 
 
+def test_what_trains_after_a_search_is_compared_before_it(folders, tmp_path, monkeypatch):
+    a, b = folders
+    path = tmp_path / "results.jsonl"
+    profile = {"weight_profile": [0.5]}
+    with flags_for(b, "CCE", tmp_path):
+        spec = table_flags.spec()
+        (of_b,) = of_table(spec, [("CCE", "clean")], {}, seeds=[1])
+    results_file.append(path, dataclasses.replace(result_of(of_b, data=fingerprint(a)), **profile))
+    monkeypatch.setattr(weight_profile, "profile", lambda loss: [0.5])
+    with pytest.raises(ValueError, match="the result of CCE at clean is of data"):
+        search_lib.check(spec, [], tmp_path, cells=[of_b])
+    search_lib.check(spec, [], tmp_path, cells=[of_b], compare_data=False)
+    monkeypatch.setattr(weight_profile, "profile", lambda loss: [0.9])
+    with pytest.raises(ValueError, match="has changed since the result for CCE at clean"):
+        search_lib.check(spec, [], tmp_path, cells=[of_b], compare_data=False)
+
+
 def test_a_finished_search_is_not_taken_for_that_of_other_data(folders, tmp_path):
     a, b = folders
     with flags_for(a, "GCE", tmp_path):

@@ -2,13 +2,12 @@
 
 import concurrent.futures
 import dataclasses
-import os
 import subprocess
 import sys
 
 import pytest
 
-from experiments.tables import cluster, record, results_file, table_specs
+from experiments.tables import cluster, record, results_file, submitted, table_specs
 from experiments.tables.cells import of_table
 from tests.experiments.test_cluster import cells
 
@@ -40,6 +39,16 @@ def slurm(tmp_path, monkeypatch):
     return state
 
 
+def _age(jobs):
+    """Moves the sending of all jobs to a day that SLURM has forgotten."""
+    sent = submitted.read(jobs)
+    old = {
+        name: dataclasses.replace(one, date="2020-01-01T00:00:00+00:00")
+        for name, one in sent.items()
+    }
+    submitted.write(jobs, old)
+
+
 def reproduce_on_slurm(folder, returncode=0):
     arguments = ["--executor=slurm", "--minutes=90", "--slurm=partition=gpu,cpus-per-task=8"]
     table = ["--table=8", "--rows=0.4", "--columns=Baseline", "--seeds=2", f"--workdir={folder}"]
@@ -47,19 +56,6 @@ def reproduce_on_slurm(folder, returncode=0):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == returncode, done.stderr
     return done.stdout + done.stderr
-
-
-@pytest.mark.long
-def test_a_job_that_slurm_does_not_list_yet_is_not_sent_again(slurm, tmp_path):
-    workdir = tmp_path / "work"
-    reproduce_on_slurm(workdir)
-    slurm.write_text("unlisted")
-    assert "0 jobs submitted, 2 already pending or running" in reproduce_on_slurm(workdir)
-    os.utime(workdir / "jobs" / "submitted.json", (0, 0))  # forgotten by SLURM since
-    assert "2 jobs submitted, 0 already pending or running" in reproduce_on_slurm(workdir)
-    slurm.write_text("down")
-    said = reproduce_on_slurm(workdir, returncode=1)
-    assert "sacct cannot say which jobs are pending or running: slurmdbd is down" in said
 
 
 def test_a_table_is_sent_to_slurm_once_and_again_what_was_lost(slurm, tmp_path):
@@ -103,6 +99,28 @@ def test_a_cell_is_not_sent_while_a_job_trains_it_with_another_config(slurm, tmp
     assert len(cluster.submit(others, tmp_path, minutes=5)) == 2
 
 
+@pytest.mark.filterwarnings("ignore:.* wrote no result")
+def test_a_job_that_slurm_has_forgotten_does_not_train_another_config(slurm, tmp_path):
+    spec = dataclasses.replace(table_specs.get("digits"), scale=0.02)
+    cluster.submit(cells(), tmp_path, minutes=5)
+    _age(tmp_path / "jobs")
+    slurm.write_text("unlisted")
+    others = of_table(spec, [("CCE", "clean"), ("CCE", "sym_0.2")], {}, seeds=[1])
+    assert len(cluster.submit(others, tmp_path, minutes=5)) == 2
+
+
+def test_cells_of_other_methods_are_not_taken_for_one_with_another_config(slurm, tmp_path):
+    """Their folders may be called the same, but for the hash."""
+    first, second = (
+        dataclasses.replace(cell, row=f"DM {letter}", seed=1)
+        for cell, letter in zip(
+            cells(), "\N{GREEK SMALL LETTER BETA}\N{GREEK SMALL LETTER MU}", strict=True
+        )
+    )
+    assert first.folder_name.rpartition("-")[0] == second.folder_name.rpartition("-")[0]
+    assert [len(cluster.submit([cell], tmp_path, minutes=5)) for cell in (first, second)] == [1, 1]
+
+
 def test_cells_that_were_sent_stay_known_when_others_are(slurm, tmp_path):
     first, others = cells(), [dataclasses.replace(cell, row="MAE") for cell in cells()]
     sent = [cluster.submit(some, tmp_path, minutes=5) for some in (first, others, first, others)]
@@ -126,13 +144,20 @@ def test_a_cell_whose_job_failed_is_sent_again_with_its_error(slurm, tmp_path):
     cluster.submit(wanted, tmp_path, minutes=5)
     slurm.write_text("FAILED")
     with pytest.warns(
-        UserWarning, match=r"seed 1 \(and 1 more\): .* wrote no result; see .*7_0_0_log\.err"
+        UserWarning, match=r"seed 1 \(and 1 more\): .* wrote no result; see .*7_0_0_log\.\*"
     ):
         cluster.submit(wanted, tmp_path, minutes=5)
     slurm.write_text("COMPLETED")
     results_file.append(tmp_path / "results.jsonl", record.result(wanted[0], ValueError("bad")))
     with pytest.warns(UserWarning, match="as the last job failed: ValueError: bad; see"):
         cluster.submit(wanted[:1], tmp_path, minutes=5)
+    _age(tmp_path / "jobs")
+    earlier = dataclasses.replace(record.result(wanted[1], ValueError("old")), date="2019-01-01")
+    other = dataclasses.replace(record.result(wanted[1], ValueError("other")), config_hash="f" * 12)
+    for failed in (earlier, other):
+        results_file.append(tmp_path / "results.jsonl", failed)
+    with pytest.warns(UserWarning, match="seed 2: sent again, as the last job wrote no result"):
+        cluster.submit(wanted[1:], tmp_path, minutes=5)
 
 
 @pytest.mark.filterwarnings("ignore:.* wrote no result")
@@ -143,7 +168,7 @@ def test_a_cell_waits_for_slurm_to_list_its_job_but_not_forever(slurm, tmp_path)
     assert sent() == 2
     slurm.write_text("unlisted")
     assert sent() == 0
-    os.utime(tmp_path / "jobs" / "submitted.json", (0, 0))
+    _age(tmp_path / "jobs")
     assert sent() == 2
     slurm.write_text("down")
     with pytest.raises(RuntimeError, match=r"pending or running: slurmdbd is down$"):
@@ -168,6 +193,10 @@ def test_options_have_the_types_of_submitit(slurm, tmp_path):
     assert "srun" not in asked
     with pytest.raises(ValueError, match="use_srun must be true or false, got 'no'"):
         cluster.submit(cells(), tmp_path, minutes=5, options={"use-srun": "no"})
+    assert (
+        len(cluster.submit(cells(), tmp_path / "b", minutes=5, options={"exclusive": "false"})) == 2
+    )
+    assert "exclusive" not in (tmp_path / "job.sh").read_text()
     with pytest.raises(ValueError, match="--slurm: additional_parameters is a dict"):
         cluster.submit(cells(), tmp_path, minutes=5, options={"additional-parameters": "x"})
 

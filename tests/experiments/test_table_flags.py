@@ -163,8 +163,10 @@ def test_whole_numbers_stay_whole_for_a_custom_scheme():
         ({"method": ["Own: method=DM,rate=0"]}, "Own: rate belongs to the protocol, not to a"),
         ({"method": ["Own: method=DM,steps=9"]}, "Own: steps belongs to the protocol"),
         ({"method": ["clean: method=DM"]}, "table 1 already has a 'clean'"),
+        ({"method": ["Own: method=DM,lam=1,lam=2"]}, "Own: arguments set loss.lam twice"),
+        ({"set": "model=mlp,model.name=resnet20"}, "--set: arguments set model.name twice"),
         ({"method": ["A,B: method=DM"]}, "comma outside brackets.*'A,B'"),
-        ({"method": ["A\nB: method=DM"]}, r"must be one line .*'A\\nB'"),
+        ({"method": ["A\nB: method=DM"]}, r"must be printable, .*'A\\nB'"),
         ({"method": ["Own: method=DM", "Own: method=CCE"]}, "--method has 'Own' twice"),
         (
             {"method": ["Own: method=DM"], "grid": ["Own: beta=4,beta=8"]},
