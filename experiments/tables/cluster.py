@@ -13,6 +13,7 @@ from experiments import startup
 from experiments.progress import ProgressBar
 from experiments.tables import local, record, results_file, same_data, submitted, tuning_file
 from experiments.tables.cells import Cell
+from experiments.tables.result import Result
 from experiments.tables.submitted import Sent
 from experiments.tables.tuning_file import ParameterSearch
 
@@ -102,13 +103,21 @@ def _submit_missing(executor: Any, cells: Sequence[Cell], folder: pathlib.Path) 
                 f"job {sent.job} trains {row}, {column}, seed {seed} with another config for "
                 f"{folder}; use another --workdir for this one, or cancel the job"
             )
-    lost = {name: sent for name, sent in of_these.items() if sent.job not in waiting}
-    todo = {name: cell for name, cell in wanted.items() if name in lost or name not in known}
+    # Read after SLURM was asked: a job may have ended since the caller read them.
+    results = results_file.read_if_there(folder / "results.jsonl")
+    done = {(result.key, result.config_hash) for result in results if result.status == "ok"}
+    todo = {
+        name: cell
+        for name, cell in wanted.items()
+        if (cell.key, cell.config_hash) not in done
+        and (name not in known or known[name].job not in waiting)
+    }
     if not todo:
         return []
     with executor.batch():
         jobs = [executor.submit(_Job(), cell, folder, sys.argv[1:]) for cell in todo.values()]
-    _warn_of_lost([(cell, lost[name]) for name, cell in todo.items() if name in lost], folder)
+    lost = [(cell, known[name]) for name, cell in todo.items() if name in known]
+    _warn_of_lost(lost, results, folder)
     date = submitted.now()
     new = {
         name: Sent(job.job_id, cell.key, date)
@@ -118,9 +127,10 @@ def _submit_missing(executor: Any, cells: Sequence[Cell], folder: pathlib.Path) 
     return jobs
 
 
-def _warn_of_lost(sent_again: Iterable[tuple[Cell, Sent]], folder: pathlib.Path) -> None:
+def _warn_of_lost(
+    sent_again: Iterable[tuple[Cell, Sent]], results: Iterable[Result], folder: pathlib.Path
+) -> None:
     """Warns of cells whose last job ended without a good result, once for each reason."""
-    results = results_file.read_if_there(folder / "results.jsonl")
     failures = {(r.key, r.config_hash): r for r in results if r.status == "failed"}
     lost: dict[str, list[tuple[Cell, str]]] = {}
     for cell, sent in sent_again:

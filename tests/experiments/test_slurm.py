@@ -160,6 +160,17 @@ def test_a_cell_whose_job_failed_is_sent_again_with_its_error(slurm, tmp_path):
         cluster.submit(wanted[1:], tmp_path, minutes=5)
 
 
+def test_a_cell_that_ends_before_slurm_is_asked_is_not_sent_again(slurm, tmp_path):
+    wanted = cells()
+    cluster.submit(wanted, tmp_path, minutes=5)
+    slurm.write_text("COMPLETED")
+    for cell in wanted:
+        ended = record.result(cell, ValueError("replaced"))
+        ended = dataclasses.replace(ended, status="ok", error=None, final=50.0, best=50.0)
+        results_file.append(tmp_path / "results.jsonl", ended)
+    assert cluster.submit(wanted, tmp_path, minutes=5) == []
+
+
 @pytest.mark.filterwarnings("ignore:.* wrote no result")
 def test_a_cell_waits_for_slurm_to_list_its_job_but_not_forever(slurm, tmp_path):
     def sent():
