@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import pathlib
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from dm_jax import files
 from experiments.tables.result import Key
@@ -45,8 +45,7 @@ def read(jobs: pathlib.Path) -> dict[str, Sent]:
     if not path.exists():
         return {}
     try:
-        fields = files.read_json(path).items()
-        return {name: Sent(job, tuple(key), date) for name, (job, key, date) in fields}
+        return {name: _sent(**fields) for name, fields in files.read_json(path).items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} does not hold jobs of this version ({error}); remove it once none of them is "
@@ -54,9 +53,14 @@ def read(jobs: pathlib.Path) -> dict[str, Sent]:
         ) from error
 
 
+def _sent(*, job: str, key: Sequence, date: str) -> Sent:
+    table, row, column, seed = key
+    return Sent(job, (table, row, column, seed), date)
+
+
 def write(jobs: pathlib.Path, sent: Mapping[str, Sent]) -> None:
     """Replaces the file."""
-    fields = {name: dataclasses.astuple(one) for name, one in sent.items()}
+    fields = {name: dataclasses.asdict(one) for name, one in sent.items()}
     files.write_json(jobs / "submitted.json", fields)
 
 

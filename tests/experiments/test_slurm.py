@@ -121,6 +121,13 @@ def test_cells_of_other_methods_are_not_taken_for_one_with_another_config(slurm,
     assert [len(cluster.submit([cell], tmp_path, minutes=5)) for cell in (first, second)] == [1, 1]
 
 
+def test_jobs_of_an_earlier_version_are_refused(slurm, tmp_path):
+    cluster.submit(cells(), tmp_path, minutes=5)
+    (tmp_path / "jobs" / "submitted.json").write_text('{"digits-CCE-clean-1": "7_0"}')
+    with pytest.raises(ValueError, match=r"does not hold jobs of this version .* remove it once"):
+        cluster.submit(cells(), tmp_path, minutes=5)
+
+
 def test_cells_that_were_sent_stay_known_when_others_are(slurm, tmp_path):
     first, others = cells(), [dataclasses.replace(cell, row="MAE") for cell in cells()]
     sent = [cluster.submit(some, tmp_path, minutes=5) for some in (first, others, first, others)]
