@@ -114,16 +114,16 @@ def _submit_missing(executor: Any, cells: Sequence[Cell], folder: pathlib.Path) 
     }
     if not todo:
         return []
+    date = submitted.now()
     with executor.batch():
         jobs = [executor.submit(_Job(), cell, folder, sys.argv[1:]) for cell in todo.values()]
-    lost = [(cell, known[name]) for name, cell in todo.items() if name in known]
-    _warn_of_lost(lost, results, folder)
-    date = submitted.now()
     new = {
         name: Sent(job.job_id, cell.key, date)
         for (name, cell), job in zip(todo.items(), jobs, strict=True)
     }
     submitted.write(folder / "jobs", known | new)
+    lost = [(cell, known[name]) for name, cell in todo.items() if name in known]
+    _warn_of_lost(lost, results, folder)
     return jobs
 
 
