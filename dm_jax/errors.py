@@ -22,11 +22,8 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
     in_any_case = {one.lower(): one for one in known}
     given = str(name).lower()
     longer = [one for one in in_any_case if len(given) > 2 and one.startswith(given)]
-    near = (
-        [min(longer, key=len)]
-        if longer
-        else difflib.get_close_matches(given, in_any_case, n=1, cutoff=0.5)
-    )
+    closest = difflib.get_close_matches(given, in_any_case, n=1, cutoff=0.5)
+    near = sorted(longer, key=len) or closest
     hint = f"; did you mean {in_any_case[near[0]]!r}?" if near else "."
     listed = "" if len(known) > _MAX_LISTED else f" Known: {', '.join(known) or 'none'}"
     return ValueError(f"unknown {what} {name!r}{hint}{listed}")

@@ -145,3 +145,17 @@ def test_what_is_said_of_the_regularisers_of_table_8_is_in_its_results():
         f"adds {gain:.1f} to plain cross entropy and takes {min(losses):.1f} to {max(losses):.1f}"
     )
     assert said in page
+
+
+def test_what_is_said_of_the_cells_of_table_8_and_their_time_is_in_its_results():
+    folders = [ROOT / "experiments/results" / name for name in ("table8", "table8_rerun")]
+    first, again = (results_file.read(folder / "results.jsonl") for folder in folders)
+    run = {(one.row, one.column) for one in (*first, *again)}
+    most = max(len(cell.runs) for cell in measured.group(first)["8"].values())
+    words = {1: "one", 4: "four", 10: "ten"}
+    said = f"{words[len(run)]} of {len(paper.table('8').cells)} cells, one to {words[most]} seeds"
+    assert said in README
+    columns = ("Baseline", "DM", "DM+L2")
+    minutes = [one.seconds / 60 for one in again if one.row == "0.4" and one.column in columns]
+    config = (ROOT / "configs/vehicles10.py").read_text(encoding="utf-8")
+    assert f"takes {min(minutes):.0f} to {max(minutes):.0f} minutes a run" in config

@@ -29,8 +29,13 @@ def environment(config: ParallelConfig) -> dict[str, Any]:
         "versions": {"python": platform.python_version()} | {p: _version(p) for p in _PACKAGES},
         "device": hardware.devices(config.devices),
         "processes": jax.process_count(),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": now(),
     }
+
+
+def now() -> str:
+    """The date and time, ISO 8601, UTC, in whole seconds."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _version(package: str) -> str:

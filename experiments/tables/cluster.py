@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dm_jax import files, train
+from dm_jax.train import workdir
 from experiments import startup
 from experiments.progress import ProgressBar
 from experiments.tables import local, record, results_file, same_data, submitted, tuning_file
@@ -114,7 +115,7 @@ def _submit_missing(executor: Any, cells: Sequence[Cell], folder: pathlib.Path) 
     }
     if not todo:
         return []
-    date = submitted.now()
+    date = workdir.now()
     with executor.batch():
         jobs = [executor.submit(_Job(), cell, folder, sys.argv[1:]) for cell in todo.values()]
     new = {

@@ -22,17 +22,12 @@ class Sent:
     Attributes:
       job: its id.
       key: of the cell's result.
-      date: when it was sent, ISO 8601.
+      date: when it was sent, as `dm_jax.train.workdir.now` and results have it.
     """
 
     job: str
     key: Key
     date: str
-
-
-def now() -> str:
-    """The date and time, as in `Sent` and in results."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def read(jobs: pathlib.Path) -> dict[str, Sent]:

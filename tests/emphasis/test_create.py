@@ -20,6 +20,7 @@ def test_create_by_name():
         ("no_such_module:Ramp", {}, "cannot be imported: No module named 'no_such_module'"),
         ("dm", {"lam": 0.5, "betta": 1.0}, "did you mean 'beta'"),
         ("dm", {"lam": 0.5}, "beta"),
+        ("dm", {"name": 0.5}, "unknown parameter of dm 'name'"),
         ("dm", {"lam": -0.5, "beta": 1.0}, r"lam.*\[0, inf\].*-0.5"),
         ("dm", {"lam": 0.5, "beta": float("nan")}, "beta.*finite.*nan"),
         ("dm", {"lam": 0.5, "beta": float("inf")}, "beta.*finite.*inf"),

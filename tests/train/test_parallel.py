@@ -198,9 +198,13 @@ def test_a_process_joins_the_others_by_its_number(monkeypatch):
 
 def test_what_one_host_is_told_and_what_the_first_knows_are_of_all(monkeypatch):
     _two_hosts(monkeypatch)
+    other = False
+
+    def gather(own):
+        return np.array([own, other])
+
+    monkeypatch.setattr(parallel.multihost_utils, "process_allgather", gather)
     for other in (False, True):
-        gather = lambda own, other=other: np.array([own, other])  # noqa: E731
-        monkeypatch.setattr(parallel.multihost_utils, "process_allgather", gather)
         assert [parallel.any_host(own) for own in (False, True)] == [other, True]
     monkeypatch.setattr(parallel.multihost_utils, "broadcast_one_to_all", lambda number: number)
     assert [parallel.broadcast_from_primary(n) for n in (None, 0, 7)] == [None, 0, 7]
