@@ -124,6 +124,10 @@ def test_a_failed_cell_is_in_the_results_and_the_exit_code(tmp_path):
         ),
         (["--rows=CCE", "--tune"], "--tune: table digits has nothing to search in these rows"),
         (["--slurm=partition=gpu"], "--slurm and --minutes require --executor=slurm"),
+        (
+            ["--rows=CCE", "--executor=slurm", "--slurm=nodes=1,nodes=2"],
+            "--slurm gives an option twice, got nodes=1,nodes=2",
+        ),
         (["--minutes=3"], "--slurm and --minutes require --executor=slurm"),
         (
             ["--table=1", "--method=Own: method=DM", "--grid=Own: beta=4"],
