@@ -41,15 +41,15 @@ def submit(
       folder: on a disk that all nodes share; holds results.jsonl, runs/ and the jobs' logs.
       minutes: time limit of a job; each gets one GPU.
       cluster: "slurm", or "local" for a first submission to processes on this machine.
-      options: SLURM options, such as {"partition": "gpu"}.
+      options: sbatch options, such as {"partition": "gpu"}; "true" for one without a value.
 
     Returns:
       The new jobs.
 
     Raises:
       ModuleNotFoundError: submitit is not installed.
-      ValueError: submitit does not know an option or its value is invalid, the options have a time
-        limit of their own, or a job trains one of the cells with another config.
+      ValueError: an option has an invalid value, the options have a time limit of their own, or a
+        job trains one of the cells with another config.
       RuntimeError: this machine is not part of such a cluster, or the cluster refused the jobs,
         or does not say which earlier ones are pending or running.
     """
@@ -65,11 +65,14 @@ def submit(
     for name in ("time", "timeout_min"):
         if name in named:
             raise ValueError(f"--slurm: the time limit of a job is --minutes, got {name}")
-    named = {f"slurm_{name}": _typed(name, text) for name, text in named.items()}
-    try:
-        executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax", **named)
-    except NameError as error:  # raised by submitit for an unknown option
-        raise ValueError(f"--slurm: {error}") from error
+    executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax")
+    others = {}  # for sbatch to judge, such as requeue
+    for name, text in named.items():
+        try:
+            executor.update_parameters(**{f"slurm_{name}": _typed(name, text)})
+        except NameError:  # submitit does not know it
+            others[name] = text == "true" or text
+    executor.update_parameters(slurm_additional_parameters=others)
     (folder / "jobs").mkdir(parents=True, exist_ok=True)
     with files.locked(folder / "jobs" / "lock"):  # the same command may run twice at once
         return _submit_missing(executor, cells, folder)

@@ -225,9 +225,16 @@ def test_the_time_limit_is_minutes(slurm, tmp_path, name):
         cluster.submit(cells(), tmp_path, minutes=5, options={name: "60"})
 
 
-def test_an_option_that_submitit_does_not_know_is_named(slurm, tmp_path):
-    with pytest.raises(ValueError, match=r"--slurm: .*partitoin"):
-        cluster.submit(cells(), tmp_path, minutes=5, options={"partitoin": "gpu"})
+def test_sbatch_judges_the_options_that_submitit_does_not_know(slurm, tmp_path):
+    options = {"requeue": "true", "chdir": "/my disk", "cluster-constraint": "a100"}
+    cluster.submit(cells(), tmp_path, minutes=5, options=options)
+    asked = (tmp_path / "job.sh").read_text()
+    for option in ("requeue", "chdir='/my disk'", "cluster-constraint=a100"):
+        assert f"#SBATCH --{option}\n" in asked
+    refuse = 'grep -o -e "--partitoin" "$1" >&2 && exit 1'
+    (tmp_path / "bin" / "sbatch").write_text(f"#!/bin/sh\n{refuse}\n")
+    with pytest.raises(RuntimeError, match="--partitoin"):
+        cluster.submit(cells(), tmp_path / "b", minutes=5, options={"partitoin": "gpu"})
 
 
 def test_without_slurm_it_says_so(tmp_path, monkeypatch):
