@@ -8,7 +8,6 @@ import numpy as np
 from jax import Array
 
 from dm_jax.emphasis.edf import EDF
-from dm_jax.errors import unknown
 
 Normalization = Literal["batch", "density"] | None
 
@@ -33,8 +32,8 @@ def check(logits: Array, labels: Array, edf: Any, normalization: Any, saturation
             "wrap a function of p with dm_jax.from_weight"
         )
     _check_parameter_shapes(edf, labels.shape)
-    if normalization not in ("batch", "density", None):
-        raise unknown("normalization", normalization, ("batch", "density", "None"))
+    if not isinstance(normalization, str | None) or normalization not in ("batch", "density", None):
+        raise ValueError(f"normalization must be 'batch', 'density' or None, got {normalization!r}")
     if isinstance(saturation, jax.core.Tracer):
         raise TypeError("saturation must be known when the function is traced, got a tracer")
     number = isinstance(saturation, (int, float, np.number, jax.Array)) and np.ndim(saturation) == 0

@@ -3,6 +3,9 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from configs import overrides
+from dm_jax.train.config import LossConfig, scheme_parameters
+
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"  # nothing to print here
 
@@ -49,6 +52,30 @@ def moves(schedule: Mapping[str, object] | None) -> str:
     'DM(lam=0), lam to 1.0'
     """
     return "".join(f", {name} to {end}" for name, end in (schedule or {}).items())
+
+
+def loss(config: Mapping[str, Any]) -> str:
+    """The loss of a config with its parameters.
+
+    >>> loss({"name": "DM", "normalization": "batch", "lam": 0.5, "beta": 8.0})
+    'DM(lam=0.5, beta=8)'
+    >>> loss({"name": "CCE", "normalization": "batch", "class_weights": [1.0, 0.5]})
+    'CCE-DN, class weights 1, 0.5'
+    """
+    own = scheme_parameters(config)
+    name, normalization = config.get("name", ""), config.get("normalization")
+    always_normalised = overrides.is_always_normalised(name)
+    if normalization == "batch" and not always_normalised:
+        name += "-DN"
+    text = name + (f"({parameters(own)})" if own else "")
+    if normalization == "density" or (normalization == "none" and always_normalised):
+        text += f", normalization {normalization}"
+    usual = LossConfig().saturation
+    if (saturation := config.get("saturation", usual)) != usual:
+        text += f", saturation {saturation:g}"
+    if weights := config.get("class_weights"):
+        text += f", class weights {', '.join(f'{weight:g}' for weight in weights)}"
+    return text + moves(config.get("schedule"))
 
 
 def count(number: int, noun: str) -> str:

@@ -14,7 +14,7 @@ from ml_collections import config_flags
 from dm_jax import train
 from experiments import startup
 from experiments.progress import ProgressBar
-from experiments.text import moves, parameters
+from experiments.text import duration, loss
 
 FLAGS = flags.FLAGS
 
@@ -33,11 +33,10 @@ def describe(config: train.Config, summary: train.Summary, workdir: str) -> str:
     """The outcome of a run in one line."""
     if not summary.finished:
         return f"stopped at step {summary.step} of {summary.total}; the same command resumes there"
-    loss = config.loss
     return (
         f"{config.data.name} with {_labels(config, summary)}, "
-        f"{loss.name}({parameters(loss.parameters)}){moves(loss.schedule)}: {_test(summary)}; "
-        f"{summary.seconds:.0f} s; see {workdir}"
+        f"{loss(config.to_dict()['loss'])}: {_test(summary)}; {duration(summary.seconds)}; "
+        f"see {workdir}"
     )
 
 

@@ -81,7 +81,7 @@ def corrupt(
     num_classes = int(num_classes)  # of NumPy, it could overflow
     true = as_labels(labels, num_classes)
     noise, argument = _parse(kind)
-    if matrix is not None and kind.removesuffix(":") != "matrix":
+    if matrix is not None and kind != "matrix":
         raise ValueError(f"matrix is for kind 'matrix', got kind {kind!r}")
     errors.check_number("rate", rate)
     if not 0.0 <= rate <= 1.0:
@@ -120,7 +120,7 @@ def _parse(kind: str) -> tuple[Callable[[Request], np.ndarray], str]:
         raise TypeError(f"kind must be a string, got {kind!r}")
     name, colon, argument = kind.partition(":")
     known = _WITH_ARGUMENT if colon else _KINDS
-    if name not in known:
+    if name not in known or (colon and not argument):
         raise errors.unknown("noise kind", kind, kinds())
     return known[name], argument
 
@@ -129,7 +129,7 @@ def _recorded(kind: str) -> str:
     """The kind without the folder of its file, so that the hash is the same on all machines."""
     name, _, path = kind.partition(":")
     of_file = path and name in ("file", "matrix")
-    return f"{name}:{pathlib.PurePath(path).name}" if of_file else kind.removesuffix(":")
+    return f"{name}:{pathlib.PurePath(path).name}" if of_file else kind
 
 
 def hold_out(

@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -63,11 +63,13 @@ class Recorder:
             self._board = TensorBoard(folder / "tensorboard", resume_step=start)
         self._progress = progress if parallel.is_primary() else NoProgress()
         self._best_step, self._best_score = -1, checkpoints.best_score
-        self._last_log = time.monotonic(), start
+        self._timed_from: tuple[float, int] | None = None  # time, step
         self._progress.start(self._experiment.plan.total_steps, start)
 
     def progress(self, step: int) -> None:
         """Updates the progress display."""
+        if self._timed_from is None:  # the first block compiles
+            self._timed_from = time.monotonic(), step
         self._progress.update(step)
 
     def log(self, step: int, window: metrics.Totals) -> None:
@@ -80,11 +82,13 @@ class Recorder:
         values = {f"train_{name}": float(value) for name, value in window.means().items()}
         values["learning_rate"] = self._learning_rate(step - 1)
         self._write(step, values)
-        now, (then, before) = time.monotonic(), self._last_log
-        self._last_log = now, step
-        rate = (step - before) / max(now - then, 1e-9)
-        self._board.write(step, {"steps_per_second": rate})
-        self._progress.show(step, {"loss": values["train_loss"], "steps/s": rate})
+        shown = {"loss": values["train_loss"]}
+        if self._timed_from is not None:
+            began, before = self._timed_from
+            shown["steps/s"] = (step - before) / max(time.monotonic() - began, 1e-9)
+            self._board.write(step, {"steps_per_second": shown["steps/s"]})
+        self._timed_from = time.monotonic(), step
+        self._progress.show(step, shown)
 
     def evaluate(self, step: int, state: State) -> bool:
         """Evaluates the test and validation sets; at the end the training set too.
@@ -93,7 +97,8 @@ class Recorder:
           Whether the validation accuracy is the best so far.
         """
         last = step == self._experiment.plan.total_steps
-        found = self._engine.evaluate_all(state, last=last)
+        with self._untimed(state):
+            found = jax.block_until_ready(self._engine.evaluate_all(state, last=last))
         values = {name: float(value) for name, value in found.items()}
         self._write(step, values)
         shown = ("test_accuracy", "validation_accuracy", "test_mAP", "test_CMC-1")
@@ -117,7 +122,18 @@ class Recorder:
         self._file.sync()  # so that no checkpoint is ahead of the metrics
         score = self._best_score if self._best_step == step else None
         seconds = self._seconds()
-        self._checkpoints.save(step, (state, window), score=score, seconds=seconds)
+        with self._untimed(state):
+            self._checkpoints.save(step, (state, window), score=score, seconds=seconds)
+
+    @contextlib.contextmanager
+    def _untimed(self, state: State) -> Iterator[None]:
+        """Leaves the time within out of the rate of steps, but not the wait for the state."""
+        jax.block_until_ready(state)
+        began = time.monotonic()
+        yield
+        if self._timed_from is not None:
+            then, step = self._timed_from
+            self._timed_from = then + time.monotonic() - began, step
 
     def close(self) -> None:
         """Closes all files, even if closing one of them fails."""

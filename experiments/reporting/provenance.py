@@ -1,15 +1,13 @@
 """The provenance of each number: a line per cell, and the settings that many cells share."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from configs import overrides
-from dm_jax.train.config import LossConfig, scheme_parameters
 from experiments.reporting.comparison import Table
 from experiments.reporting.measured import MeasuredCell
 from experiments.tables.result import Result
-from experiments.text import count, duration, fingerprint, moves, parameters
+from experiments.text import count, duration, fingerprint, loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +73,7 @@ def _line(cell: MeasuredCell, numbers: dict[Setting, int]) -> ProvenanceRow:
     runs = cell.runs or cell.failed
     return ProvenanceRow(
         cell=f"{cell.row} at {cell.column}",
-        scheme=_joined(_scheme(run.config.get("loss", {})) for run in runs),
+        scheme=_joined(loss(run.config.get("loss", {})) for run in runs),
         seeds=_joined(run.seed for run in cell.runs),
         mark=cell.mark or "full",
         config=_joined(run.config_hash for run in runs),
@@ -86,24 +84,6 @@ def _line(cell: MeasuredCell, numbers: dict[Setting, int]) -> ProvenanceRow:
         settings=_joined(sorted({numbers[Setting.of(run)] for run in runs})),
         remarks=_remarks(cell),
     )
-
-
-def _scheme(loss: Mapping[str, Any]) -> str:
-    """The loss of a config with its parameters: DM(lam=0.5, beta=8), CCE-DN."""
-    own = scheme_parameters(loss)
-    name, normalization = loss.get("name", ""), loss.get("normalization")
-    always_normalised = overrides.is_always_normalised(name)
-    if normalization == "batch" and not always_normalised:
-        name += "-DN"
-    text = name + (f"({parameters(own)})" if own else "")
-    if normalization == "density" or (normalization == "none" and always_normalised):
-        text += f", normalization {normalization}"
-    usual = LossConfig().saturation
-    if (saturation := loss.get("saturation", usual)) != usual:
-        text += f", saturation {saturation:g}"
-    if weights := loss.get("class_weights"):
-        text += f", class weights {', '.join(f'{weight:g}' for weight in weights)}"
-    return text + moves(loss.get("schedule"))
 
 
 def _joined(values: Iterable[object]) -> str:

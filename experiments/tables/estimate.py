@@ -15,7 +15,7 @@ from dm_jax.train.state import State
 from experiments import own_code
 from experiments.tables import local
 from experiments.tables.cells import Cell
-from experiments.text import count
+from experiments.text import count, duration
 
 _TIMED_BLOCKS = 2
 _LONGEST_BLOCK = 100  # steps
@@ -49,11 +49,11 @@ def describe(cells: Sequence[Cell]) -> tuple[str, int]:
         turns = f", {len(programs)} times, one after the other" if len(programs) > 1 else ""
         lines.append(
             f"{count(len(programs[0]), 'run')} x {steps} steps of {cell.config.model.name}: "
-            f"{_readable(seconds)}, {memory / 2**20:.0f} MiB{turns} (first: {cell.row}, "
+            f"{duration(seconds)}, {memory / 2**20:.0f} MiB{turns} (first: {cell.row}, "
             f"{cell.column})"
         )
     lines.append(
-        f"about {_readable(total)} on {hardware.devices(0)}, compilation and evaluation not counted"
+        f"about {duration(total)} on {hardware.devices(0)}, compilation and evaluation not counted"
     )
     lost = [f"{count(n, 'run')} cannot start: {reason}" for reason, n in reasons.items()]
     return "\n".join(lost + lines), reasons.total()
@@ -91,7 +91,3 @@ def _timed(engine: Engine, state: State) -> tuple[float, int]:
         state, totals = engine.advance(state, engine.block(i * size, (i + 1) * size))
     jax.block_until_ready(totals)
     return (time.perf_counter() - began) / (_TIMED_BLOCKS * size), memory
-
-
-def _readable(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 3600:.1f} h"

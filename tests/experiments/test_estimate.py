@@ -53,11 +53,11 @@ def test_the_time_of_a_plan_is_that_of_all_its_programs(monkeypatch):
     monkeypatch.setattr(estimate, "_measure", lambda group: (25.0, 300 * 2**20))
     alone, together, total = estimate.describe(there)[0].splitlines()
     assert alone == (
-        "1 run x 20 steps of resnet20: 500 s, 300 MiB, 4 times, one after the other "
+        "1 run x 20 steps of resnet20: 8 min 20 s, 300 MiB, 4 times, one after the other "
         "(first: CCE, clean)"
     )
-    assert together == "2 runs x 20 steps of mlp: 500 s, 300 MiB (first: CCE, clean)"
-    assert total.startswith("about 0.7 h on ")
+    assert together == "2 runs x 20 steps of mlp: 8 min 20 s, 300 MiB (first: CCE, clean)"
+    assert total.startswith("about 41 min 40 s on ")
 
 
 def test_what_takes_another_time_is_measured_by_itself(monkeypatch):
@@ -83,7 +83,7 @@ def test_what_takes_another_time_is_measured_by_itself(monkeypatch):
         "1 run x 20 steps of mlp",
     ]
     assert len(measured) == 5
-    assert lines[-1].startswith("about 0.3 h on ")  # of 1200 seconds
+    assert lines[-1].startswith("about 20 min 0 s on ")  # of 1200 seconds
 
 
 def test_all_runs_of_a_program_that_cannot_start_are_counted(monkeypatch):

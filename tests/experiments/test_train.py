@@ -53,11 +53,11 @@ def test_the_outcome_names_the_end_the_best_and_the_fit():
         {"step": 30, "test_accuracy": 0.7, "fit_accuracy": 0.8, "fit_accuracy_given": 0.6},
     ]
     summary = train.Summary(30, 30, rows, "", "digits", [], 0.402, 12.3, "cpu")
-    config = train.Config.parse(digits.get_config("method=GCE"))
+    config = train.Config.parse(digits.get_config("method=GCE-DN"))
     assert command.describe(config, summary, "DIR") == (
-        "digits with 40.2% wrong training labels (symmetric), GCE(q=0.7): test accuracy 70.0% at "
-        "the end, 90.0% at best (step 10); 60.0% of the given training labels and 80.0% of the "
-        "true ones fitted; 12 s; see DIR"
+        "digits with 40.2% wrong training labels (symmetric), GCE-DN(q=0.7): test accuracy 70.0% "
+        "at the end, 90.0% at best (step 10); 60.0% of the given training labels and 80.0% of the "
+        "true ones fitted; 12.3 s; see DIR"
     )
 
 

@@ -90,6 +90,8 @@ def test_rate_outside_its_range_is_named(rate):
         ("human", "unknown noise kind 'human'; did you mean 'human:NAME'"),
         ("pair:5", "unknown noise kind 'pair:5'; did you mean 'pair'"),
         ("", "unknown noise kind ''"),
+        ("human:", "unknown noise kind 'human:'; did you mean 'human:NAME'"),
+        ("matrix:", "unknown noise kind 'matrix:'; did you mean 'matrix:PATH'"),
     ],
 )
 def test_unknown_kind_gives_the_nearest(kind, message):

@@ -27,7 +27,7 @@ def test_the_labels_have_the_transition_matrix(tmp_path):
 
 def test_a_matrix_may_be_an_array(tmp_path):
     np.save(tmp_path / "T.npy", MATRIX)
-    drawn = noise.corrupt(LABELS, num_classes=3, kind="matrix:", matrix=MATRIX, seed=7)
+    drawn = noise.corrupt(LABELS, num_classes=3, kind="matrix", matrix=MATRIX, seed=7)
     np.testing.assert_array_equal(drawn.labels, corrupt(tmp_path / "T.npy").labels)
     assert drawn.kind == "matrix"
 

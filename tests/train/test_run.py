@@ -12,6 +12,7 @@ import pytest
 
 from dm_jax import data, noise, npz, train
 from dm_jax.train import build
+from dm_jax.train import recorder as recorder_lib
 from dm_jax.train import workdir as workdir_lib
 from dm_jax.train.checkpoints import Checkpoints, Restored
 from dm_jax.train.recorder import Recorder
@@ -337,6 +338,35 @@ def test_parameters_that_are_not_finite_are_not_kept(tmp_path):
                 recorder.checkpoint(10, one, window)
         assert checkpoints.latest is None
         recorder.close()
+
+
+def test_the_rate_of_steps_leaves_out_compilation_and_evaluations(tmp_path, monkeypatch):
+    now, shown = 0.0, []
+    monkeypatch.setattr(recorder_lib.time, "monotonic", lambda: now)
+
+    class Display(train.NoProgress):
+        def show(self, step, values):
+            shown.append((step, values.get("steps/s")))
+
+    running = tiny.engine(build.experiment(_config()))
+    state, window = tiny.train(running, end=10)
+
+    def evaluate_all(state, *, last):
+        nonlocal now
+        now += 100.0
+        return {}
+
+    monkeypatch.setattr(running, "evaluate_all", evaluate_all)
+    with contextlib.closing(Checkpoints(tmp_path / "checkpoints", keep=2)) as checkpoints:
+        recorder = Recorder(running, tmp_path, checkpoints, Display(), start=0)
+        now += 60.0  # compiles
+        recorder.log(5, window)
+        for step in (10, 20):
+            now += 2.0
+            recorder.log(step, window)
+            recorder.evaluate(step, state)
+        recorder.close()
+    assert [rate for _, rate in shown] == [None, 2.5, None, 5.0, None]
 
 
 def test_a_data_set_of_arrays_can_be_trained_on_resumed_and_loaded(tmp_path):
