@@ -111,6 +111,9 @@ def evaluate(
       gallery_cameras: [g] int.
       ranks: the k of CMC-k, above 0.
 
+    Returns:
+      The scores: CMC-k by k, mAP and the numbers of queries.
+
     Raises:
       ValueError: shapes that do not match, an identity or rank out of range, features that are not
         finite, or no query with a true match.

@@ -43,6 +43,9 @@ def load(name: str, *, data_dir: str | None = None) -> Dataset:
       data_dir: where TFDS keeps prepared data ($TFDS_DATA_DIR or ~/tensorflow_datasets if None);
         for "npz:PATH" the base of a relative path (the working directory if None).
 
+    Returns:
+      Training and test set, with the names, statistics and fingerprint of the data.
+
     Raises:
       ValueError: an unknown name (names the nearest known one) or invalid data.
       FileNotFoundError: the data are missing; names the command that prepares them.

@@ -34,8 +34,10 @@ class EDF:
     >>> print(edf, float(edf.weight(0.0)))
     Cosine(rate=3.0) 2.0
 
-    The methods are elementwise and take arguments of any shape, probabilities in [0, 1] and finite
-    margins. Parameters that are arrays broadcast with them.
+    The methods are elementwise: they take probabilities in [0, 1] or finite margins of any shape
+    and return that shape, in the dtype to which argument and parameters promote (integers as
+    floats; `density` in float32 at least). Parameters that are arrays broadcast with the argument;
+    `log_scale`, `log_area` and `mode` have the parameters' shape.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -59,7 +61,12 @@ class EDF:
         raise dataclasses.FrozenInstanceError(f"cannot delete {name!r}")
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with other values of some parameters."""
+        """A copy with other values of some parameters.
+
+        Raises:
+          TypeError: an unknown parameter, or a value that is no number.
+          ValueError: a value outside the parameter's range.
+        """
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
     def __repr__(self) -> str:
@@ -85,7 +92,10 @@ class EDF:
         return jnp.zeros(())
 
     def log_area(self) -> Array:
-        """log of the integral of exp(log_shape) over p in [0, 1]: the constant of Eq. 8."""
+        """log of the integral of exp(log_shape) over p in [0, 1], the constant of Eq. 8.
+
+        That of w itself is larger by `log_scale`.
+        """
         return quadrature.log_integral(lambda m: self.log_shape(m) + sum(log_p_and_q(m)))
 
     def density(self, p: ArrayLike) -> Array:

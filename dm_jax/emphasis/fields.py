@@ -18,9 +18,19 @@ def parameter(
     default: Any = dataclasses.MISSING,
     default_factory: Any = dataclasses.MISSING,
 ) -> Any:
-    """A field of an EDF: a traced leaf whose value, if concrete, must be in the range.
+    """A field of an EDF: a traced leaf, a number or an array, whose concrete values are checked.
 
-    An array as its default needs a `default_factory`, as in any dataclass.
+    A field without this call is a parameter of any finite value. The check is made when an EDF is
+    constructed and by `replace`; traced values are not checked.
+
+    Args:
+      minimum: smallest value accepted.
+      maximum: largest value accepted.
+      default: as of any dataclass field.
+      default_factory: returns the default; an array needs it, as in any dataclass.
+
+    Constructing the EDF raises ValueError if a value is out of range or not finite, and TypeError
+    if it is no number.
     """
     metadata = {"minimum": minimum, "maximum": maximum}
     return dataclasses.field(default=default, default_factory=default_factory, metadata=metadata)
@@ -29,7 +39,14 @@ def parameter(
 def static(
     *, default: Any = dataclasses.MISSING, default_factory: Any = dataclasses.MISSING
 ) -> Any:
-    """A field of an EDF that is part of its structure (a function, a name): never traced."""
+    """A field of an EDF that is part of its structure (a function, a name): never traced.
+
+    Another value compiles another program; it must be hashable.
+
+    Args:
+      default: as of any dataclass field.
+      default_factory: as of any dataclass field.
+    """
     return dataclasses.field(
         default=default, default_factory=default_factory, metadata={"static": True}
     )

@@ -48,7 +48,14 @@ class FromLoss(EDF):
 
 
 def from_weight(fn: Callable[[Array], Array]) -> EDF:
-    """The scheme with w(p) = fn(p), elementwise, at least 0 and of any scale.
+    """The scheme with w(p) = fn(p).
+
+    Args:
+      fn: elementwise function of p in [0, 1], at least 0 and of any scale, written with jax.numpy.
+
+    Raises:
+      TypeError: fn is no function, or does not return a number.
+      ValueError: fn cannot be traced.
 
     >>> print(f"{float(from_weight(lambda p: p * (1 - p)).mode):.4f}")
     0.5000
@@ -58,7 +65,14 @@ def from_weight(fn: Callable[[Array], Array]) -> EDF:
 
 
 def from_loss(fn: Callable[[Array], Array]) -> EDF:
-    """The scheme of a loss L(p) = fn(p): w = 2 * p * (1 - p) * abs(dL/dp), by autodiff.
+    """The scheme of a loss L(p) = fn(p): w = 2 * p * (1 - p) * abs(dL/dp), by autodiff (Eq. 6).
+
+    Args:
+      fn: elementwise differentiable function of p in (0, 1], written with jax.numpy.
+
+    Raises:
+      TypeError: fn is no function, or does not return a number.
+      ValueError: fn cannot be traced.
 
     >>> print(f"{float(from_loss(lambda p: -jnp.log(p)).weight(0.25)):.4f}")
     1.5000
@@ -69,6 +83,13 @@ def from_loss(fn: Callable[[Array], Array]) -> EDF:
 
 def from_pdf(fn: Callable[[Array], Array]) -> EDF:
     """The scheme of a density over [0, 1]; `density` returns fn(p) without renormalising.
+
+    Args:
+      fn: elementwise function of p in [0, 1], whose integral is one, written with jax.numpy.
+
+    Raises:
+      TypeError: fn is no function, or does not return a number.
+      ValueError: fn cannot be traced.
 
     >>> from jax.scipy import stats
     >>> print(f"{float(from_pdf(lambda p: stats.beta.pdf(p, 2, 3)).density(0.5)):.4f}")

@@ -72,6 +72,9 @@ def corrupt(
       imbalance: "none", "ratio", "long_tail" or "step".
       ratio: of the imbalance, at least 1; see the docstring of each imbalance for its meaning.
 
+    Returns:
+      The given labels of the kept examples, which of them are wrong, and how they were drawn.
+
     Raises:
       TypeError: an argument of the wrong type, such as labels or a rate that is not a number.
       FileNotFoundError: the file of kind "file:PATH" or "matrix:PATH" does not exist.

@@ -91,6 +91,9 @@ def experiment(
       config: the run's config.
       dataset: the data set, if it is already loaded.
 
+    Returns:
+      All that a training needs: its data, labels, network, loss, optimiser and plan.
+
     Raises:
       TypeError: a config that was not parsed, or a dataset of another type.
       ValueError: a config that does not fit the data or itself; see the message.
