@@ -8,8 +8,9 @@ import dataclasses
 import fractions
 import math
 import types
-from collections.abc import Mapping
-from typing import Any, NewType
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, NewType
 
 import numpy as np
 
@@ -18,6 +19,13 @@ from dm_jax import errors
 Parameters = Mapping[str, Any]
 # "N steps", "N epochs" or "N examples"; a bare whole number counts steps.
 Duration = NewType("Duration", str)
+# Numbers with their minimum; all must be finite.
+PositiveInt = Annotated[int, 1]
+NonNegativeInt = Annotated[int, 0]
+NonNegativeFloat = Annotated[float, 0]
+# A name, or the import path of a custom function.
+OptimizerName = Literal["sgd", "adam", "caffe_adam", "package.module:function"]
+ScheduleName = Literal["constant", "steps", "inv", "cosine", "package.module:function"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +34,13 @@ class DataConfig:
 
     name: str = "digits"
     data_dir: str = ""  # folder of prepared TFDS data sets; "" is TFDS's default
-    augment: str = "none"  # none | crop_flip (pad 4, random crop, horizontal flip)
+    augment: Literal["none", "crop_flip"] = "none"  # pad 4, random crop, horizontal flip
     resize: int = 256  # height and width that streamed images are scaled to ...
     crop: int = 224  # ... and those of the crop; crop_flip: at a random offset, flipped
-    damaged: str = "raise"  # a streamed image that cannot be decoded: raise | skip
-    last_batch: str = "wrap"  # wrap: batches span epochs (Caffe) | mask: an epoch's last is padded
+    damaged: Literal["raise", "skip"] = "raise"  # where a streamed image cannot be decoded
+    last_batch: Literal["wrap", "mask"] = "wrap"  # to the next epoch (Caffe), or padded and masked
     validation: float = 0.0  # fraction of the training set held out, stratified
-    validation_labels: str = "clean"  # clean | noisy
+    validation_labels: Literal["clean", "noisy"] = "clean"
     test: bool = True  # whether the test set is evaluated; a search sets False
 
 
@@ -42,7 +50,7 @@ class NoiseConfig:
 
     kind: str = "symmetric"
     rate: float = 0.0
-    seed: int = 0
+    seed: NonNegativeInt = 0
     imbalance: str = "none"
     ratio: float = 1.0
 
@@ -53,7 +61,7 @@ class ModelConfig:
 
     name: str = "mlp"  # or package.module:Class, a custom network
     pretrained: str = ""  # file with ImageNet weights to start from (`models.pretrained`); "": none
-    dtype: str = "float32"  # float32 | bfloat16 | float64 (with jax_enable_x64)
+    dtype: Literal["float32", "bfloat16", "float64"] = "float32"  # float64 with jax_enable_x64
     dropout: float = 0.0
     parameters: Parameters = dataclasses.field(default_factory=dict)
 
@@ -63,8 +71,8 @@ class LossConfig:
     """An emphasis density function and its `parameters`, such as lam and beta of DM."""
 
     name: str = "DM"
-    normalization: str = "batch"  # batch | density | none
-    saturation: float = 1e-6
+    normalization: Literal["batch", "density", "none"] = "batch"
+    saturation: NonNegativeFloat = 1e-6
     class_weights: tuple[float, ...] = ()  # one per class, multiplying the emphasis; () is none
     schedule: Parameters = dataclasses.field(default_factory=dict)  # parameter -> end, "cosine 2.0"
     schedule_length: Duration = Duration("0 steps")  # over which scheduled parameters move
@@ -84,26 +92,25 @@ def scheme_parameters(loss: Mapping[str, Any]) -> dict[str, Any]:
 class OptimizerConfig:
     """An optimiser of the tables, or a custom one. Weight decay is L2 in the gradient."""
 
-    name: str = "sgd"  # sgd | adam | caffe_adam | package.module:function (`optimizers.create`)
-    learning_rate: float = 0.1
-    momentum: float = 0.9
+    name: OptimizerName = "sgd"
+    learning_rate: NonNegativeFloat = 0.1
+    momentum: NonNegativeFloat = 0.9
     nesterov: bool = False
-    epsilon: float = 1e-8  # Adam's; "delta" in Table 7
-    weight_decay: float = 1e-4
-    decay: str = "all"  # all (Caffe) | kernels: biases and BatchNorm are left out
-    clip_norm: float = 0.0  # global norm of the gradient; 0 is off
+    epsilon: NonNegativeFloat = 1e-8  # Adam's; "delta" in Table 7
+    weight_decay: NonNegativeFloat = 1e-4
+    decay: Literal["all", "kernels"] = "all"  # all as in Caffe; kernels: no biases, no BatchNorm
+    clip_norm: NonNegativeFloat = 0.0  # global norm of the gradient; 0 is off
 
 
 @dataclasses.dataclass(frozen=True)
 class ScheduleConfig:
     """The factor on the learning rate as a function of the step."""
 
-    # constant | steps | inv | cosine | package.module:function (`schedules.learning_rate_factor`)
-    name: str = "constant"
+    name: ScheduleName = "constant"
     boundaries: tuple[Duration, ...] = ()  # steps: at each, the rate is multiplied by factor
-    factor: float = 0.1
-    gamma: float = 1e-5  # inv: (1 + gamma * step) ** -power
-    power: float = 0.75
+    factor: NonNegativeFloat = 0.1
+    gamma: NonNegativeFloat = 1e-5  # inv: (1 + gamma * step) ** -power
+    power: NonNegativeFloat = 0.75
     warmup: Duration = Duration("0 steps")
 
 
@@ -112,25 +119,25 @@ class TrainConfig:
     """Length, batch sizes, and intervals of logging, evaluation and checkpoints."""
 
     length: Duration = Duration("1000 steps")
-    batch_size: int = 256
+    batch_size: PositiveInt = 256
     log_every: Duration = Duration("100 steps")
     evaluate_every: Duration = Duration("100 steps")
-    evaluate_batch: int = 1000
+    evaluate_batch: PositiveInt = 1000
     checkpoint_every: Duration = Duration("1000 steps")
-    keep_checkpoints: int = 2
+    keep_checkpoints: PositiveInt = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class ParallelConfig:
     """How the step is spread over devices and hosts."""
 
-    mode: str = "jit"  # jit | pmap
-    devices: int = 0  # 0: all
+    mode: Literal["jit", "pmap"] = "jit"
+    devices: NonNegativeInt = 0  # 0: all
     distributed: bool = False  # jax.distributed.initialize() before anything else
     coordinator: str = ""  # host:port; "" if SLURM or a TPU pod provides it
     processes: int = 0
     process: int = 0
-    workers: int = 0  # processes of each host that decode streamed images; 0: a thread
+    workers: NonNegativeInt = 0  # processes of each host that decode streamed images; 0: a thread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +148,7 @@ class Config:
       ValueError: an unknown choice, or a number out of range.
     """
 
-    seed: int = 0
+    seed: NonNegativeInt = 0
     data: DataConfig = DataConfig()
     noise: NoiseConfig = NoiseConfig()
     model: ModelConfig = ModelConfig()
@@ -171,44 +178,6 @@ class Config:
         return _plain(self)
 
 
-# Placeholder for the import path of a custom function.
-_CUSTOM = "package.module:function"
-_CHOICES = {
-    "data.augment": ("none", "crop_flip"),
-    "data.damaged": ("raise", "skip"),
-    "data.last_batch": ("wrap", "mask"),
-    "data.validation_labels": ("clean", "noisy"),
-    "model.dtype": ("float32", "bfloat16", "float64"),
-    "loss.normalization": ("batch", "density", "none"),
-    "optimizer.name": ("sgd", "adam", "caffe_adam", _CUSTOM),
-    "optimizer.decay": ("all", "kernels"),
-    "schedule.name": ("constant", "steps", "inv", "cosine", _CUSTOM),
-    "parallel.mode": ("jit", "pmap"),
-}
-_POSITIVE = ("train.batch_size", "train.evaluate_batch", "train.keep_checkpoints")
-_NOT_NEGATIVE = (
-    "loss.saturation",
-    "noise.seed",
-    "optimizer.clip_norm",
-    "optimizer.epsilon",
-    "optimizer.learning_rate",
-    "optimizer.momentum",
-    "optimizer.weight_decay",
-    "parallel.devices",
-    "parallel.workers",
-    "schedule.factor",
-    "schedule.gamma",
-    "schedule.power",
-)
-_DURATIONS = (
-    "loss.schedule_length",
-    "schedule.boundaries",
-    "schedule.warmup",
-    "train.checkpoint_every",
-    "train.evaluate_every",
-    "train.length",
-    "train.log_every",
-)
 # A `jax.random.key` holds 32 bits of a seed.
 _SEEDS = 2**32
 
@@ -220,28 +189,44 @@ def get(config: Config, path: str) -> Any:
 
 
 def _check_values(config: Config) -> None:
-    for path, choices in _CHOICES.items():
-        custom = _CUSTOM in choices and ":" in get(config, path)
-        if get(config, path) not in choices and not custom:
-            raise errors.unknown(f"value of config.{path}:", get(config, path), choices)
-    for path in _POSITIVE:
-        if get(config, path) < 1:
-            raise ValueError(f"config.{path} must be at least 1, got {get(config, path)}")
-    amounts = {"seed": config.seed} | {path: get(config, path) for path in _NOT_NEGATIVE}
-    for path, value in amounts.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f"config.{path} must be finite and at least 0, got {value}")
-    for path in _DURATIONS:
-        found = get(config, path)
-        for duration in found if isinstance(found, tuple | list) else (found,):
-            try:
-                steps(duration, examples=1, batch_size=1)
-            except ValueError as error:
-                raise ValueError(f"config.{path}: {error}") from None
+    for path, kind, value in _leaves(config, "config"):
+        _check_leaf(path, kind, value)
     if config.seed >= _SEEDS:
         raise ValueError(f"config.seed must be below {_SEEDS}, got {config.seed}")
     if not 0 <= config.data.validation < 1:
         raise ValueError(f"config.data.validation must be in [0, 1), got {config.data.validation}")
+
+
+def _leaves(group: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """(path, declared type, value) of every key below a group."""
+    for field in dataclasses.fields(group):
+        value, where = getattr(group, field.name), f"{path}.{field.name}"
+        if dataclasses.is_dataclass(value):
+            yield from _leaves(value, where)
+        else:
+            yield where, field.type, value
+
+
+def _check_leaf(path: str, kind: Any, value: Any) -> None:
+    """Raises ValueError unless the declared type accepts the value, which is of its Python type."""
+    if isinstance(kind, types.GenericAlias):
+        for item in value:
+            _check_leaf(path, kind.__args__[0], item)
+    elif kind is Duration:
+        try:
+            steps(value, examples=1, batch_size=1)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+    elif typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+        takes_path = any(":" in choice for choice in choices)
+        if value not in choices and not (takes_path and ":" in value):
+            raise errors.unknown(f"value of {path}:", value, choices)
+    elif typing.get_origin(kind) is Annotated:
+        (minimum,) = kind.__metadata__
+        if not minimum <= value < math.inf:
+            finite = "" if isinstance(value, int) else "finite and "
+            raise ValueError(f"{path} must be {finite}at least {minimum}, got {value}")
 
 
 def _parse(cls: Any, values: Any, path: str) -> Any:
@@ -290,6 +275,10 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         return {key: _free(item, f"{path}.{key}") for key, item in value.items()}
     if isinstance(value, np.generic):
         value = value.item()
+    if typing.get_origin(kind) is Annotated:
+        kind = kind.__origin__
+    if typing.get_origin(kind) is Literal:
+        kind = str
     if isinstance(kind, types.GenericAlias):
         item = kind.__args__[0]
         if not isinstance(value, tuple | list):

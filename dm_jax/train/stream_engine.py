@@ -111,7 +111,7 @@ class StreamEngine(Engine):
             process_index=jax.process_index(),
             process_count=jax.process_count(),
             num_classes=num_classes,
-            damaged=config.damaged,  # type: ignore[arg-type]  # Config has checked it
+            damaged=config.damaged,
         )
 
     def example_block(self) -> Any:
