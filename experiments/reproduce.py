@@ -17,7 +17,7 @@ from absl import flags
 from configs import overrides
 from dm_jax import train
 from dm_jax.train.stop_request import StopRequest
-from experiments import startup
+from experiments import commit, startup
 from experiments.paper import Pair
 from experiments.progress import ProgressBar
 from experiments.reporting import report, terminal
@@ -25,7 +25,6 @@ from experiments.tables import cells as cells_lib
 from experiments.tables import (
     cluster,
     estimate,
-    local,
     record,
     results_file,
     search,
@@ -34,6 +33,7 @@ from experiments.tables import (
     workers,
 )
 from experiments.tables.cells import Cell
+from experiments.tables.outcome import StoppedError
 from experiments.tables.spec import TableSpec
 from experiments.tables.tuning_file import ParameterSearch
 from experiments.text import count
@@ -64,7 +64,7 @@ def reproduce(folder: pathlib.Path) -> int:
     _check_flags()
     if table_flags.AT_ONCE.value > 1:
         workers.share_devices()  # the checks of custom schemes compute with JAX
-    record.commit()  # cached before the cells train
+    commit.of_code()  # cached before the cells train
     spec, path = table_flags.spec(), folder / "results.jsonl"
     wanted, progress = table_flags.pairs(spec), ProgressBar(quiet=True)
     open_pairs = _pairs_to_search(spec, wanted)
@@ -73,8 +73,8 @@ def reproduce(folder: pathlib.Path) -> int:
         with StopRequest() as stop_requested:
             to_search, searches = _searched(spec, open_pairs, folder, progress)
         if stop_requested():
-            raise local.StoppedError("the search is finished, no cell was started")
-    except local.StoppedError as stopped:
+            raise StoppedError("the search is finished, no cell was started")
+    except StoppedError as stopped:
         print(f"stopped: {stopped}")
         return 0
     _note_unused(search.finished(spec, wanted, folder).keys() - set(open_pairs))
@@ -157,7 +157,7 @@ def _run(todo: Sequence[Cell], folder: pathlib.Path, progress: ProgressBar) -> t
                     print(f"{cell.name} failed: {result.error}")
                 elif not result.error and (at_once > 1 or _prints_a_line(cell)):
                     print(f"{cell.name}: {result.final:.1f}", flush=True)
-        except local.StoppedError as stopped:
+        except StoppedError as stopped:
             print(f"stopped: {stopped}")
             return failed, True
     return failed, False

@@ -12,7 +12,8 @@ from absl import flags
 
 from experiments import startup
 from experiments.progress import ProgressBar
-from experiments.tables import local, search, table_flags, workers
+from experiments.tables import search, table_flags, workers
+from experiments.tables.outcome import StoppedError
 
 flags.adopt_module_key_flags(table_flags)
 
@@ -28,7 +29,7 @@ def main() -> None:
     search.check(spec, wanted, folder)
     try:
         results = search.run(spec, wanted, folder, ProgressBar(), at_once=table_flags.AT_ONCE.value)
-    except local.StoppedError as stopped:
+    except StoppedError as stopped:
         print(f"stopped: {stopped}")
         return
     for (row, column), result in results.items():

@@ -13,13 +13,20 @@ import jax
 import numpy as np
 
 from dm_jax.train import hardware
+from experiments import commit
 
 
 def heading(subject: str, *packages: str) -> str:
-    """What is measured, the day, the versions of jax and of the packages at hand, the machine."""
+    """What is measured, the day, the commit, the versions of jax and the packages, the machine.
+
+    Args:
+      subject: what is measured.
+      packages: those of which the version is given if they are at hand.
+    """
     at_hand = [name for name in ("jax", *packages) if importlib.util.find_spec(name)]
     facts = [
         str(datetime.date.today()),
+        f"commit {commit.of_code() or 'unknown'}",
         *(f"{name} {metadata.version(name)}" for name in at_hand),
         f"Python {platform.python_version()}",
         hardware.kind(jax.devices()[0]),

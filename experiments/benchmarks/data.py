@@ -23,7 +23,6 @@ from dm_jax import models
 from dm_jax.data import augment
 from dm_jax.data.records import Record
 from dm_jax.data.stream import Batching, eval_stream
-from dm_jax.train import hardware
 from experiments import benchmarks
 
 # Height and width: that of most copies of Clothing1M, ImageNet's usual one, and larger ones; the
@@ -39,13 +38,14 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--rounds", type=count, default=7, help="rounds; medians are reported")
     parser.add_argument("--batch", type=count, default=128, help="examples in the step")
     flags = parser.parse_args(argv)
+    print(benchmarks.heading("decoding JPEGs, and augmentation in a step", "grain"))
     print("| JPEGs | plain Pillow, images/s/core | streamed, images/s/core | ratio |")
     print("|---|---|---|---|")
     for size in SIZES:
         plain, streamed = jpeg_rates(size, flags.images, flags.rounds)
         print(f"| {size[0]} x {size[1]} | {plain:.0f} | {streamed:.0f} | {streamed / plain:.2f} |")
     ready, whole = step_seconds("resnet20", flags.batch, flags.rounds)
-    print(f"\nResNet-20, batch {flags.batch}, {hardware.kind(jax.devices()[0])}:")
+    print(f"\nResNet-20, batch {flags.batch}:")
     print(f"step {ready * 1e3:.1f} ms, with gathering and augmentation {whole * 1e3:.1f} ms")
     print(f"({100 * (whole / ready - 1):+.1f}%)")
 

@@ -32,6 +32,7 @@ def main(argv: list[str]) -> None:
         queries = mars_protocol.read_queries(flags.info / "query_IDX.mat", tracklets)
     except (OSError, ValueError) as error:
         parser.error(f"--info: {error}")
+    print(benchmarks.heading("retrieval on MARS", "numpy"))
     features = draw_features(tracklets, flags.dimensions)
     times, (scores, *_) = zip(
         *(search(tracklets, queries, features) for _ in range(flags.rounds)), strict=True

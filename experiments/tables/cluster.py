@@ -10,10 +10,11 @@ from typing import Any
 
 from dm_jax import files, train
 from dm_jax.train import workdir
-from experiments import startup
+from experiments import commit, startup
 from experiments.progress import ProgressBar
 from experiments.tables import local, record, results_file, same_data, submitted, tuning_file
 from experiments.tables.cells import Cell
+from experiments.tables.outcome import Outcome, StoppedError
 from experiments.tables.result import Result
 from experiments.tables.submitted import Sent
 from experiments.tables.tuning_file import ParameterSearch
@@ -174,7 +175,7 @@ class _Job:
         signal.signal(number, stop)
         try:
             return run_one(cell, folder, arguments)
-        except (local.StoppedError, SystemExit):
+        except (StoppedError, SystemExit):
             if time_is_up:
                 queue_again(number, None)
             raise
@@ -186,7 +187,7 @@ class _Job:
         return submitit.helpers.DelayedSubmission(self, *arguments)
 
 
-def _run(cell: Cell, folder: pathlib.Path) -> Iterable[tuple[Cell, train.Summary | Exception]]:
+def _run(cell: Cell, folder: pathlib.Path) -> Iterable[Outcome]:
     """Runs the cell, unless its data are other than those of the results or its search."""
     path = folder / "results.jsonl"
     results = results_file.read_if_there(path)
@@ -218,7 +219,7 @@ def run_one(cell: Cell, folder: pathlib.Path, arguments: list[str]) -> str:
       StoppedError: a stop was requested; nothing is appended.
     """
     startup.prepare()
-    record.commit()  # cached before the cell trains
+    commit.of_code()  # cached before the cell trains
     sys.argv[1:] = arguments  # recorded in the result as its command
     status = "left out"
     for done, summary in _run(cell, folder):

@@ -10,14 +10,14 @@ import jax
 from dm_jax import train
 from dm_jax.train import build, population
 from dm_jax.train.stop_request import StopRequest
-from experiments import own_code
 from experiments.tables.cells import Cell
+from experiments.tables.outcome import Outcome, StoppedError
 from experiments.text import count
 
 
 def run_all(
     cells: Sequence[Cell], folder: pathlib.Path, progress: train.Progress
-) -> Iterator[tuple[Cell, train.Summary | Exception]]:
+) -> Iterator[Outcome]:
     """Runs cells and yields each with its summary, or the error it failed with, as it finishes.
 
     Cells share a program where they can (`Cell.trains_alone`).
@@ -44,21 +44,6 @@ def run_all(
                 raise
             except Exception as error:  # the rest still run
                 yield from ((cell, error) for cell, _ in group)
-
-
-class CellError(RuntimeError):
-    """A cell failed in another process; the message is what `describe` says of its error."""
-
-
-def describe(error: Exception) -> str:
-    """The error's type, its message and where it was raised in the user's own code."""
-    if isinstance(error, CellError):
-        return str(error)
-    return f"{type(error).__name__}: {error}{own_code.place(error)}"
-
-
-class StoppedError(Exception):
-    """A stop was requested; finished results are kept, and the next start runs the rest."""
 
 
 Built = tuple[Cell, build.ArrayExperiment | build.StreamedExperiment]

@@ -1,18 +1,16 @@
 """Makes the result of a cell from its run's summary: numbers, curves and provenance."""
 
-import functools
 import math
-import pathlib
 import shlex
-import subprocess
 import sys
 from typing import Any
 
 from dm_jax import train
 from dm_jax.train import workdir
+from experiments import commit
 from experiments.tables import table_specs
 from experiments.tables.cells import Cell
-from experiments.tables.local import describe
+from experiments.tables.outcome import error_text
 from experiments.tables.result import Result
 
 # Decimals: fewer than float32 has, more than anyone reads.
@@ -38,7 +36,7 @@ def result(cell: Cell, summary: train.Summary | Exception) -> Result:
     `final` and `best` are the test accuracy, or the table's measure if that is another.
     """
     if isinstance(summary, Exception):
-        nan, error = float("nan"), describe(summary)
+        nan, error = float("nan"), error_text(summary)
         return Result(**_provenance(cell), final=nan, best=nan, status="failed", error=error)
     measure = table_specs.get(cell.table).measure
     metrics = {
@@ -96,28 +94,7 @@ def _provenance(cell: Cell) -> dict[str, Any]:
         "device": environment["device"],
         "date": environment["date"],
         "command": shlex.join(["python", "-m", "experiments.reproduce", *sys.argv[1:]]),
-        "commit": commit(),
+        "commit": commit.of_code(),
         "scale": cell.scale,
         "changes": cell.changes,
     }
-
-
-@functools.cache
-def commit() -> str:
-    """The commit of the code, with "+" if the tree has changes; empty outside a checkout.
-
-    Cached: commands call it before they train, so that commits made meanwhile are not recorded.
-    """
-    try:
-        # Fails in an installed copy, even with a checkout of something else around it.
-        _git("ls-files", "--error-unmatch", pathlib.Path(__file__).name)
-        return _git("describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*")
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-def _git(*arguments: str) -> str:
-    here = pathlib.Path(__file__).parent
-    command = ["git", *arguments]
-    said = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True)
-    return said.stdout.strip()

@@ -18,8 +18,9 @@ from configs import overrides
 from dm_jax import train
 from experiments.paper import Pair
 from experiments.tables import cells as cells_lib
-from experiments.tables import local, results_file, same_data, tuning_file, workers
+from experiments.tables import results_file, same_data, tuning_file, workers
 from experiments.tables.cells import Cell
+from experiments.tables.outcome import error_text
 from experiments.tables.result import Result
 from experiments.tables.spec import TableSpec
 from experiments.tables.tuning_file import Parameters, ParameterSearch
@@ -157,7 +158,7 @@ def _score(summary: train.Summary | Exception) -> float:
     if isinstance(summary, train.NonFiniteLossError):
         return 0.0
     if isinstance(summary, Exception):
-        raise RuntimeError(local.describe(summary)) from summary
+        raise RuntimeError(error_text(summary)) from summary
     return 100 * summary.final("validation_accuracy_given")
 
 

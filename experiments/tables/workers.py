@@ -10,7 +10,6 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import pathlib
-import pickle
 import signal
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -19,15 +18,15 @@ import jax
 
 from dm_jax import train
 from dm_jax.train.stop_request import StopRequest
-from experiments import own_code, startup
+from experiments import startup
 from experiments.tables import local
 from experiments.tables.cells import Cell
+from experiments.tables.outcome import CellError, Outcome, StoppedError, picklable
 from experiments.text import count
 
 # Not forked: a fork would share JAX's threads and the device's state.
 _spawning = multiprocessing.get_context("spawn")
 _PREALLOCATE, _VISIBLE = "XLA_PYTHON_CLIENT_PREALLOCATE", "CUDA_VISIBLE_DEVICES"
-Outcome = tuple[Cell, train.Summary | Exception]
 
 
 def run_all(
@@ -72,7 +71,7 @@ def run_all(
                 outcome = worker.end()
                 if isinstance(outcome, list):
                     yield from outcome
-                elif isinstance(outcome, local.StoppedError):
+                elif isinstance(outcome, StoppedError):
                     stopped.append(str(outcome))
                 elif stop_requested():
                     stopped.append(f"{worker.name} had not started")
@@ -80,7 +79,7 @@ def run_all(
                     yield from ((cell, outcome) for cell in worker.cells)
         if stopped or waiting:
             left = [f"{count(sum(map(len, waiting)), 'run')} not started"] if waiting else []
-            raise local.StoppedError("; ".join([*stopped, *left]))
+            raise StoppedError("; ".join([*stopped, *left]))
 
 
 class _Worker:
@@ -114,7 +113,7 @@ class _Worker:
         except (EOFError, OSError):  # no report, or an incomplete one
             self._process.join()
             code = self._process.exitcode
-            return local.CellError(f"the process of {self.name} ended with exit code {code}")
+            return CellError(f"the process of {self.name} ended with exit code {code}")
 
     def stop(self) -> None:
         """Asks the process, once, to save a checkpoint and end."""
@@ -141,7 +140,7 @@ def _work(
         try:
             ended = local.run_all(cells, folder, _StopWithParent(parent))
             outcome = [(cell, picklable(summary)) for cell, summary in ended]
-        except local.StoppedError as stopped:
+        except StoppedError as stopped:
             outcome = stopped
         with contextlib.suppress(BrokenPipeError):  # the parent has ended
             sender.send(outcome)
@@ -161,21 +160,6 @@ class _StopWithParent(train.NoProgress):
         """Stops the run if its parent has ended."""
         if os.getppid() != self._parent:
             signal.raise_signal(signal.SIGTERM)
-
-
-def picklable(summary: train.Summary | Exception) -> train.Summary | Exception:
-    """The summary; an error that would lose something by pickling is replaced by its description.
-
-    Some cannot be pickled, and none keeps its traceback.
-    """
-    if not isinstance(summary, Exception):
-        return summary
-    described = local.CellError(local.describe(summary))
-    try:
-        pickle.loads(pickle.dumps(summary))
-    except Exception:
-        return described
-    return described if own_code.place(summary) else summary
 
 
 def _check_one_device(cells: Sequence[Cell]) -> None:

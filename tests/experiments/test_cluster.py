@@ -11,8 +11,10 @@ import pytest
 
 from dm_jax import train
 from dm_jax.train.stop_request import StopRequest
-from experiments.tables import cluster, local, record, results_file, table_specs, tuning_file
+from experiments import commit
+from experiments.tables import cluster, results_file, table_specs, tuning_file
 from experiments.tables.cells import missing, of_table
+from experiments.tables.outcome import StoppedError
 from experiments.tables.result import Result
 from experiments.tables.tuning_file import ParameterSearch
 
@@ -90,12 +92,12 @@ def test_a_job_trains_where_the_command_would_and_names_the_commit_of_its_start(
         return [(wanted[0], ValueError("not run"))]
 
     monkeypatch.setattr(cluster.local, "run_all", trains)
-    monkeypatch.setattr(record, "_git", lambda *_: now[0])
-    record.commit.cache_clear()
+    monkeypatch.setattr(commit, "_git", lambda *_: now[0])
+    commit.of_code.cache_clear()
     try:
         cluster.run_one(cells()[0], tmp_path, [])
     finally:
-        record.commit.cache_clear()
+        commit.of_code.cache_clear()
     (result,) = results_file.read(tmp_path / "results.jsonl")
     assert result.commit == "start"
 
@@ -140,10 +142,10 @@ def test_a_job_whose_time_is_up_stops_its_training_before_it_is_queued_again(
             signal.raise_signal(signal.SIGUSR2)
             assert stop_requested()
             assert not submitit_signal
-        raise local.StoppedError("will resume at step 5 of 9")
+        raise StoppedError("will resume at step 5 of 9")
 
     monkeypatch.setattr(cluster.local, "run_all", trains)
-    with pytest.raises(local.StoppedError):
+    with pytest.raises(StoppedError):
         cluster._Job()(cells()[0], tmp_path, [])
     assert submitit_signal == [(signal.SIGUSR2, None)]
 
@@ -163,10 +165,10 @@ def test_a_job_whose_time_is_up_before_it_trains_is_queued_again(
 
 def test_a_job_that_is_cancelled_is_not_queued_again(tmp_path, monkeypatch, submitit_signal):
     def is_cancelled(*_):
-        raise local.StoppedError("SIGTERM")
+        raise StoppedError("SIGTERM")
 
     monkeypatch.setattr(cluster.local, "run_all", is_cancelled)
-    with pytest.raises(local.StoppedError):
+    with pytest.raises(StoppedError):
         cluster._Job()(cells()[0], tmp_path, [])
     assert not submitit_signal
 

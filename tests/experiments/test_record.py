@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from dm_jax import train
+from experiments import commit
 from experiments.tables import cells, record, table_specs
 
 
@@ -70,7 +71,7 @@ def test_without_git_or_a_checkout_there_is_no_commit(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(subprocess, "run", fails)
-    assert record.commit.__wrapped__() == ""
+    assert commit.of_code.__wrapped__() == ""
 
 
 def _cell(**changes):

@@ -16,9 +16,10 @@ from absl.testing import flagsaver
 from dm_jax import train
 from dm_jax.train import workdir as workdir_lib
 from dm_jax.train.differences import differences
-from experiments import reproduce, startup
+from experiments import commit, reproduce, startup
 from experiments.progress import ProgressBar
 from experiments.tables import cells, local, record, results_file, search, table_specs, workers
+from experiments.tables.outcome import StoppedError
 
 COMMAND = [sys.executable, "-m", "experiments.reproduce", "--table=digits", "--scale=0.02"]
 
@@ -183,31 +184,31 @@ def test_a_result_names_the_commit_of_its_start(tmp_path, monkeypatch):
 
     workers_run_all = workers.run_all
     monkeypatch.setattr(workers, "run_all", run_all)
-    monkeypatch.setattr(record, "subprocess", types.SimpleNamespace(run=run))
+    monkeypatch.setattr(commit, "subprocess", types.SimpleNamespace(run=run))
     flags.FLAGS.mark_as_parsed()
-    record.commit.cache_clear()
+    commit.of_code.cache_clear()
     try:
         assert reproduce.reproduce(tmp_path) == 0
     finally:
-        record.commit.cache_clear()
+        commit.of_code.cache_clear()
     (result,) = results_file.read(tmp_path / "results.jsonl")
     assert result.commit == "start"
 
 
 def test_the_commit_of_a_checkout_around_an_installed_copy_is_not_the_code_s(tmp_path, monkeypatch):
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-C", tmp_path]
-    (tmp_path / "record.py").touch()
+    (tmp_path / "commit.py").touch()
     subprocess.run([*git, "init", "--quiet"], check=True)
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message=mine"], check=True)
-    monkeypatch.setattr(record, "__file__", str(tmp_path / "record.py"))
-    record.commit.cache_clear()
+    monkeypatch.setattr(commit, "__file__", str(tmp_path / "commit.py"))
+    commit.of_code.cache_clear()
     try:
-        assert record.commit() == ""
-        subprocess.run([*git, "add", "record.py"], check=True)
-        record.commit.cache_clear()
-        assert record.commit().endswith("+")
+        assert commit.of_code() == ""
+        subprocess.run([*git, "add", "commit.py"], check=True)
+        commit.of_code.cache_clear()
+        assert commit.of_code().endswith("+")
     finally:
-        record.commit.cache_clear()
+        commit.of_code.cache_clear()
 
 
 @pytest.mark.parametrize("program", ["reproduce", "tune"])
@@ -282,7 +283,7 @@ def test_cells_that_are_stopped_say_how_they_go_on(tmp_path, count, message):
         def start(self, total, step):
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(local.StoppedError, match=message):
+    with pytest.raises(StoppedError, match=message):
         list(local.run_all(some_cells(count), tmp_path, Hasty()))
 
 
@@ -308,7 +309,7 @@ def test_a_stop_after_the_last_step_of_a_run_is_not_forgotten(tmp_path):
     ended = local.run_all([first, second], tmp_path, Late())
     cell, summary = next(ended)
     assert (cell, summary.finished) == (first, True)
-    with pytest.raises(local.StoppedError, match="1 run not started"):
+    with pytest.raises(StoppedError, match="1 run not started"):
         next(ended)
 
 

@@ -8,7 +8,8 @@ import types
 import pytest
 
 from experiments.progress import ProgressBar
-from experiments.tables import local, workers
+from experiments.tables import workers
+from experiments.tables.outcome import StoppedError
 from tests.experiments.test_workers import some_cells
 
 
@@ -24,7 +25,7 @@ class Pretended(workers._Worker):
 
     def ends(self):
         if self.cells[0].row == "CCE":
-            self.sender.send(local.StoppedError(f"{self.name} will resume at step 5 of 9"))
+            self.sender.send(StoppedError(f"{self.name} will resume at step 5 of 9"))
         self.sender.close()
 
 
@@ -45,7 +46,7 @@ def test_a_stop_asks_all_of_them_and_no_cell_has_failed(tmp_path, monkeypatch):
         r"^CCE, sym_0\.4, seed 1 will resume at step 5 of 9; CCE-DN, sym_0\.4, seed 1 had not "
         r"started; 1 run not started$"
     )
-    with pytest.raises(local.StoppedError, match=said):
+    with pytest.raises(StoppedError, match=said):
         list(workers.run_all(wanted, tmp_path, ProgressBar(quiet=True), at_once=2))
     assert len(started) == 2
 
@@ -63,7 +64,7 @@ def test_a_stop_between_two_runs_is_not_forgotten(tmp_path, monkeypatch):
     first, second = some_cells("CCE", "CCE-DN")
     ended = workers.run_all([first, second], tmp_path, ProgressBar(quiet=True), at_once=2)
     assert next(ended) == (first, None)
-    with pytest.raises(local.StoppedError, match=r"^1 run not started$"):
+    with pytest.raises(StoppedError, match=r"^1 run not started$"):
         next(ended)
 
 

@@ -20,6 +20,7 @@ from dm_jax.train import workdir as workdir_lib
 from dm_jax.train.stop_request import StopRequest
 from experiments.progress import ProgressBar
 from experiments.tables import cells, local, record, search, table_specs, workers
+from experiments.tables.outcome import StoppedError, picklable
 
 
 class Deadly(EDF):
@@ -174,9 +175,9 @@ def test_a_cluster_has_a_job_for_each_cell(tmp_path):
 
 def test_an_error_that_cannot_travel_is_put_into_words():
     error = ValueError("no", lambda: None)
-    assert str(workers.picklable(error)).startswith("ValueError: ('no', ")
-    assert str(workers.picklable(TwoWordsError("disk", "full"))) == "TwoWordsError: disk full"
-    assert str(workers.picklable(OSError("disk full"))) == "disk full"
+    assert str(picklable(error)).startswith("ValueError: ('no', ")
+    assert str(picklable(TwoWordsError("disk", "full"))) == "TwoWordsError: disk full"
+    assert str(picklable(OSError("disk full"))) == "disk full"
 
 
 def test_an_error_of_the_users_code_keeps_its_place():
@@ -184,7 +185,7 @@ def test_an_error_of_the_users_code_keeps_its_place():
     try:
         [][1]
     except IndexError as error:
-        travelled = pickle.loads(pickle.dumps(workers.picklable(error)))
+        travelled = pickle.loads(pickle.dumps(picklable(error)))
     text = record.result(some_cells("CCE")[0], travelled).error
     assert re.fullmatch(r"IndexError: list index .* \(.*test_workers\.py, line \d+, in .*\)", text)
 
@@ -245,7 +246,7 @@ def test_a_process_starts_on_its_gpu_deaf_to_ctrl_c_and_its_death_is_heard(tmp_p
 
 
 def test_a_process_reports_whatever_ended_its_cells(tmp_path, monkeypatch):
-    wanted, stopped = some_cells("CCE", "CCE-DN"), local.StoppedError("2 runs not started")
+    wanted, stopped = some_cells("CCE", "CCE-DN"), StoppedError("2 runs not started")
 
     def ends(cells, folder, progress):
         yield cells[0], "the summary"
@@ -264,7 +265,7 @@ def test_a_process_reports_whatever_ended_its_cells(tmp_path, monkeypatch):
     assert reports[0][0] == (wanted[0], "the summary")
     assert reports[0][1][0] == wanted[1]
     assert str(reports[0][1][1]).startswith("ValueError: ('no', ")
-    assert (type(reports[1]), str(reports[1])) == (local.StoppedError, str(stopped))
+    assert (type(reports[1]), str(reports[1])) == (StoppedError, str(stopped))
     receiver.close()  # what started it has ended
     workers._work(wanted, tmp_path, os.getppid(), sender)
 
