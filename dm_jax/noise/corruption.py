@@ -59,6 +59,15 @@ class Corruption:
         if (np.diff(self.kept, prepend=-1) < 1).any():
             raise ValueError("kept must be ascending indices from 0 on, without repetition")
 
+    def __repr__(self) -> str:
+        facts = [self.kind, f"rate {self.rate:g}", f"seed {self.seed}"]
+        if self.imbalance != "none":
+            facts.append(f"imbalance {self.imbalance} {self.ratio:g}")
+        if self.part != "all":
+            facts.append(self.part)
+        wrong = f"{100 * self.actual_rate:.1f}% of {len(self.labels)} labels wrong"
+        return f"Corruption({', '.join(facts)}: {wrong})"
+
     @property
     def actual_rate(self) -> float:
         """The share of kept examples whose label was changed; 0 if none are kept."""

@@ -14,7 +14,7 @@ from dm_jax.train import setup as setup_lib
 from dm_jax.train.sampler import Sampler
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ArrayExperiment(setup_lib.Experiment):
     """A resolved config of a data set in memory.
 
@@ -53,7 +53,7 @@ class ArrayExperiment(setup_lib.Experiment):
         return sets
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class StreamedExperiment(setup_lib.Experiment):
     """A resolved config of a streamed data set."""
 

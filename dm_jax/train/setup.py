@@ -24,7 +24,7 @@ _NORMALIZATIONS: dict[str, Normalization] = {"batch": "batch", "density": "densi
 _MAX_STEPS_PER_CALL = 1000
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Experiment:
     """A resolved config.
 
@@ -45,6 +45,11 @@ class Experiment:
     edf: emphasis.EDF
     plan: Plan
     learning_rate: schedules.Schedule
+
+    def __repr__(self) -> str:
+        network, length = self.config.model.name, f"{self.plan.total_steps} steps"
+        data = f"{self.dataset.name}, {self.corruption}"
+        return f"{type(self).__name__}({data}, {self.edf}, {network}, {length})"
 
     @property
     def example(self) -> jax.ShapeDtypeStruct:

@@ -21,6 +21,14 @@ def path(corruption, tmp_path):
     return tmp_path / "corruption.npz"
 
 
+def test_a_corruption_is_printed_in_a_line(corruption):
+    part = corruption.take([0, 1], part="training(fraction=0.2)").cleaned(LABELS[:2])
+    assert repr(part) == (
+        "Corruption(symmetric, rate 0.4, seed 3, imbalance step 4, training(fraction=0.2): 0.0% of "
+        "2 labels wrong)"
+    )
+
+
 def test_save_and_load_give_the_same_corruption(corruption, path):
     loaded = noise.Corruption.load(path)
     assert loaded.hash == corruption.hash

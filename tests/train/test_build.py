@@ -1,5 +1,7 @@
 """From a config to what a run needs: labels, rows, schemes, and what makes no sense together."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -186,3 +188,13 @@ def test_a_moving_parameter_is_in_force_at_its_step(digits):
 def test_what_cannot_be_built(changes, message):
     with pytest.raises(ValueError, match=message):
         build.experiment(tiny.config(**changes))
+
+
+def test_an_experiment_is_printed_in_a_line():
+    """Its fields would fill a screen, and nobody could read them."""
+    experiment = build.experiment(tiny.config(noise__kind="symmetric", noise__rate=0.4))
+    assert re.fullmatch(
+        r"ArrayExperiment\(digits, Corruption\(symmetric, rate 0.4, seed \d+: "
+        r"[\d.]+% of 1438 labels wrong\), DM\(.*\), mlp, \d+ steps\)",
+        str(experiment),
+    )
