@@ -80,7 +80,7 @@ def _check_complete(
 
 
 def _check_weight(name: str, edf: EDF) -> None:
-    """Raises ValueError if a custom weight is not traceable, not elementwise, or negative."""
+    """Raises ValueError unless a custom weight is traceable, smooth, elementwise and positive."""
     p = jnp.linspace(0.01, 0.99, 99)
     try:
         check_traceable(f"weight of {name}", edf.weight)
@@ -103,6 +103,12 @@ def _check_weight(name: str, edf: EDF) -> None:
         raise ValueError(
             f"weight of {name} must be elementwise, but the weight of one p depends on the others"
         )
+    try:
+        edf.log_shape(p)  # not abstractly: there, JAX notices only when it compiles
+    except Exception as error:
+        raise ValueError(
+            f"weight of {name} must be differentiable in p, in forward mode: {first_line(error)}"
+        ) from error
     good = jnp.broadcast_to(found >= 0, p.shape)
     if not good.all():
         worst = p[jnp.argmin(good)]

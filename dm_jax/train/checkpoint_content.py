@@ -52,6 +52,16 @@ def description(arrays: Any) -> dict[str, str]:
     }
 
 
+def check_not_empty(tree: Any) -> None:
+    """Raises ValueError if an array has no elements, which orbax does not save."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if not leaf.size:
+            raise ValueError(
+                f"an array without elements cannot be saved in a checkpoint: "
+                f"{jax.tree_util.keystr(path)} is {leaf.dtype}{list(leaf.shape)}"
+            )
+
+
 def sealed(meta: dict[str, Any]) -> dict[str, Any]:
     """`meta` with a checksum of its own."""
     return meta | {"seal": zlib.crc32(json.dumps(meta, sort_keys=True).encode())}

@@ -164,10 +164,12 @@ class Checkpoints:
           like: a tree of the same structure; its arrays may be abstract.
 
         Raises:
-          ValueError: a checkpoint was written with a different network, optimiser or scheme.
+          ValueError: a checkpoint was written with a different network, optimiser or scheme, or
+            none could be: an array has no elements.
           MemoryError, OSError: it could not be read, but may be intact; it is not moved.
         """
         like = jax.eval_shape(lambda tree: tree, like)
+        content.check_not_empty(like)
         while (step := parallel.broadcast_from_primary(self.latest)) is not None:
             found, problem = None, None
             try:

@@ -12,7 +12,7 @@ import json
 import pathlib
 import statistics
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 from configs import overrides
 from dm_jax import train
@@ -20,7 +20,7 @@ from experiments.paper import Pair
 from experiments.tables import cells as cells_lib
 from experiments.tables import results_file, same_data, tuning_file, workers
 from experiments.tables.cells import Cell
-from experiments.tables.outcome import error_text
+from experiments.tables.outcome import Outcome, StoppedError, error_text
 from experiments.tables.result import Result
 from experiments.tables.spec import TableSpec
 from experiments.tables.tuning_file import Parameters, ParameterSearch
@@ -58,11 +58,14 @@ def run(
 
     Returns:
       The finished searches; if a candidate could not be run, its pair is left out with a warning.
+
+    Raises:
+      StoppedError: a stop was requested, or another process trains all that is left.
     """
     tried: dict[Pair, dict[tuple[float, ...], _Candidate]] = {}
     failed: dict[Pair, str] = {}
     cells = missing_candidates(spec, wanted, folder)
-    runs = workers.run_all(cells, folder / "tuning", progress, at_once=at_once)
+    runs = _run_all(cells, folder / "tuning", progress, at_once)
     with contextlib.closing(runs):
         for cell, summary in runs:
             pair, grid = (cell.row, cell.column), spec.grid(cell.row, cell.column)
@@ -84,6 +87,23 @@ def run(
     for message in failed.values():
         warnings.warn(f"the search did not finish: {message}", stacklevel=2)
     return finished(spec, wanted, folder)
+
+
+def _run_all(
+    cells: Sequence[Cell], folder: pathlib.Path, progress: train.Progress, at_once: int
+) -> Generator[Outcome, None, None]:
+    """As `workers.run_all`; what another process trains comes last, read from its workdir."""
+    while cells:
+        in_use: list[tuple[Cell, Exception]] = []
+        with contextlib.closing(workers.run_all(cells, folder, progress, at_once=at_once)) as runs:
+            for cell, summary in runs:
+                if isinstance(summary, train.WorkdirInUseError):
+                    in_use.append((cell, summary))
+                else:
+                    yield cell, summary
+        if len(in_use) == len(cells):
+            raise StoppedError(f"{in_use[0][1]}; the same command finishes the search after it")
+        cells = [cell for cell, _ in in_use]
 
 
 @dataclasses.dataclass

@@ -168,6 +168,21 @@ class OfNumPy(Branching):
         return np.exp(-p)
 
 
+@jax.custom_vjp
+def _squared(p):
+    return p**2
+
+
+_squared.defvjp(lambda p: (p**2, p), lambda p, g: (2 * p * g,))
+
+
+class Backward(EDF):
+    """Differentiable in reverse mode only."""
+
+    def weight(self, p):
+        return _squared(jnp.asarray(p))
+
+
 class OfAll(EDF):
     """Depends on the other examples."""
 
@@ -338,6 +353,7 @@ def test_a_scheme_without_a_weight_says_so():
         ("Falling", {"slope": 2.0}, r"at least 0, is -0\.02 at p = 0.51"),
         ("OnePredicate", {"knee": 0.5}, "must be elementwise, but fails for an array of p: Pred"),
         ("OfRanks", {"knee": 0.5}, "weight of .*OfRanks fails: axis -1 is out of bounds"),
+        ("Backward", {}, "must be differentiable in p, in forward mode: can't apply forward-mode"),
         ("OfAll", {"knee": 0.5}, "elementwise, but the weight of one p depends on the others"),
         ("Falling", {"slope": np.ones(3)}, r"elementwise, but maps \(99,\) to"),
     ],

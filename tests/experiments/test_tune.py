@@ -22,6 +22,7 @@ from experiments.tables import (
     tuning_file,
     workers,
 )
+from experiments.tables.outcome import StoppedError
 from experiments.tables.result import Result
 
 
@@ -175,6 +176,30 @@ def test_several_candidates_at_once_are_said_as_they_end(tmp_path, monkeypatch, 
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 4
     assert said[0] == 'GCE, clean, {"q": 0.3}, seed 1: 30.0 on validation'
+
+
+def test_two_searches_at_the_same_time_do_not_fail_each_other(tmp_path, monkeypatch):
+    """What the other one trains is read when it has finished; only what it still trains is left."""
+    spec = dataclasses.replace(table_specs.get("digits"), grids={"GCE": {"q": (0.3, 0.7)}})
+    in_use, asked = [0.7], []
+
+    def run_all(wanted, folder, progress):
+        asked.append(len(wanted))
+        for cell in wanted:
+            q = cell.config.loss.parameters["q"]
+            busy = train.WorkdirInUseError(f"another process trains in q={q}")
+            yield cell, busy if q in in_use else a_summary(q)
+        in_use[:] = later.pop()
+
+    monkeypatch.setattr(local, "run_all", run_all)
+    pair = ("GCE", "clean")
+    later = [[0.7], [0.7]]
+    with pytest.raises(StoppedError, match=r"another process trains in q=0\.7; the same command"):
+        search.run(spec, [pair], tmp_path, ProgressBar(quiet=True))
+    later = [[], []]
+    found = search.run(spec, [pair], tmp_path, ProgressBar(quiet=True))
+    assert found[pair].chosen == {"q": 0.7}
+    assert asked == [4, 2, 4, 2]
 
 
 def test_a_scheme_that_was_searched_and_edited_since_is_refused(tmp_path, monkeypatch):

@@ -44,6 +44,14 @@ class Sequence(models.Network):
         return nn.Conv(4, (3,), dtype=self.dtype)(x.reshape(x.shape[0], -1, 1)).mean(1)
 
 
+class WithEmpty(Half):
+    """Has a parameter without elements."""
+
+    def embed(self, x, train, where):
+        self.param("none", nn.initializers.zeros, (0, 3))
+        return super().embed(x, train, where)
+
+
 class Unflattened(models.Network):
     """Features that have positions."""
 
@@ -265,3 +273,11 @@ def test_a_population_is_on_one_data_set():
     config = train.Config.parse(digits.get_config("steps=20"))
     with pytest.raises(ValueError, match="a population needs one data set"):
         train.train_population([train.experiment(config) for _ in range(2)])
+
+
+def test_an_array_without_elements_is_named_before_training(tmp_path):
+    """A checkpoint could not hold it."""
+    config = train.Config.parse(digits.get_config(f"model={HERE}:WithEmpty,steps=4"))
+    with pytest.raises(ValueError, match=r"cannot be saved .*params\['none'\] is float32\[0, 3\]"):
+        train.run(config, tmp_path)
+    assert not (tmp_path / "metrics.jsonl").exists()
