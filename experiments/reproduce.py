@@ -45,7 +45,7 @@ _EXECUTOR = flags.DEFINE_enum(
 )
 
 _MINUTES = flags.DEFINE_integer("minutes", 24 * 60, "Time limit of a cluster job.", lower_bound=1)
-_SLURM = flags.DEFINE_list("slurm", [], "SLURM options, such as 'partition=gpu,account=mine'.")
+_SLURM = flags.DEFINE_list("slurm", [], "Options of sbatch, such as 'partition=gpu,requeue=true'.")
 
 SEEDS = flags.DEFINE_integer("seeds", 5, "Runs per cell, with seeds 1, 2, ...", lower_bound=1)
 flags.adopt_module_key_flags(table_flags)

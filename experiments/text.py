@@ -109,10 +109,10 @@ def seeds_range(counts: Collection[int]) -> str:
 def duration(seconds: float) -> str:
     """Seconds in the units a person would use.
 
-    >>> duration(3.26), duration(75), duration(7260)
-    ('3.3 s', '1 min 15 s', '2 h 1 min')
+    >>> duration(3.26), duration(59.96), duration(75), duration(7260)
+    ('3.3 s', '1 min 0 s', '1 min 15 s', '2 h 1 min')
     """
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

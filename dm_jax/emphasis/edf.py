@@ -34,10 +34,9 @@ class EDF:
     >>> print(edf, float(edf.weight(0.0)))
     Cosine(rate=3.0) 2.0
 
-    The methods are elementwise: they take probabilities in [0, 1] or finite margins of any shape
-    and return that shape, in the dtype to which argument and parameters promote (integers as
-    floats; `density` in float32 at least). Parameters that are arrays broadcast with the argument;
-    `log_scale`, `log_area` and `mode` have the parameters' shape.
+    The methods are elementwise: they take probabilities in [0, 1] or finite margins of any shape.
+    Parameters that are arrays broadcast with it. The result is floating, in the argument's dtype or
+    a wider one. `log_scale`, `log_area` and `mode` depend on the parameters alone.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -12,6 +12,7 @@ from dm_jax.emphasis.common_losses import CCE, GCE, MAE, MSE
 from dm_jax.emphasis.edf import EDF
 from dm_jax.emphasis.families import DM, Beta, Exponential, Normal
 from dm_jax.emphasis.from_functions import check_traceable
+from dm_jax.emphasis.probability import logit
 from dm_jax.errors import first_line, unknown
 
 _SCHEMES: dict[str, type[EDF]] = {
@@ -80,7 +81,7 @@ def _check_complete(
 
 
 def _check_weight(name: str, edf: EDF) -> None:
-    """Raises ValueError unless a custom weight is traceable, smooth, elementwise and positive."""
+    """Raises ValueError unless a weight is differentiable, elementwise and not negative."""
     p = jnp.linspace(0.01, 0.99, 99)
     try:
         check_traceable(f"weight of {name}", edf.weight)
@@ -104,10 +105,11 @@ def _check_weight(name: str, edf: EDF) -> None:
             f"weight of {name} must be elementwise, but the weight of one p depends on the others"
         )
     try:
-        edf.log_shape(p)  # not abstractly: there, JAX notices only when it compiles
+        edf.log_shape(logit(p))  # not abstractly: there, JAX notices only when it compiles
     except Exception as error:
         raise ValueError(
-            f"weight of {name} must be differentiable in p, in forward mode: {first_line(error)}"
+            f"log_shape of {name}, by default from weight and its forward derivative, fails: "
+            f"{first_line(error)}"
         ) from error
     good = jnp.broadcast_to(found >= 0, p.shape)
     if not good.all():

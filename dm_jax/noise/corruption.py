@@ -66,6 +66,7 @@ class Corruption:
         if self.part != "all":
             facts.append(self.part)
         wrong = f"{100 * self.actual_rate:.1f}% of {len(self.labels)} labels wrong"
+        wrong = wrong if self.labels.size else "no labels"
         return f"Corruption({', '.join(facts)}: {wrong})"
 
     @property

@@ -7,7 +7,6 @@ frozen dataclasses below, the only form the engine reads.
 import dataclasses
 import fractions
 import math
-import types
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NewType
@@ -208,8 +207,10 @@ def _leaves(group: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _check_leaf(path: str, kind: Any, value: Any) -> None:
-    """Raises ValueError unless the declared type accepts the value, which is of its Python type."""
-    if isinstance(kind, types.GenericAlias):
+    """Raises ValueError or TypeError unless the declared type accepts the value."""
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, tuple | list):
+            raise TypeError(f"{path} must be a tuple, got {value!r}")
         for item in value:
             _check_leaf(path, kind.__args__[0], item)
     elif kind is Duration:
@@ -279,7 +280,7 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         kind = kind.__origin__
     if typing.get_origin(kind) is Literal:
         kind = str
-    if isinstance(kind, types.GenericAlias):
+    if typing.get_origin(kind) is tuple:
         item = kind.__args__[0]
         if not isinstance(value, tuple | list):
             plain = getattr(item, "__supertype__", item)

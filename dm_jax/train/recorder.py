@@ -63,13 +63,11 @@ class Recorder:
             self._board = TensorBoard(folder / "tensorboard", resume_step=start)
         self._progress = progress if parallel.is_primary() else NoProgress()
         self._best_step, self._best_score = -1, checkpoints.best_score
-        self._timed_from: tuple[float, int] | None = None  # time, step
+        self._timed_from: tuple[float, int] | None = None  # (time, step) of the last log
         self._progress.start(self._experiment.plan.total_steps, start)
 
     def progress(self, step: int) -> None:
         """Updates the progress display."""
-        if self._timed_from is None:  # the first block compiles
-            self._timed_from = time.monotonic(), step
         self._progress.update(step)
 
     def log(self, step: int, window: metrics.Totals) -> None:
@@ -83,7 +81,7 @@ class Recorder:
         values["learning_rate"] = self._learning_rate(step - 1)
         self._write(step, values)
         shown = {"loss": values["train_loss"]}
-        if self._timed_from is not None:
+        if self._timed_from is not None:  # before the first log, the step is compiled
             began, before = self._timed_from
             shown["steps/s"] = (step - before) / max(time.monotonic() - began, 1e-9)
             self._board.write(step, {"steps_per_second": shown["steps/s"]})
@@ -98,9 +96,9 @@ class Recorder:
         """
         last = step == self._experiment.plan.total_steps
         with self._untimed(state):
-            found = jax.block_until_ready(self._engine.evaluate_all(state, last=last))
-        values = {name: float(value) for name, value in found.items()}
-        self._write(step, values)
+            found = self._engine.evaluate_all(state, last=last)
+            values = {name: float(value) for name, value in found.items()}
+            self._write(step, values)
         shown = ("test_accuracy", "validation_accuracy", "test_mAP", "test_CMC-1")
         self._progress.show(step, {name: values[name] for name in shown if name in values})
         # By the given labels: where the held-out labels are noisy, nothing else would be known.
@@ -116,13 +114,13 @@ class Recorder:
 
     def checkpoint(self, step: int, state: State, window: metrics.Totals) -> None:
         """Saves; raises NonFiniteLossError if the loss or a parameter is not finite."""
-        self._check_finite(window)
-        if not _all_finite((state.params, state.batch_stats)):
-            raise self._not_finite("parameters were", step - 1)
-        self._file.sync()  # so that no checkpoint is ahead of the metrics
-        score = self._best_score if self._best_step == step else None
-        seconds = self._seconds()
         with self._untimed(state):
+            self._check_finite(window)
+            if not _all_finite((state.params, state.batch_stats)):
+                raise self._not_finite("parameters were", step - 1)
+            self._file.sync()  # so that no checkpoint is ahead of the metrics
+            score = self._best_score if self._best_step == step else None
+            seconds = self._seconds()
             self._checkpoints.save(step, (state, window), score=score, seconds=seconds)
 
     @contextlib.contextmanager

@@ -19,6 +19,8 @@ from experiments.tables.result import Result
 from experiments.tables.submitted import Sent
 from experiments.tables.tuning_file import ParameterSearch
 
+# Options that stopping, resuming and the logs of jobs depend on.
+_OWN = ("array", "error", "open_mode", "output", "signal")
 # Options that submitit takes as a bool or as a list.
 _SWITCHES, _LISTS = ("use_srun", "stderr_to_stdout"), ("setup", "teardown", "srun_args")
 
@@ -49,8 +51,8 @@ def submit(
 
     Raises:
       ModuleNotFoundError: submitit is not installed.
-      ValueError: an option has an invalid value, the options have a time limit of their own, or a
-        job trains one of the cells with another config.
+      ValueError: an option has an invalid value or is not for users to set, or a job trains one of
+        the cells with another config.
       RuntimeError: this machine is not part of such a cluster, or the cluster refused the jobs,
         or does not say which earlier ones are pending or running.
     """
@@ -66,6 +68,9 @@ def submit(
     for name in ("time", "timeout_min"):
         if name in named:
             raise ValueError(f"--slurm: the time limit of a job is --minutes, got {name}")
+    for name in _OWN:
+        if name in named:
+            raise ValueError(f"--slurm: {name} is set by dm_jax, and cannot be another one")
     executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax")
     others = {}  # for sbatch to judge, such as requeue
     for name, text in named.items():
@@ -73,6 +78,8 @@ def submit(
             executor.update_parameters(**{f"slurm_{name}": _typed(name, text)})
         except NameError:  # submitit does not know it
             others[name] = text == "true" or text
+        except ValueError as error:
+            raise ValueError(f"--slurm: {name}: {error}") from error
     executor.update_parameters(slurm_additional_parameters=others)
     (folder / "jobs").mkdir(parents=True, exist_ok=True)
     with files.locked(folder / "jobs" / "lock"):  # the same command may run twice at once

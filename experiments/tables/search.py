@@ -20,7 +20,7 @@ from experiments.paper import Pair
 from experiments.tables import cells as cells_lib
 from experiments.tables import results_file, same_data, tuning_file, workers
 from experiments.tables.cells import Cell
-from experiments.tables.outcome import Outcome, StoppedError, error_text
+from experiments.tables.outcome import Outcome, error_text
 from experiments.tables.result import Result
 from experiments.tables.spec import TableSpec
 from experiments.tables.tuning_file import Parameters, ParameterSearch
@@ -58,9 +58,6 @@ def run(
 
     Returns:
       The finished searches; if a candidate could not be run, its pair is left out with a warning.
-
-    Raises:
-      StoppedError: a stop was requested, or another process trains all that is left.
     """
     tried: dict[Pair, dict[tuple[float, ...], _Candidate]] = {}
     failed: dict[Pair, str] = {}
@@ -92,9 +89,12 @@ def run(
 def _run_all(
     cells: Sequence[Cell], folder: pathlib.Path, progress: train.Progress, at_once: int
 ) -> Generator[Outcome, None, None]:
-    """As `workers.run_all`; what another process trains comes last, read from its workdir."""
+    """As `workers.run_all`; what another process trains is read from its workdir afterwards.
+
+    What it still trains then comes last, with its `train.WorkdirInUseError`.
+    """
     while cells:
-        in_use: list[tuple[Cell, Exception]] = []
+        in_use: list[Outcome] = []
         with contextlib.closing(workers.run_all(cells, folder, progress, at_once=at_once)) as runs:
             for cell, summary in runs:
                 if isinstance(summary, train.WorkdirInUseError):
@@ -102,7 +102,8 @@ def _run_all(
                 else:
                     yield cell, summary
         if len(in_use) == len(cells):
-            raise StoppedError(f"{in_use[0][1]}; the same command finishes the search after it")
+            yield from in_use
+            return
         cells = [cell for cell, _ in in_use]
 
 

@@ -353,7 +353,7 @@ def test_a_scheme_without_a_weight_says_so():
         ("Falling", {"slope": 2.0}, r"at least 0, is -0\.02 at p = 0.51"),
         ("OnePredicate", {"knee": 0.5}, "must be elementwise, but fails for an array of p: Pred"),
         ("OfRanks", {"knee": 0.5}, "weight of .*OfRanks fails: axis -1 is out of bounds"),
-        ("Backward", {}, "must be differentiable in p, in forward mode: can't apply forward-mode"),
+        ("Backward", {}, "from weight and its forward derivative, fails: can't apply forward-mode"),
         ("OfAll", {"knee": 0.5}, "elementwise, but the weight of one p depends on the others"),
         ("Falling", {"slope": np.ones(3)}, r"elementwise, but maps \(99,\) to"),
     ],

@@ -219,6 +219,15 @@ def test_options_have_the_types_of_submitit(slurm, tmp_path):
         cluster.submit(cells(), tmp_path, minutes=5, options={"additional-parameters": "x"})
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [("signal", "B:USR1@60", "signal is set by dm_jax"), ("mem-gb", "16.5", "mem_gb: invalid lit")],
+)
+def test_options_that_cannot_be_used_are_named(slurm, tmp_path, name, text, words):
+    with pytest.raises(ValueError, match=f"--slurm: {words}"):
+        cluster.submit(cells(), tmp_path, minutes=5, options={name: text})
+
+
 @pytest.mark.parametrize("name", ["time", "timeout-min"])
 def test_the_time_limit_is_minutes(slurm, tmp_path, name):
     with pytest.raises(ValueError, match="time limit of a job is --minutes"):
@@ -226,10 +235,10 @@ def test_the_time_limit_is_minutes(slurm, tmp_path, name):
 
 
 def test_sbatch_judges_the_options_that_submitit_does_not_know(slurm, tmp_path):
-    options = {"requeue": "true", "chdir": "/my disk", "cluster-constraint": "a100"}
+    options = {"requeue": "true", "reservation": "my group", "cluster-constraint": "a100"}
     cluster.submit(cells(), tmp_path, minutes=5, options=options)
     asked = (tmp_path / "job.sh").read_text()
-    for option in ("requeue", "chdir='/my disk'", "cluster-constraint=a100"):
+    for option in ("requeue", "reservation='my group'", "cluster-constraint=a100"):
         assert f"#SBATCH --{option}\n" in asked
     refuse = 'grep -o -e "--partitoin" "$1" >&2 && exit 1'
     (tmp_path / "bin" / "sbatch").write_text(f"#!/bin/sh\n{refuse}\n")

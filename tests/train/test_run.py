@@ -356,8 +356,13 @@ def test_the_rate_of_steps_leaves_out_compilation_and_evaluations(tmp_path, monk
         now += 100.0
         return {}
 
+    def save(*_, **__):
+        nonlocal now
+        now += 50.0
+
     monkeypatch.setattr(running, "evaluate_all", evaluate_all)
     with contextlib.closing(Checkpoints(tmp_path / "checkpoints", keep=2)) as checkpoints:
+        monkeypatch.setattr(checkpoints, "save", save)
         recorder = Recorder(running, tmp_path, checkpoints, Display(), start=0)
         now += 60.0  # compiles
         recorder.log(5, window)
@@ -365,6 +370,7 @@ def test_the_rate_of_steps_leaves_out_compilation_and_evaluations(tmp_path, monk
             now += 2.0
             recorder.log(step, window)
             recorder.evaluate(step, state)
+            recorder.checkpoint(step, state, window)
         recorder.close()
     assert [rate for _, rate in shown] == [None, 2.5, None, 5.0, None]
 
