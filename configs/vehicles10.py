@@ -10,7 +10,7 @@ noise 0.4: L2 44.8%, DM+L2 55.7%. Needs one GPU (not run, not timed). On 2 CPU c
 
 takes 27 to 62 minutes a run; measured (experiments/results/table8_rerun, three seeds):
 57.7% for CCE, 63.7% for DM and 61.6% for DM+L2; without noise, two seeds, 81.7% for CCE and
-76.4% for DM.
+76.4% for DM. docs/results.md has the other regularisers.
 """
 
 from configs import common, overrides
