@@ -70,12 +70,13 @@ def submit(
             raise ValueError(f"--slurm: the time limit of a job is --minutes, got {name}")
     for name in _OWN:
         if name in named:
-            raise ValueError(f"--slurm: {name} is set by dm_jax, and cannot be another one")
+            raise ValueError(f"--slurm: {name} is set by dm_jax")
     executor.update_parameters(timeout_min=minutes, gpus_per_node=1, name="dm_jax")
     others = {}  # for sbatch to judge, such as requeue
     for name, text in named.items():
+        value = _typed(name, text)
         try:
-            executor.update_parameters(**{f"slurm_{name}": _typed(name, text)})
+            executor.update_parameters(**{f"slurm_{name}": value})
         except NameError:  # submitit does not know it
             others[name] = text == "true" or text
         except ValueError as error:

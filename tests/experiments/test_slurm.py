@@ -209,7 +209,7 @@ def test_options_have_the_types_of_submitit(slurm, tmp_path):
         assert f"#SBATCH --{option}\n" in asked
     assert "\nmodule load cuda\n" in asked
     assert "srun" not in asked
-    with pytest.raises(ValueError, match="use_srun must be true or false, got 'no'"):
+    with pytest.raises(ValueError, match=r"^--slurm: use_srun must be true or false, got 'no'"):
         cluster.submit(cells(), tmp_path, minutes=5, options={"use-srun": "no"})
     assert (
         len(cluster.submit(cells(), tmp_path / "b", minutes=5, options={"exclusive": "false"})) == 2
