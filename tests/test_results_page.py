@@ -71,11 +71,15 @@ def test_what_is_said_of_table_5_is_in_its_results():
 def test_what_is_said_of_cifar_n_is_in_its_results():
     cells, page = cells_of("cifar_n", "cifar_n"), flowing(SECTIONS["CIFAR-10N and CIFAR-100N"])
     cce, dm = (cells[row, "cifar10n_worst"] for row in ("CCE", "DM"))
+    for cell in (cce, dm, *(cells[row, "cifar100n_fine"] for row in ("CCE", "DM"))):
+        assert page.count(f"({cell.runs[0].metrics['actual_rate']:.1f}% wrong)") == 2
     assert f"ends at {cce.measured('final')} ({cce.measured('best')} at best), DM" in page
     assert f"searched, at {dm.measured('final')} ({dm.measured('best')} at best)" in page
     for cell, text in ((cce, "stays between {} and {}"), (dm, "DM's between {} and {}")):
         curve = cell.runs[0].curves["p_noisy"]
         assert text.format(f"{min(curve):.2f}", f"{max(curve):.2f}") in page
+    p = [cell.runs[0].curves["p_clean"][-1] for cell in (cce, dm)]
+    assert "that of right labels rises to {:.2f} (DM's to {:.2f};".format(*p) in page
     cce, dm = (cells[row, "cifar100n_fine"] for row in ("CCE", "DM"))
     final = [str(cell.measured("final")) for cell in (cce, dm)]
     assert final == [str(cell.measured("best")) for cell in (cce, dm)]
@@ -85,6 +89,19 @@ def test_what_is_said_of_cifar_n_is_in_its_results():
     assert "as high ({:.2f}, cross entropy's {:.2f})".format(*p) in page
     right = [run.metrics["train_intact"] for run in (of_dm, of_cce)]
     assert "training images ({:.1f}%, cross entropy {:.1f}%)".format(*right) in page
+
+
+def test_what_is_said_of_the_first_runs_of_table_8_is_in_their_results():
+    cells, page = cells_of("table8", "8"), flowing(SECTIONS["Table 8"])
+    cce, dm = (cells["0.4", column] for column in ("Baseline", "DM"))
+    above = [one.final - other.final for one, other in zip(dm.runs, cce.runs, strict=True)]
+    assert f"DM ends above cross entropy, by {min(above):.1f} to {max(above):.1f} points" in page
+    for column, name in (("Baseline", "cross entropy"), ("DM", "DM"), ("DM+L2", "DM with L2")):
+        best, final = (cells["0.4", column].measured(measure) for measure in ("best", "final"))
+        assert f"| {name} | {best} | {final} |" in page
+    curves = [[f"{mean:.2f}" for mean in cell.curve("p_noisy").mean] for cell in (cce, dm)]
+    of_cce, of_dm = (f"{min(curve)} to {max(curve)}" for curve in curves)
+    assert f"(their mean p rises from {of_cce}), DM less so ({of_dm};" in page
 
 
 # Regulariser -> the columns of cross entropy and of DM.
@@ -126,7 +143,7 @@ def test_what_is_said_of_the_pairs_of_table_8_is_in_its_results(row, sign, said)
 
 
 def listed(values):
-    """ "1.0, 2.0 and 3.0"; all must be above zero."""
+    """Numbers in words, as in "1.0, 2.0 and 3.0"; all must be above zero."""
     values = list(values)
     assert min(values) > 0
     *most, last = (f"{value:.1f}" for value in values)

@@ -35,8 +35,8 @@ class EDF:
     Cosine(rate=3.0) 2.0
 
     The methods are elementwise: they take probabilities in [0, 1] or finite margins of any shape.
-    Parameters that are arrays broadcast with it. The result is floating, in the argument's dtype or
-    a wider one. `log_scale`, `log_area` and `mode` depend on the parameters alone.
+    Parameters that are arrays broadcast with them. The result is floating, in the argument's dtype
+    or a wider one. `log_scale`, `log_area` and `mode` depend on the parameters alone.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -65,9 +65,10 @@ class Corruption:
             facts.append(f"imbalance {self.imbalance} {self.ratio:g}")
         if self.part != "all":
             facts.append(self.part)
-        wrong = f"{100 * self.actual_rate:.1f}% of {len(self.labels)} labels wrong"
-        wrong = wrong if self.labels.size else "no labels"
-        return f"Corruption({', '.join(facts)}: {wrong})"
+        content = "no labels"  # of a streamed set
+        if self.labels.size:
+            content = f"{100 * self.actual_rate:.1f}% of {self.labels.size} labels wrong"
+        return f"Corruption({', '.join(facts)}: {content})"
 
     @property
     def actual_rate(self) -> float:

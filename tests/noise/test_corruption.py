@@ -27,6 +27,7 @@ def test_a_corruption_is_printed_in_a_line(corruption):
         "Corruption(symmetric, rate 0.4, seed 3, imbalance step 4, training(fraction=0.2): 0.0% of "
         "2 labels wrong)"
     )
+    assert repr(corruption.take([], part="all")).endswith("imbalance step 4: no labels)")
 
 
 def test_save_and_load_give_the_same_corruption(corruption, path):
