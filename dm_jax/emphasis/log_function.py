@@ -1,5 +1,6 @@
 """log f(p) of the soft margin, for a function f of the probability p that knows no margin."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -120,7 +121,9 @@ def _ratio_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
 def _log_near(function: Function, margin: Array) -> Array:
     """log f at the margin, with the digits of 1 - p restored that p has lost."""
     p = sigmoid(margin)
-    value, slope = _value_and_slope(function, p)
+    # Not the slope at p = 1 itself, where a weight that clips to 0 has a kink.
+    below = jnp.minimum(p, 1 - jnp.finfo(p.dtype).epsneg)
+    value, slope = _value(function, p), _slope(function, below)
     slope = jnp.where(jnp.isfinite(slope), slope, 0.0)
     kept = 1 - p  # exact for p >= 1/2
     lost = jnp.where(margin > 0, kept - sigmoid(-margin), 0.0)
@@ -134,11 +137,15 @@ def _log_near(function: Function, margin: Array) -> Array:
 
 
 def _value_and_slope(function: Function, p: Array) -> tuple[Array, Array]:
-    """f(p) and f'(p), a constant when differentiated: it only corrects f, and f'' may be NaN."""
+    return _value(function, p), _slope(function, p)
 
-    def float_function(p: Array) -> Array:
-        value = jnp.asarray(function(p), p.dtype)
-        return jnp.broadcast_to(value, jnp.broadcast_shapes(value.shape, p.shape))
 
-    _, slope = jax.jvp(float_function, (lax.stop_gradient(p),), (jnp.ones_like(p),))
-    return float_function(p), slope
+def _value(function: Function, p: Array) -> Array:
+    value = jnp.asarray(function(p), p.dtype)
+    return jnp.broadcast_to(value, jnp.broadcast_shapes(value.shape, p.shape))
+
+
+def _slope(function: Function, p: Array) -> Array:
+    """f'(p), a constant when differentiated by p: it only corrects f, and f'' may be NaN."""
+    constant = lax.stop_gradient(p)
+    return jax.jvp(functools.partial(_value, function), (constant,), (jnp.ones_like(p),))[1]

@@ -88,7 +88,8 @@ def argmax(function: Callable[[Array], Array]) -> Array:
 
 def _with_derivative(root: Array, function: Callable[[Array], Array], smooth: Array) -> Array:
     """The root, with its derivative with respect to the parameters (implicit functions)."""
-    value, slope = jax.jvp(function, (root,), (jnp.ones_like(root),))
+    at = jnp.where(smooth, root, 0)  # elsewhere the derivatives may overflow
+    value, slope = jax.jvp(function, (at,), (jnp.ones_like(at),))
     slope = lax.stop_gradient(slope)
     usable = smooth & (slope != 0)
     step = jnp.where(usable, value, 0) / jnp.where(usable, slope, 1)

@@ -107,7 +107,7 @@ class Checkpoints:
           OSError: this or the previous checkpoint could not be written. Older ones are kept.
         """
         problem = self._try_to_save(step, tree, score, seconds) if parallel.is_primary() else None
-        _raise_on_all_hosts(problem, "the first host could not write a checkpoint")
+        parallel.raise_on_all_hosts(problem, "the first host could not write a checkpoint")
 
     def _try_to_save(
         self, step: int, tree: Any, score: float | None, seconds: float
@@ -145,7 +145,7 @@ class Checkpoints:
             self.wait()
         except OSError as error:
             problem = error
-        _raise_on_all_hosts(problem, "the first host could not write a checkpoint")
+        parallel.raise_on_all_hosts(problem, "the first host could not write a checkpoint")
 
     def wait(self) -> None:
         """Waits until everything is on disk; raises OSError if it could not be written."""
@@ -180,7 +180,7 @@ class Checkpoints:
             if parallel.any_host(parallel.is_primary() and isinstance(problem, _DamagedError)):
                 self._set_aside(step, problem)
                 continue
-            _raise_on_all_hosts(problem, f"another host cannot read checkpoint {step}")
+            parallel.raise_on_all_hosts(problem, f"another host cannot read checkpoint {step}")
             return found
         return None
 
@@ -271,12 +271,6 @@ class Checkpoints:
 
 class _DamagedError(ValueError):
     """A checkpoint is damaged."""
-
-
-def _raise_on_all_hosts(problem: Exception | None, elsewhere: str) -> None:
-    """Raises the problem on the hosts that have it, on the others an error that points to them."""
-    if parallel.any_host(problem is not None):
-        raise problem or OSError(f"{elsewhere}; see its error")
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:

@@ -27,10 +27,10 @@ def initialize(config: ParallelConfig) -> None:
       ValueError: a process number that is not below the number of processes, or hosts without
         `distributed`.
     """
-    if not config.distributed and (config.coordinator or config.processes):
+    if not config.distributed and (config.coordinator or config.processes or config.process):
         raise ValueError(
-            f"config.parallel.coordinator {config.coordinator!r} and processes {config.processes} "
-            "require config.parallel.distributed=true"
+            f"config.parallel.coordinator {config.coordinator!r}, processes {config.processes} and "
+            f"process {config.process} require config.parallel.distributed=true"
         )
     if not config.distributed or jax.distributed.is_initialized():
         return
@@ -64,6 +64,23 @@ def broadcast_from_primary(number: int | None) -> int | None:
     known = np.array(-1 if number is None else number)
     found = int(multihost_utils.broadcast_one_to_all(known))
     return None if found < 0 else found
+
+
+def broadcast_text(text: str) -> str:
+    """The text of the first host; every host must call it."""
+    if jax.process_count() == 1:
+        return text
+    content = np.frombuffer(text.encode(), np.uint8)
+    size = broadcast_from_primary(len(content))
+    # All hosts must pass the same shape; only the content of the first is used.
+    found = multihost_utils.broadcast_one_to_all(np.resize(content, size))
+    return bytes(np.asarray(found, np.uint8)).decode()
+
+
+def raise_on_all_hosts(problem: Exception | None, elsewhere: str) -> None:
+    """Raises the problem on the hosts that have it, on the others an OSError `elsewhere`."""
+    if any_host(problem is not None):
+        raise problem or OSError(f"{elsewhere}; see its error")
 
 
 def barrier() -> None:

@@ -11,7 +11,7 @@ import jax
 from jax.sharding import Mesh
 
 from dm_jax.data import Dataset, StreamedDataset
-from dm_jax.train import build, parallel
+from dm_jax.train import agreement, build, parallel
 from dm_jax.train import workdir as workdir_lib
 from dm_jax.train.array_engine import ArrayEngine
 from dm_jax.train.checkpoints import Checkpoints, Restored
@@ -57,7 +57,8 @@ def run(
 
     Raises:
       ValueError: a bad config, a workdir of a different run (see `workdir.check`), a length shorter
-        than what its run has already trained, or a damaged metrics.jsonl.
+        than what its run has already trained, a damaged metrics.jsonl, or hosts with different
+        configs, labels, data or schemes.
       OSError: the workdir or a checkpoint cannot be written, another process trains there, or the
         metrics.jsonl of a finished run lacks its end.
       NonFiniteLossError: with the step, the learning rate and the last good checkpoint.
@@ -100,6 +101,7 @@ def _run(
     mesh = parallel.make_mesh(config.parallel)
     parallel.check_batch(mesh, config.train.batch_size)
     experiment = build.experiment(config, dataset)
+    agreement.check(experiment)
     with workdir_lib.lock(folder):
         workdir_lib.check(folder, experiment, allow_changes=allow_changes)
         with contextlib.closing(make_engine(experiment, mesh, config.parallel.mode)) as engine:

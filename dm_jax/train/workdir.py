@@ -150,8 +150,7 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         problem = _enter_lock(workdir, stack) if parallel.is_primary() else None
-        if parallel.any_host(problem is not None):
-            raise problem or OSError(f"the first host cannot use workdir {workdir}; see its error")
+        parallel.raise_on_all_hosts(problem, f"the first host cannot use workdir {workdir}")
         yield
 
 

@@ -345,14 +345,19 @@ def test_the_mode_is_differentiable_and_needs_no_reverse_mode():
 
 @pytest.mark.parametrize(
     "edf",
-    [DM(lam=0.0, beta=3.0), from_weight(lambda p: jnp.where(p > 0.5, 1.0, 0.0))],
-    ids=["DM", "threshold"],
+    [
+        DM(lam=0.0, beta=3.0),
+        from_weight(lambda p: jnp.where(p > 0.5, 1.0, 0.0)),
+        from_loss(lambda p: -jnp.log(p)),
+    ],
+    ids=["DM", "threshold", "loss"],
 )
 def test_nothing_is_a_nan_on_the_way(edf):
     """JAX's tools that look for NaN find none."""
     with jax.debug_nans(True):
         for p in (0.0, 0.3, 0.7, 1.0):
             assert np.isfinite(edf.density(p))
+        assert np.isfinite(edf.mode)
 
 
 def test_repr_of_arrays_and_functions():

@@ -32,6 +32,13 @@ def test_a_users_weight_keeps_its_tails(exponent):
     np.testing.assert_allclose(found, exponent * log_p, rtol=1e-5, atol=2e-5)
 
 
+def test_a_weight_that_clips_to_zero_keeps_its_tail():
+    """Where p rounds to one it has a kink, at which JAX halves the slope."""
+    _, log_q = written_formula.log_p_and_q(FAR_MARGINS.astype(np.float64))
+    found = from_weight(lambda p: jnp.clip(2 * (1 - p), 0, 1)).log_weight(FAR_MARGINS)
+    np.testing.assert_allclose(found, np.minimum(np.log(2) + log_q, 0), rtol=1e-5, atol=2e-5)
+
+
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_a_users_loss_keeps_its_tails(order):
     log_p, log_q = written_formula.log_p_and_q(FAR_MARGINS.astype(np.float64))

@@ -34,17 +34,25 @@ def start(
 
 
 def start_both(
-    workdir, config: str, changes: Mapping[str, Any], **options: Any
+    workdir,
+    config: str,
+    changes: Mapping[str, Any],
+    *,
+    of_second: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> list[subprocess.Popen]:
-    """Two processes of four devices each, with options of `start`."""
+    """Two processes of four devices each, with options of `start`.
+
+    `of_second` are changes that only the second is given.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     together = {"parallel.distributed": "true", "parallel.coordinator": address}
     together |= {"parallel.processes": 2}
     return [
-        start(workdir, 4, config, {**changes, **together, "parallel.process": process}, **options)
-        for process in range(2)
+        start(workdir, 4, config, {**changes, **together, **own}, **options)
+        for own in ({"parallel.process": 0}, {"parallel.process": 1, **(of_second or {})})
     ]
 
 

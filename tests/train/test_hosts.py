@@ -65,6 +65,15 @@ def test_a_stop_of_one_process_stops_both_and_they_go_on(tmp_path):
     hosts.finish(again)
 
 
+def test_processes_that_were_not_started_with_the_same_do_not_train(tmp_path):
+    processes = hosts.start_both(tmp_path, _DIGITS, _CHANGES, of_second={"loss.beta": 12.0})
+    outputs = [process.communicate(timeout=200)[0] for process in processes]
+    assert [process.returncode for process in processes] == [1, 1], outputs
+    assert "another host was not started with the same as the first" in outputs[0]
+    assert "(first -> this): config.loss.beta: 20.0 -> 12.0" in outputs[1]
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("every", [20, 30], ids=["the first checkpoint", "the last one"])
 def test_a_full_disk_ends_both(every, tmp_path):
     """A limit on the size of files stands for the disk; only the first process writes."""

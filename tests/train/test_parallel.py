@@ -156,8 +156,10 @@ def test_more_devices_than_there_are():
 
 
 def test_hosts_are_not_left_out_without_a_word():
-    with pytest.raises(ValueError, match=r"'host:1' and processes 2 require .*distributed=true"):
+    with pytest.raises(ValueError, match=r"'host:1', processes 2 and .*distributed=true"):
         parallel.initialize(ParallelConfig(coordinator="host:1", processes=2))
+    with pytest.raises(ValueError, match="process 1 require config.parallel.distributed=true"):
+        parallel.initialize(ParallelConfig(process=1))
 
 
 def test_every_host_needs_a_device(monkeypatch):
@@ -208,6 +210,7 @@ def test_what_one_host_is_told_and_what_the_first_knows_are_of_all(monkeypatch):
         assert [parallel.any_host(own) for own in (False, True)] == [other, True]
     monkeypatch.setattr(parallel.multihost_utils, "broadcast_one_to_all", lambda number: number)
     assert [parallel.broadcast_from_primary(n) for n in (None, 0, 7)] == [None, 0, 7]
+    assert parallel.broadcast_text("β of the first") == "β of the first"
 
 
 def test_a_host_places_its_own_part(monkeypatch):
