@@ -3,7 +3,6 @@
 import contextlib
 import numbers
 import pathlib
-import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -11,9 +10,6 @@ import orbax.checkpoint as ocp
 
 from dm_jax import errors, files
 from dm_jax.train import checkpoint_content as content
-
-# How often to try to read the newest or best checkpoint, and the pause between tries, in seconds.
-_ATTEMPTS, _PAUSE = 5, 0.2
 
 
 def read_variables(
@@ -30,16 +26,15 @@ def read_variables(
       ValueError: it is damaged, or "best" if no checkpoint has a score: nothing was held out, or
         nothing has been evaluated yet.
     """
-    attempts = _ATTEMPTS if isinstance(step, str) else 1
+    found = _chosen(directory, step)
     while True:
-        attempts -= 1
         try:
-            found = _chosen(directory, step)
             return found, _read_variables(directory, found)
         except ValueError:
-            if not attempts:
+            # A run that is still training deletes the newest or best only for a newer or better.
+            before, found = found, _chosen(directory, step)
+            if found == before:
                 raise
-        time.sleep(_PAUSE)  # a run that is still training may have deleted what was chosen
 
 
 def _read_variables(directory: pathlib.Path, step: int) -> dict[str, Any]:
@@ -74,12 +69,11 @@ def _chosen(directory: pathlib.Path, step: int | str) -> int:
         return steps[-1]
     if step == "best" and steps:
         paths = {one: directory / str(one) / "metrics" / "metrics" for one in steps}
+        scores = {}
         with _damage_of(f"a score in {directory}"):
-            scores = {
-                one: content.score(files.read_json(path))
-                for one, path in paths.items()
-                if path.exists()
-            }
+            for one, path in paths.items():
+                with contextlib.suppress(FileNotFoundError):  # it has none, or was just deleted
+                    scores[one] = content.score(files.read_json(path))
         if not scores:
             raise ValueError(
                 f"{directory} has no best checkpoint: nothing was held out, or nothing has been "
