@@ -218,6 +218,10 @@ def pairs(spec: TableSpec) -> list[Pair]:
     """The (row, column) pairs that the flags choose.
 
     Raises:
-      ValueError: a pattern matches no name, or no existing cell matches.
+      ValueError: a pattern matches no name, or no existing cell or custom method matches.
     """
-    return table_specs.select(spec, ROWS.value, COLUMNS.value)
+    found = table_specs.select(spec, ROWS.value, COLUMNS.value)
+    for name in _named("--method", METHOD.value):
+        if not any(name in pair for pair in found):
+            raise ValueError(f"--method {name!r}: --rows and --columns choose no cell of it")
+    return found

@@ -232,3 +232,9 @@ def test_a_method_is_trained_once_where_two_columns_would_be_the_same(method):
     assert table_specs.select(spec, ["Own"], ["*"]) == [("Own", "accuracy")]
     with flagsaver.flagsaver(table="3", method=["Own: method=GCE,q=0.5"]):
         assert len(table_specs.select(table_flags.spec(), ["Own"], ["*"])) == 2
+
+
+@flagsaver.flagsaver(table="digits", rows=["CCE"], method=["Bump: method=GCE,q=0.5"])
+def test_a_method_that_is_not_chosen_is_named():
+    with pytest.raises(ValueError, match="--method 'Bump': --rows and --columns choose no cell of"):
+        table_flags.pairs(table_flags.spec())
