@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
@@ -140,21 +141,25 @@ def _without_dn(method: str) -> str:
 def _refuse_ambiguous(given: Mapping[str, str]) -> None:
     """Raises ValueError if "rate=2" may have been meant for a parameter of a custom scheme."""
     method = given["method"]
+    parameters = _parameters(_without_dn(method))
     for name in _UNDOTTED:
-        if name in given and f"loss.{name}" not in given and name in _parameters(method):
+        if name in given and f"loss.{name}" not in given and name in parameters:
             raise ValueError(
                 f"{name!r} is a parameter of {method} and also {_SHORT.get(name, name)} of the "
                 f"config; set the parameter as loss.{name}=VALUE"
             )
 
 
-def _parameters(method: str) -> Iterable[str]:
-    """The parameters of a custom scheme; none if it cannot be imported, which is reported later."""
-    module, _, name = _without_dn(method).partition(":")
+def _parameters(path: str) -> Mapping[str, Any]:
+    """{parameter: its dataclass field} of a custom scheme or network, "module:name".
+
+    Empty if it cannot be imported, which is reported later.
+    """
+    module, _, name = path.partition(":")
     try:
-        return getattr(importlib.import_module(module), name).__dataclass_fields__ if name else ()
+        return getattr(importlib.import_module(module), name).__dataclass_fields__ if name else {}
     except Exception:  # custom code may raise anything
-        return ()
+        return {}
 
 
 def is_always_normalised(name: str) -> bool:
@@ -205,7 +210,7 @@ def _set(config: ml_collections.ConfigDict, argument: str, text: str) -> None:
     if groups == ["loss", "schedule"]:
         config[key] = text  # stays text, because it may name a curve: "cosine 2.0"
     elif groups in (["loss"], ["model"]) and ":" in config.name and key not in config:
-        config[key] = _guessed(text)  # a parameter of a custom class
+        config[key] = _parameter(config.name, key, text)
     else:
         _check_known(argument, key, config, whole)
         if isinstance(config[key], ml_collections.ConfigDict):
@@ -216,6 +221,20 @@ def _set(config: ml_collections.ConfigDict, argument: str, text: str) -> None:
 def _values(text: str) -> tuple[int | float | str, ...]:
     """The values separated by ";", as numbers where possible."""
     return tuple(_number_or_text(one.strip()) for one in text.split(";") if one.strip())
+
+
+def _parameter(path: str, name: str, text: str) -> Any:
+    """The value of a custom scheme's or network's parameter: a float if it is declared as one."""
+    value, field = _guessed(text), _parameters(path).get(name)
+    is_float = field is not None and _first_type(field.type) in (float, "float")
+    return float(value) if is_float and type(value) is int else value
+
+
+def _first_type(annotation: Any) -> Any:
+    """`float` of `float | jax.Array`, which may be a text."""
+    if isinstance(annotation, str):
+        return annotation.partition(" ")[0]
+    return next(iter(typing.get_args(annotation)), annotation)
 
 
 def _guessed(text: str) -> Any:

@@ -1,5 +1,8 @@
 """dm_jax: Derivative Manipulation (arXiv 1905.11233) in JAX."""
 
+import importlib
+import typing
+
 from dm_jax import emphasis
 from dm_jax.emphasis import (
     CCE,
@@ -23,3 +26,15 @@ __all__ = [
     "CCE", "DM", "EDF", "GCE", "MAE", "MSE", "Beta", "Exponential", "Normal",
     "dm_softmax_cross_entropy", "emphasis", "from_loss", "from_pdf", "from_weight",
 ]  # fmt: skip
+
+if not typing.TYPE_CHECKING:  # to which every name would exist
+    # Imported when first used: `train` alone takes a second.
+    _ROOMS = ("data", "metrics", "models", "noise", "retrieval", "train")
+
+    def __getattr__(name: str):
+        if name in _ROOMS:
+            return importlib.import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted([*__all__, *_ROOMS, "__version__"])

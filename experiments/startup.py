@@ -127,8 +127,12 @@ def _readable_message(error: BaseException) -> str:
         error = cause
     if isinstance(error, KeyError):
         message = f"unknown config key {error.args[0]}".replace("\n", ". ")
-        near = "Did you mean" in message
-        return message if near else f"{message}; configs/common.py lists the keys"
+        if "Did you mean" in message:
+            return message
+        return (
+            f"{message}; configs/common.py lists the keys, and arguments of the config file add "
+            "others, such as loss.schedule.lam=2"
+        )
     for sign, meaning in _OF_CONFIG_FILES.items():
         if sign in str(error) and not own_code.place(error):
             return meaning

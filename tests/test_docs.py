@@ -25,9 +25,12 @@ def run(page, sample, names):
 def test_training(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = samples("training.md")
-    assert len(found) == 4
+    assert len(found) == 5
+    names = {"__name__": "sample"}
     for sample in found:
-        run("training.md", sample, {"__name__": "sample"})
+        run("training.md", sample, names)
+    trained_on, suspicious = names["trained_on"], names["suspicious"]
+    assert trained_on.changed[np.isin(trained_on.kept, suspicious)].mean() > 0.9
 
 
 def test_emphasis():

@@ -58,7 +58,8 @@ class Dataset:
       human_labels: name -> int [len(train)], labels by annotators (CIFAR-N).
 
     Raises:
-      TypeError: if the superclasses or human labels are not arrays of integers.
+      TypeError: if a split is no `Split`, the class names are not strings, or the superclasses or
+        human labels are not arrays of integers.
       ValueError: if the inputs of the splits differ in shape or dtype, or a label, a superclass or
         a human label does not fit the number of classes.
     """
@@ -71,6 +72,9 @@ class Dataset:
     human_labels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
+        _check_split("train", self.train)
+        _check_split("test", self.test)
+        _check_names(self.class_names)
         _check_alike(self.train.inputs, self.test.inputs)
         as_labels(self.train.labels, self.num_classes, what="train labels")
         as_labels(self.test.labels, self.num_classes, what="test labels")
@@ -145,6 +149,16 @@ def as_features(what: str, rows: np.ndarray) -> np.ndarray:
         features = rows.astype(np.float32)
     errors.check_finite(f"{what} as float32", features)
     return features
+
+
+def _check_split(what: str, value: Split) -> None:
+    if not isinstance(value, Split):
+        raise TypeError(f"{what} must be a data.Split, got {type(value).__name__}")
+
+
+def _check_names(names: tuple[str, ...]) -> None:
+    if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"class_names must be a tuple of strings, got {names!r}")
 
 
 def _check_array(what: str, value: np.ndarray) -> None:

@@ -193,10 +193,12 @@ class _Recorder:
     def summary(self, member: int, step: int, seconds: float) -> Summary:
         """The results of one member after `step` steps; `seconds` is its share of the wall time."""
         experiment = self._engine.experiments[member]
-        rows: list[Row] = [
-            {"step": step} | {name: float(value[member]) for name, value in values.items()}
-            for step, values in self._rows
-        ]
+        rows: list[Row] = []
+        for taken, values in self._rows:
+            row = {name: float(value[member]) for name, value in values.items()}
+            if "train_loss" in row:
+                row["learning_rate"] = float(experiment.learning_rate(jnp.int32(taken - 1)))
+            rows.append({"step": taken} | row)
         return Summary.of(
             experiment, rows, step=step, seconds=seconds, devices=self._engine.mesh.size
         )

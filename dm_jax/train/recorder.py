@@ -152,13 +152,14 @@ class Recorder:
             raise self._not_finite("loss was", bad)
 
     def _not_finite(self, what: str, step: int) -> NonFiniteLossError:
+        """The error for the step after `step` others, which is called `step` + 1 everywhere."""
         rate = self._learning_rate(step)
         latest = self._checkpoints.latest
         last_good = "there is no checkpoint"
         if latest is not None:
             last_good = f"the last good checkpoint is of step {latest}"
         return NonFiniteLossError(
-            f"the {what} not finite at step {step} (learning rate {rate:.3g}); {last_good}"
+            f"the {what} not finite at step {step + 1} (learning rate {rate:.3g}); {last_good}"
         )
 
 

@@ -106,6 +106,11 @@ def resolve(
         edf_schedules = schedules.edf_transitions(
             config.loss, edf, total_steps=total, length=length
         )
+    elif duration(config.loss.schedule_length):
+        raise ValueError(
+            f"config.loss.schedule_length is {config.loss.schedule_length!r}, but nothing is "
+            "scheduled: config.loss.schedule must name a parameter and its last value"
+        )
     return Experiment(
         config=config,
         dataset=dataset,

@@ -29,10 +29,10 @@ class Summary:
 
     step: int
     total: int
-    rows: list[Row]
+    rows: list[Row] = dataclasses.field(repr=False)
     corruption: str
     data: str
-    weight_profile: list[float]
+    weight_profile: list[float] = dataclasses.field(repr=False)
     actual_rate: float
     seconds: float
     device: str

@@ -52,6 +52,9 @@ def test_other_images_are_not(shape):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"train": (np.zeros((3, 2)), [0, 1, 1])}, "train must be a data.Split, got tuple"),
+        ({"class_names": "ab"}, "class_names must be a tuple of strings, got 'ab'"),
+        ({"class_names": (1, 2)}, r"class_names must be a tuple of strings, got \(1, 2\)"),
         ({"class_names": ("a",)}, "train labels: row 1 is 1"),
         ({"superclasses": np.zeros(3, np.int32)}, r"superclasses must have shape \(2,\)"),
         ({"superclasses": np.array([0, 7])}, "superclasses: row 1 is 7"),

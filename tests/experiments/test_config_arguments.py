@@ -2,9 +2,12 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import ml_collections
 import pytest
 
+import dm_jax
 from configs import clothing1m, digits, length, overrides
 from dm_jax import models
 from dm_jax.train import Config
@@ -84,6 +87,24 @@ def test_what_nobody_declared_is_read_as_it_looks():
     text = f"method={HERE},knee=0.2,model=some.module:Net,model.norm=false,model.sizes=64;32"
     model = digits.get_config(f"{text},model.kind=wide,model.depth=3").model
     assert (model.norm, model.sizes, model.kind, model.depth) == (False, (64, 32), "wide", 3)
+
+
+class Declared(dm_jax.EDF):
+    """A scheme with types of every kind."""
+
+    knee: float
+    slope: float | jax.Array
+    terms: int = 2
+
+    def weight(self, p):
+        """w(p)."""
+        return jnp.clip(self.slope * p / self.knee, 0.0, 1.0) ** self.terms
+
+
+def test_what_a_scheme_declares_as_a_float_is_one():
+    config = digits.get_config(f"method={__name__}:Declared,knee=1,slope=2,terms=3")
+    assert repr(Config.parse(config).loss.parameters) == "{'knee': 1.0, 'slope': 2.0, 'terms': 3}"
+    config.loss.knee = 0.5  # as --config.loss.knee=0.5 does
 
 
 @pytest.mark.parametrize("arguments", ["{},steps=1000", "steps=1000,{}"])

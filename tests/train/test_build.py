@@ -144,6 +144,10 @@ def test_a_moving_parameter_is_in_force_at_its_step(digits):
             "did you mean 'beta'",
         ),
         (
+            {"loss__schedule_length": "5 steps"},
+            "config.loss.schedule_length is '5 steps', but nothing is scheduled",
+        ),
+        (
             {"loss__schedule": {"beta": 1.0}},
             "config.loss.schedule_length must be at least one step, got '0 steps'",
         ),

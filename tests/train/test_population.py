@@ -79,7 +79,8 @@ def test_summaries_are_those_of_single_runs_in_the_order_given(digits, tmp_path)
             single = train.run(members[i].config, tmp_path / str(i), progress=train.NoProgress())
             assert summaries[i].corruption == single.corruption
             assert summaries[i].total == single.total == 20
-            for name in ("train_loss", "train_p_noisy", "test_accuracy", "validation_loss"):
+            assert [row.keys() for row in summaries[i].rows] == [row.keys() for row in single.rows]
+            for name in ("train_loss", "learning_rate", "test_accuracy", "validation_loss"):
                 expected = single.curve(name)
                 assert [step for step, _ in summaries[i].curve(name)] == [s for s, _ in expected]
                 values = [value for _, value in summaries[i].curve(name)]

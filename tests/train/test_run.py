@@ -314,7 +314,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         schedule__factor=1e30,
     )
     message = (
-        r"the loss was not finite at step 13 \(learning rate 3e\+28\); "
+        r"the loss was not finite at step 14 \(learning rate 3e\+28\); "
         r"the last good checkpoint is of step 10"
     )
     with pytest.raises(train.NonFiniteLossError, match=message):
@@ -332,7 +332,7 @@ def test_parameters_that_are_not_finite_are_not_kept(tmp_path):
     )
     with contextlib.closing(Checkpoints(tmp_path / "checkpoints", keep=2)) as checkpoints:
         recorder = Recorder(running, tmp_path, checkpoints, train.NoProgress(), start=0)
-        message = r"parameters were not finite at step 9 .*; there is no checkpoint"
+        message = r"parameters were not finite at step 10 .*; there is no checkpoint"
         for one in spoilt:
             with pytest.raises(train.NonFiniteLossError, match=message):
                 recorder.checkpoint(10, one, window)
