@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
@@ -151,7 +152,7 @@ def _refuse_ambiguous(given: Mapping[str, str]) -> None:
 
 
 def _parameters(path: str) -> Mapping[str, Any]:
-    """{parameter: its dataclass field} of a custom scheme or network, "module:name".
+    """{parameter: its dataclass field} of a custom scheme, "module:name".
 
     Empty if it cannot be imported, which is reported later.
     """
@@ -209,8 +210,10 @@ def _set(config: ml_collections.ConfigDict, argument: str, text: str) -> None:
         config = config[name]
     if groups == ["loss", "schedule"]:
         config[key] = text  # stays text, because it may name a curve: "cosine 2.0"
-    elif groups in (["loss"], ["model"]) and ":" in config.name and key not in config:
+    elif groups == ["loss"] and ":" in config.name and key not in config:
         config[key] = _parameter(config.name, key, text)
+    elif groups == ["model"] and ":" in config.name and key not in config:
+        config[key] = _guessed(text)  # its module is not imported before hosts have joined
     else:
         _check_known(argument, key, config, whole)
         if isinstance(config[key], ml_collections.ConfigDict):
@@ -224,17 +227,24 @@ def _values(text: str) -> tuple[int | float | str, ...]:
 
 
 def _parameter(path: str, name: str, text: str) -> Any:
-    """The value of a custom scheme's or network's parameter: a float if it is declared as one."""
+    """The value of a custom scheme's parameter: a float if it is declared as one."""
     value, field = _guessed(text), _parameters(path).get(name)
-    is_float = field is not None and _first_type(field.type) in (float, "float")
-    return float(value) if is_float and type(value) is int else value
+    if type(value) is int and field is not None and _is_float(field.type):
+        return float(value)
+    return value
 
 
-def _first_type(annotation: Any) -> Any:
-    """`float` of `float | jax.Array`, which may be a text."""
+def _is_float(annotation: Any) -> bool:
+    """Whether a type, which may be a text, is float or a union with float but without int."""
     if isinstance(annotation, str):
-        return annotation.partition(" ")[0]
-    return next(iter(typing.get_args(annotation)), annotation)
+        kinds = {kind.strip() for kind in annotation.split("|")}
+        return "float" in kinds and "int" not in kinds
+    kinds = set(typing.get_args(annotation) if _is_union(annotation) else (annotation,))
+    return float in kinds and int not in kinds
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
 
 
 def _guessed(text: str) -> Any:

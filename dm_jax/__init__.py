@@ -27,8 +27,9 @@ __all__ = [
     "dm_softmax_cross_entropy", "emphasis", "from_loss", "from_pdf", "from_weight",
 ]  # fmt: skip
 
-if not typing.TYPE_CHECKING:  # to which every name would exist
-    # Imported when first used: `train` alone takes a second.
+if typing.TYPE_CHECKING:
+    from dm_jax import data, metrics, models, noise, retrieval, train  # noqa: F401
+else:  # imported when first used: `train` alone takes a second
     _ROOMS = ("data", "metrics", "models", "noise", "retrieval", "train")
 
     def __getattr__(name: str):

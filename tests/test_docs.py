@@ -29,8 +29,8 @@ def test_training(tmp_path, monkeypatch):
     names = {"__name__": "sample"}
     for sample in found:
         run("training.md", sample, names)
-    trained_on, suspicious = names["trained_on"], names["suspicious"]
-    assert trained_on.changed[np.isin(trained_on.kept, suspicious)].mean() > 0.9
+    given, suspicious = names["given"], names["suspicious"]
+    assert given.changed[np.isin(given.kept, suspicious)].mean() > 0.9
 
 
 def test_emphasis():

@@ -157,7 +157,7 @@ def _check_split(what: str, value: Split) -> None:
 
 
 def _check_names(names: tuple[str, ...]) -> None:
-    if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"class_names must be a tuple of strings, got {names!r}")
 
 

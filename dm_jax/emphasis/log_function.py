@@ -121,9 +121,10 @@ def _ratio_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
 def _log_near(function: Function, margin: Array) -> Array:
     """log f at the margin, with the digits of 1 - p restored that p has lost."""
     p = sigmoid(margin)
-    # Not the slope at p = 1 itself, where a weight that clips to 0 has a kink.
-    below = jnp.minimum(p, 1 - jnp.finfo(p.dtype).epsneg)
-    value, slope = _value(function, p), _slope(function, below)
+    value, slope = _value_and_slope(function, p)
+    # A weight that clips to 0 has a kink at p = 1, where JAX halves the slope.
+    beside = _slope(function, jnp.minimum(p, 1 - jnp.finfo(p.dtype).epsneg))
+    slope = jnp.where(jnp.abs(beside) > jnp.abs(slope), beside, slope)
     slope = jnp.where(jnp.isfinite(slope), slope, 0.0)
     kept = 1 - p  # exact for p >= 1/2
     lost = jnp.where(margin > 0, kept - sigmoid(-margin), 0.0)

@@ -74,6 +74,10 @@ def test_a_data_set_that_cannot_be(changes, message):
         small(**changes)
 
 
+def test_class_names_may_be_an_array():
+    assert small(class_names=np.array(["a", "b"])).num_classes == 2
+
+
 def test_the_fingerprint_tells_data_apart_and_nothing_else():
     fingerprint = small().fingerprint
     assert small(name="other").fingerprint == fingerprint

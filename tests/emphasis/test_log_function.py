@@ -39,6 +39,15 @@ def test_a_weight_that_clips_to_zero_keeps_its_tail():
     np.testing.assert_allclose(found, np.minimum(np.log(2) + log_q, 0), rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("eps", [1e-6, 1e-7, 1e-8])
+def test_a_weight_that_falls_to_zero_at_the_last_moment_keeps_its_tail(eps):
+    _, log_q = written_formula.log_p_and_q(FAR_MARGINS.astype(np.float64))
+    q = np.exp(log_q)
+    found = from_weight(lambda p: (1 - p) / (1 - p + eps)).log_weight(FAR_MARGINS)
+    far = FAR_MARGINS > 25
+    np.testing.assert_allclose(found[far], (log_q - np.log(q + eps))[far], rtol=1e-5, atol=2e-3)
+
+
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_a_users_loss_keeps_its_tails(order):
     log_p, log_q = written_formula.log_p_and_q(FAR_MARGINS.astype(np.float64))

@@ -10,6 +10,7 @@ import pytest
 import dm_jax
 from configs import clothing1m, digits, length, overrides
 from dm_jax import models
+from dm_jax.emphasis import static
 from dm_jax.train import Config
 from dm_jax.train.config import LOSS_KEYS, ModelConfig
 from tests.experiments.test_own_scheme import HERE
@@ -94,7 +95,9 @@ class Declared(dm_jax.EDF):
 
     knee: float
     slope: float | jax.Array
+    bound: "float|None" = None
     terms: int = 2
+    steps: tuple[float, ...] = static(default=(1.0,))
 
     def weight(self, p):
         """w(p)."""
@@ -102,8 +105,10 @@ class Declared(dm_jax.EDF):
 
 
 def test_what_a_scheme_declares_as_a_float_is_one():
-    config = digits.get_config(f"method={__name__}:Declared,knee=1,slope=2,terms=3")
-    assert repr(Config.parse(config).loss.parameters) == "{'knee': 1.0, 'slope': 2.0, 'terms': 3}"
+    text = "knee=1,slope=2,bound=4,terms=3,loss.steps=5"
+    config = digits.get_config(f"method={__name__}:Declared,{text}")
+    expected = {"bound": 4.0, "knee": 1.0, "slope": 2.0, "steps": 5, "terms": 3}
+    assert repr(Config.parse(config).loss.parameters) == repr(expected)
     config.loss.knee = 0.5  # as --config.loss.knee=0.5 does
 
 

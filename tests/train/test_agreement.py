@@ -37,8 +37,10 @@ def identity(**changes) -> str:
 
 
 def test_hosts_may_differ_in_what_is_their_own(check):
-    own = build.experiment(tiny.config(parallel__process=1, parallel__coordinator="host:1"))
-    check(identity(parallel__coordinator="10.0.0.1:1"), own)
+    own = tiny.config(parallel__process=1, parallel__coordinator="host:1", parallel__workers=2)
+    check(
+        identity(parallel__coordinator="10.0.0.1:1", data__data_dir="/data"), build.experiment(own)
+    )
 
 
 def test_a_host_with_another_config_is_refused(check):

@@ -66,11 +66,11 @@ def test_a_stop_of_one_process_stops_both_and_they_go_on(tmp_path):
 
 
 def test_processes_that_were_not_started_with_the_same_do_not_train(tmp_path):
-    processes = hosts.start_both(tmp_path, _DIGITS, _CHANGES, of_second={"loss.beta": 12.0})
+    processes = hosts.start_both(tmp_path, _DIGITS, _CHANGES, of_second={"loss.beta": 4.0})
     outputs = [process.communicate(timeout=200)[0] for process in processes]
     assert [process.returncode for process in processes] == [1, 1], outputs
     assert "another host was not started with the same as the first" in outputs[0]
-    assert "(first -> this): config.loss.beta: 20.0 -> 12.0" in outputs[1]
+    assert "(first -> this): config.loss.beta: 20.0 -> 4.0" in outputs[1]
     assert not list(tmp_path.iterdir())
 
 

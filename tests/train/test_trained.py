@@ -115,6 +115,18 @@ def test_what_a_running_trainer_deletes_is_chosen_again(run, tmp_path, monkeypat
     assert train.load(tmp_path / "run").step == 30
 
 
+def test_a_damaged_checkpoint_is_read_once(run, tmp_path, monkeypatch):
+    shutil.copytree(run[0], tmp_path / "run")
+    (tmp_path / "run/checkpoints/30/meta/metadata").write_text("{")
+    tried, read = [], checkpoint_reader._read_variables
+    monkeypatch.setattr(
+        checkpoint_reader, "_read_variables", lambda *which: tried.append(which) or read(*which)
+    )
+    with pytest.raises(ValueError, match=r"checkpoint 30 in .* is damaged"):
+        train.load(tmp_path / "run")
+    assert len(tried) == 1
+
+
 def test_inputs_may_be_as_in_an_npz(run, tmp_path):
     model, images = train.load(run[0]), data.load("digits").test.inputs[:5]
     np.testing.assert_array_equal(model.logits(images[..., 0]), model.logits(images))
