@@ -28,7 +28,12 @@ __all__ = [
 ]  # fmt: skip
 
 if typing.TYPE_CHECKING:
-    from dm_jax import data, metrics, models, noise, retrieval, train  # noqa: F401
+    from dm_jax import data as data
+    from dm_jax import metrics as metrics
+    from dm_jax import models as models
+    from dm_jax import noise as noise
+    from dm_jax import retrieval as retrieval
+    from dm_jax import train as train
 else:  # imported when first used: `train` alone takes a second
     _ROOMS = ("data", "metrics", "models", "noise", "retrieval", "train")
 

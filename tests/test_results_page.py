@@ -172,7 +172,7 @@ def test_what_is_said_of_the_longer_runs_of_table_8_is_in_their_results():
     page, longer = flowing(TABLE_8), cells_of("table8_longer", "8")
     assert longer.keys() == {("0.0", "Baseline"), ("0.0", "DM")}
     (cce,), (dm,) = longer["0.0", "Baseline"].runs, longer["0.0", "DM"].runs
-    fitted = [f"{run.metrics['train_intact']:.0f}%" for run in (cce, dm)]
+    fitted = [f"{run.metrics['train_intact']:.1f}%" for run in (cce, dm)]
     assert f"ends at {cce.final:.1f} and fits {fitted[0]} of the training images" in page
     assert f"images, DM at {dm.final:.1f} and {fitted[1]}. So" in page
     short = cells_of("table8_rerun", "8")
@@ -180,8 +180,14 @@ def test_what_is_said_of_the_longer_runs_of_table_8_is_in_their_results():
     assert [run.seed for run in (*first, cce, dm)] == [1] * 4
     below = [one.final - other.final for one, other in (first, (cce, dm))]
     assert f"DM is {below[1]:.1f} below now, after {below[0]:.1f} in 4,500 iterations" in page
+    steps, before = (one.curves["steps"][-1] for one in (dm, first[1]))
+    assert f"for {steps:,.0f} iterations" in page
+    assert steps == 3 * before
     readme = flowing((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert f"by {below[0]:.1f} points without regulariser, by {below[1]:.1f} in three" in readme
+    assert (
+        f"ends {below[0]:.1f} points below, in three times as many iterations {below[1]:.1f}."
+        in readme
+    )
     published = [paper.table("8").value("0.0", column) for column in ("Baseline", "DM")]
     assert "of another network, are {} and {}.".format(*published) in page
 

@@ -76,7 +76,7 @@ def test_a_run_without_a_test_says_what_it_validated(tmp_path):
         ("--config.parallel.devices=99", "config.parallel.devices is 99, but there are"),
         ("--config.optimizer.name=sdg", "did you mean 'sgd'"),
         ("--config.loss.bet=4", "unknown config key 'bet'. Did you mean \"beta\""),
-        ("--config.optimizer.lr=1", "key 'lr'; configs/common.py lists the keys"),
+        ("--config.optimizer.lr=1", "key 'lr'; configs/common.py lists the keys, and arguments of"),
         ("--config=configs/digits.py:methd=DM", "error: unknown config argument 'methd'; did you"),
         ("--workdir=", "--workdir is empty"),
         ("--config=configs/digit.py", "error: there is no config file 'configs/digit.py'"),

@@ -25,6 +25,12 @@ def test_the_best_is_the_highest_value_and_its_first_step():
     assert (summary.final(), summary.best(), summary.best_step()) == (0.5, 0.7, 20)
 
 
+def test_it_prints_without_its_rows():
+    assert repr(_summary({"step": 10, "train_loss": 1.0})).startswith(
+        "Summary(step=30, total=30, corr"
+    )
+
+
 def test_what_was_never_measured_has_no_best():
     summary = _summary({"step": 10, "train_loss": 1.0})
     assert math.isnan(summary.final())
